@@ -1,0 +1,1 @@
+"""One experiment a file; each opens with the command that runs it."""

@@ -1,0 +1,52 @@
+"""The embedded benchmark: multi-genre cross-over, small DiffWaves, 2 CPU cores.
+
+  python -m launch.eval --config=configs/mini.py --workdir=runs/mini
+
+Under 4 minutes on two CPU cores. `configs/mini.py:piano` runs the piano corpus.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(corpus: str = "multigenre") -> ConfigDict:
+  return ConfigDict(
+    dict(
+      seed=0,
+      corpus=dict(
+        path=corpus,
+        clip_seconds=0.512,
+        # Of a track in the halves: those the models were trained on.
+        clips_per_track=1,
+        dev_clips_per_track=4,
+      ),
+      # Where a name is that of an embedded model; a path to a model folder works too.
+      targets=dict(
+        A=f"diffwave-{corpus}-a",
+        B=f"diffwave-{corpus}-b",
+        reference=f"diffwave-{corpus}-reference",
+      ),
+      # Random weights instead of the targets' own: every interval must contain 0.5.
+      untrained=False,
+      t_ratio=0.6,
+      num_steps=1,
+      distance="mr_stft",
+      search=dict(
+        name="bisection",
+        eta_max=0.8,
+        halvings=5,
+        ascent_steps=5,
+        step_size=0.25,
+        momentum=0.9,
+        restarts=1,
+        norm="rms",
+        min_gain=0.01,
+        patience=3,
+        min_gradient=1e-6,
+      ),
+      tau=dict(eta_ref=0.2, quantile=0.95),
+      random_stability=dict(eta=0.8, draws=4),
+      loss=dict(t_ratio=0.2, draws=4),
+      batch_size=8,
+      bootstrap_resamples=10_000,
+    )
+  )

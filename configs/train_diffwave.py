@@ -1,0 +1,57 @@
+r"""The embedded DiffWave of one group of one shipped corpus.
+
+  python -m launch.train --config=configs/train_diffwave.py:multigenre,a \
+    --workdir=runs/train/multigenre-a --export=lsaprobe_jax/weights/diffwave-multigenre-a
+
+About 30 minutes on one CPU core.
+"""
+
+from ml_collections import ConfigDict
+
+# Clips a track, epochs. With fewer tracks, more clips of each.
+_SIZES = {
+  ("multigenre", "a"): (1, 1000),
+  ("multigenre", "b"): (1, 1000),
+  ("multigenre", "reference"): (5, 500),
+  ("piano", "a"): (5, 500),
+  ("piano", "b"): (5, 500),
+  ("piano", "reference"): (12, 500),
+}
+
+
+def get_config(arg: str = "multigenre,a") -> ConfigDict:
+  corpus, group = arg.split(",")
+  clips_per_track, epochs = _SIZES[corpus, group]
+  return ConfigDict(
+    dict(
+      seed=0,
+      corpus=dict(
+        path=corpus,
+        group=group,
+        clip_seconds=0.512,
+        clips_per_track=clips_per_track,
+      ),
+      # Groups whose loss is logged beside that of the trained one.
+      held_groups=("a", "b"),
+      model=dict(
+        family="diffwave",
+        network=dict(channels=24, layers=10, dilation_cycle=10, embedding_width=128),
+        schedule=dict(name="linear", num_steps=200, beta_start=1e-4, beta_end=0.02),
+        sample_rate=8000,
+        scale=4.0,
+      ),
+      loss_power=2,
+      batch_size=4,
+      epochs=epochs,
+      learning_rate=1.5e-3,
+      final_learning_rate=2e-5,
+      warmup_steps=200,
+      max_grad_norm=1.0,
+      ema_decay=0.995,
+      log_every=50,
+      eval_epochs=50,
+      save_epochs=50,
+      # Epochs whose averaged weights are kept, for AUC against epochs.
+      snapshot_epochs=(epochs // 8, epochs // 4, epochs // 2, epochs),
+    )
+  )

@@ -1,0 +1,1 @@
+"""Launchers: the only modules that read flags."""

@@ -1,0 +1,130 @@
+"""What the launchers share: configurations, working folders, corpora, targets."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from absl import app
+from ml_collections import ConfigDict
+
+from lsaprobe_jax import checkpoints
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.evaluating import Target
+from lsaprobe_jax.models import generator as generators
+
+
+def jsonable(config: ConfigDict) -> dict[str, Any]:
+  """A configuration as plain JSON values (tuples become lists)."""
+  return json.loads(config.to_json_best_effort())
+
+
+def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
+  """Ties a working folder to what it is for, or refuses another use of it.
+
+  Args:
+    workdir: created if missing.
+    identity: everything that decides the results: settings, hashes of weights and
+      data.
+
+  Raises:
+    app.UsageError: the folder holds results of something else.
+  """
+  path = workdir / "run.json"
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text()) if path.exists() else None
+  except (OSError, ValueError) as error:
+    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
+  if before is None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(identity, indent=1, sort_keys=True) + "\n")
+    temporary.replace(path)
+    return
+  changed = _differences(before, identity)
+  if changed:
+    raise app.UsageError(
+      f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
+      " a new folder or delete this one"
+    )
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+  """Dotted names of the values in which two nested dicts differ."""
+  if not (isinstance(before, dict) and isinstance(now, dict)):
+    return [] if before == now else [name]
+  return [
+    difference
+    for key in sorted(before.keys() | now.keys())
+    for difference in _differences(
+      before.get(key), now.get(key), f"{name}.{key}" if name else key
+    )
+  ]
+
+
+def open_corpus(
+  settings: ConfigDict, sample_rate: int, clips_per_track: int, groups: Sequence[str]
+) -> corpora.Corpus:
+  """Opens some groups of the corpus that a configuration names.
+
+  Args:
+    settings: `path` and `clip_seconds`.
+    sample_rate: in Hz.
+    clips_per_track: at most so many clips of a track.
+    groups: of tracks.
+  """
+  try:
+    return corpora.open_corpus(
+      settings.path,
+      sample_rate=sample_rate,
+      clip_seconds=settings.clip_seconds,
+      clips_per_track=clips_per_track,
+      groups=groups,
+    )
+  except ValueError as error:
+    raise app.UsageError(f"--config.corpus: {error}") from error
+
+
+def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
+  """The models of an evaluation.
+
+  Args:
+    config: `targets` (name -> embedded model or folder), `num_steps`, `untrained`,
+      `seed`.
+
+  Returns:
+    (targets in the order of their names, hash of each one's weights).
+  """
+  targets, hashes = [], {}
+  for i, (name, source) in enumerate(sorted(config.targets.items())):
+    try:
+      params, record = checkpoints.load_model(checkpoints.find_model(source))
+      model = record["model"]
+      checkpoints.check_fit(
+        params, generators.abstract_params(model), f"--config.targets.{name}={source}"
+      )
+    except checkpoints.CheckpointError as error:
+      raise app.UsageError(f"--config.targets.{name}: {error}") from error
+    if config.untrained:
+      key = jax.random.fold_in(jax.random.key(config.seed), i)
+      params = generators.random_params(model, key)
+    training = record["training"] or {}
+    clips = training.get("clips")
+    targets.append(
+      Target(
+        name=name,
+        generator=generators.build_generator(model, params, config.num_steps),
+        group=training.get("group"),
+        members=clips and {clip["id"]: clip["sha256"] for clip in clips},
+      )
+    )
+    hashes[name] = record["weights_sha256"]
+  _check_alike(targets)
+  return targets, {"weights": hashes}
+
+
+def _check_alike(targets: list[Target]) -> None:
+  rates = {target.name: target.generator.sample_rate for target in targets}
+  if len(set(rates.values())) > 1:
+    raise app.UsageError(f"--config.targets have different sample rates: {rates}")

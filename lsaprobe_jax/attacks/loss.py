@@ -1,0 +1,33 @@
+"""The Loss baseline: members are denoised with less error (Matsumoto et al. 2023)."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.diffusion import add_noise
+from lsaprobe_jax.probe import clip_noise
+
+
+class Loss(struct.PyTreeNode):
+  """Mean over draws of `||eps - e(x_t, t)||^2`; lower = member.
+
+  Attributes:
+    draws: noise draws; the first is the clip's own eps.
+  """
+
+  draws: int = struct.field(pytree_node=False, default=4)
+
+  def __call__(self, generator, key, audio, t) -> Outcome:
+    """Scores one clip (see `attacks.outcome`)."""
+    x_0 = generator.encode(audio)
+
+    def one(draw):
+      noise = clip_noise(key, x_0.shape, draw)
+      x_t = add_noise(generator.schedule, x_0, t, noise)
+      return jnp.sum(jnp.square(noise - generator.predict_noise(x_t, t)))
+
+    losses = jax.lax.map(one, jnp.arange(self.draws))
+    return Outcome(
+      score=-jnp.mean(losses), forward_passes=self.draws, backward_passes=0
+    )

@@ -1,0 +1,51 @@
+"""What every attack returns, and the signature they share.
+
+An attack is a frozen pytree called as `attack(generator, key, audio, t)` for one clip:
+the target model (`models.generator`), the clip's key (it fixes eps, whatever the
+method or batch), its waveform [samples] and the time t. Settings are static fields,
+arrays (tau, a distance's weights) are leaves. A new attack is one file with one such
+class.
+"""
+
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+
+class Outcome(struct.PyTreeNode):
+  """The result for one clip; all scalars.
+
+  Attributes:
+    score: higher = member.
+    cost: the budget found, NaN where there is none.
+    reached: whether a search reached its target; None for methods without.
+    forward_passes: network evaluations, those repeated by rematerialisation counted.
+    backward_passes: network evaluations differentiated.
+    details: further figures worth a place in the row, by name.
+  """
+
+  score: jax.Array
+  forward_passes: jax.Array
+  backward_passes: jax.Array
+  cost: jax.Array = jnp.nan
+  reached: jax.Array | None = None
+  details: dict[str, jax.Array] = struct.field(default_factory=dict)
+
+
+class Attack(Protocol):
+  """An attack on one clip."""
+
+  def __call__(self, generator: Any, key: jax.Array, audio: jax.Array, t) -> Outcome:
+    """Scores one clip; higher = member."""
+    ...
+
+
+def reverse_passes(num_steps: int, values, gradients) -> tuple[Any, Any]:
+  """Network evaluations (forward, backward) of reverse processes of S steps.
+
+  A plain reverse costs S forward; one with gradient costs S forward, S forward again
+  in rematerialisation, and S backward.
+  """
+  return num_steps * (values + 2 * gradients), num_steps * gradients

@@ -1,0 +1,33 @@
+"""Random stability: the probe without its search. Ours; the first ablation."""
+
+from typing import Any
+
+from flax import struct
+
+from lsaprobe_jax import probe
+from lsaprobe_jax.attacks.outcome import Outcome
+
+
+class RandomStability(struct.PyTreeNode):
+  """Mean D under random directions of one size; lower = member.
+
+  Attributes:
+    distance: a distance (`distances.get`).
+    eta: root mean square of delta~, in units of sigma_t.
+    draws: directions.
+  """
+
+  distance: Any
+  eta: Any
+  draws: int = struct.field(pytree_node=False, default=4)
+
+  def __call__(self, generator, key, audio, t) -> Outcome:
+    """Scores one clip (see `attacks.outcome`)."""
+    damage = probe.random_damage(
+      generator, self.distance, key, audio, t, self.eta, self.draws
+    )
+    return Outcome(
+      score=-damage,
+      forward_passes=generator.num_steps * (self.draws + 1),
+      backward_passes=0,
+    )

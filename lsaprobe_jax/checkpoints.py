@@ -1,0 +1,153 @@
+"""Weights and training states on disk. The only module that imports Orbax.
+
+A *model folder* holds `model.json` (architecture, schedule, how it was trained, the
+clips it saw) and `weights.safetensors`. Neither can run code when read.
+"""
+
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.json"
+
+
+class CheckpointError(ValueError):
+  """A model folder that cannot be used; the message names it and the mend."""
+
+
+def flatten(params: Any) -> dict[str, np.ndarray]:
+  """Nested parameters -> `{"layer/kernel": array}`."""
+  return {
+    name: np.asarray(value)
+    for name, value in traverse_util.flatten_dict(params, sep="/").items()
+  }
+
+
+def save_model(
+  folder: str | pathlib.Path, params: Any, model: dict[str, Any], training: Any
+) -> None:
+  """Writes a model folder.
+
+  Args:
+    folder: created if missing.
+    params: the network's parameters.
+    model: the model configuration (`models.generator.build_generator`).
+    training: JSON-able record of where the weights come from.
+  """
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  flat = {k: np.ascontiguousarray(v) for k, v in flatten(params).items()}
+  save_file(flat, folder / WEIGHTS_FILE)
+  record = {
+    "model": model,
+    "training": training,
+    "weights_sha256": _sha256(folder / WEIGHTS_FILE),
+  }
+  (folder / MODEL_FILE).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
+  """Reads a model folder.
+
+  Returns:
+    (parameters, the record in model.json).
+
+  Raises:
+    CheckpointError: a file is missing or damaged, or the weights are not those that
+      model.json was written for.
+  """
+  folder = pathlib.Path(folder)
+  for name in (MODEL_FILE, WEIGHTS_FILE):
+    if not (folder / name).is_file():
+      raise CheckpointError(
+        f"{folder}: no {name}; a model folder comes from launch.train or launch.convert"
+      )
+  try:
+    record = json.loads((folder / MODEL_FILE).read_text())
+    flat = load_file(folder / WEIGHTS_FILE)
+  except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    raise CheckpointError(f"{folder}: damaged ({error}); export it again") from error
+  missing = {"model", "training", "weights_sha256"} - set(record)
+  if missing:
+    raise CheckpointError(f"{folder / MODEL_FILE}: lacks {sorted(missing)}")
+  if _sha256(folder / WEIGHTS_FILE) != record["weights_sha256"]:
+    raise CheckpointError(
+      f"{folder}: {WEIGHTS_FILE} is not the file that {MODEL_FILE} describes;"
+      " export the model again"
+    )
+  return traverse_util.unflatten_dict(flat, sep="/"), record
+
+
+def find_model(name: str | pathlib.Path) -> pathlib.Path:
+  """The folder of an embedded model by its name, or the path that was given.
+
+  Raises:
+    CheckpointError: there is neither; lists the embedded models.
+  """
+  embedded = pathlib.Path(__file__).parent / "weights"
+  known = sorted(path.parent.name for path in embedded.glob(f"*/{MODEL_FILE}"))
+  if str(name) in known:
+    return embedded / name
+  if pathlib.Path(name).is_dir():
+    return pathlib.Path(name)
+  raise CheckpointError(f"no model folder {name}; embedded models: {', '.join(known)}")
+
+
+def check_fit(params: Any, expected: Any, name: str) -> None:
+  """Raises CheckpointError, with both lists, unless names and shapes agree."""
+  have = {k: v.shape for k, v in flatten(params).items()}
+  want = {
+    k: v.shape for k, v in traverse_util.flatten_dict(expected, sep="/").items()
+  }
+  left_over = sorted(k for k in have if k not in want)
+  missing = sorted(k for k in want if k not in have)
+  shapes = [
+    f"{k}: {have[k]}, expected {want[k]}"
+    for k in sorted(have.keys() & want.keys())
+    if have[k] != want[k]
+  ]
+  if left_over or missing or shapes:
+    raise CheckpointError(
+      f"{name}: weights do not fit the model; left over: {left_over};"
+      f" missing: {missing}; wrong shape: {shapes}"
+    )
+
+
+def _sha256(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class TrainingCheckpoints:
+  """Training states by step, through Orbax's CheckpointManager."""
+
+  def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 2):
+    options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep)
+    self._manager = ocp.CheckpointManager(
+      pathlib.Path(folder).absolute(), options=options
+    )
+
+  def save(self, step: int, state: Any) -> None:
+    """Saves and waits: a step that is listed is whole on disk."""
+    self._manager.save(step, args=ocp.args.StandardSave(state))
+    self._manager.wait_until_finished()
+
+  def restore_latest(self, like: Any) -> tuple[int, Any] | None:
+    """(step, state) of the newest checkpoint, or None; `like` gives the structure."""
+    step = self._manager.latest_step()
+    if step is None:
+      return None
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+  def close(self) -> None:
+    """Releases Orbax's threads."""
+    self._manager.close()

@@ -1,0 +1,1 @@
+"""Denoisers and what turns audio into their states and back."""

@@ -1,0 +1,124 @@
+"""A trained diffusion model as the probe sees it: encode, denoise, decode."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax import diffusion
+from lsaprobe_jax.models.diffwave import HOP_SAMPLES, DiffWave
+
+_SCHEDULES = {
+  "linear": diffusion.linear,
+  "scaled_linear": diffusion.scaled_linear,
+  "cosine": diffusion.cosine,
+}
+
+
+class WaveformGenerator(struct.PyTreeNode):
+  """A diffusion model on waveforms. A pytree: weights travel as arguments.
+
+  Attributes:
+    params: the network's parameters.
+    schedule: its noise schedule.
+    network: the module, `(x, index) -> noise`.
+    sample_rate: of the audio, Hz.
+    scale: the state is `scale * audio`, so that music at the corpus loudness has
+      about unit variance when the model was trained that way (1 for LMNT's).
+    num_steps: S, DDIM steps of the reverse process.
+  """
+
+  params: Any
+  schedule: diffusion.Schedule
+  network: nn.Module = struct.field(pytree_node=False)
+  sample_rate: int = struct.field(pytree_node=False)
+  scale: float = struct.field(pytree_node=False, default=1.0)
+  num_steps: int = struct.field(pytree_node=False, default=1)
+
+  def encode(self, audio: jax.Array) -> jax.Array:
+    """Waveform [samples] in [-1, 1] -> clean state x_0."""
+    return self.scale * audio
+
+  def predict_noise(self, x: jax.Array, t) -> jax.Array:
+    """`e(x, t)`; state t = 1..T is network index t - 1, and t = 0 means index 0."""
+    index = jnp.maximum(jnp.asarray(t) - 1, 0)
+    return self.network.apply({"params": self.params}, x, index)
+
+  def decode(self, x_0: jax.Array) -> jax.Array:
+    """Clean state -> waveform [samples]."""
+    return x_0 / self.scale
+
+  def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
+    """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
+    x_0 = diffusion.reverse(self.predict_noise, self.schedule, x_t, t, self.num_steps)
+    return self.decode(x_0)
+
+
+def build_network(model_config: dict[str, Any]) -> nn.Module:
+  """The network a model configuration describes; ValueError on an unknown family."""
+  family = model_config["family"]
+  if family != "diffwave":
+    raise ValueError(f"unknown model family {family!r}; known: diffwave")
+  return DiffWave(
+    max_steps=model_config["schedule"]["num_steps"], **model_config["network"]
+  )
+
+
+def build_schedule(model_config: dict[str, Any]) -> diffusion.Schedule:
+  """The schedule a model configuration describes: its `name`, or its `betas`."""
+  settings = dict(model_config["schedule"])
+  if "betas" in settings:
+    return diffusion.Schedule.from_betas(settings["betas"])
+  name = settings.pop("name")
+  if name not in _SCHEDULES:
+    raise ValueError(f"unknown schedule {name!r}; known: {sorted(_SCHEDULES)}")
+  return _SCHEDULES[name](**settings)
+
+
+def build_generator(
+  model_config: dict[str, Any], params: Any, num_steps: int
+) -> WaveformGenerator:
+  """A generator from its configuration and weights.
+
+  Args:
+    model_config: keys `family`, `network`, `schedule`, `sample_rate`, `scale`.
+    params: parameters that fit the network.
+    num_steps: S, DDIM steps of the reverse process.
+  """
+  return WaveformGenerator(
+    params=params,
+    schedule=build_schedule(model_config),
+    network=build_network(model_config),
+    sample_rate=model_config["sample_rate"],
+    scale=model_config["scale"],
+    num_steps=num_steps,
+  )
+
+
+def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
+  """Fresh parameters, before any training."""
+  network = build_network(model_config)
+  args = (jnp.zeros(1024), jnp.int32(0))
+  if network.mels is not None:
+    args += (jnp.zeros((1024 // HOP_SAMPLES, network.mels)),)
+  return jax.jit(network.init)(key, *args)["params"]
+
+
+def abstract_params(model_config: dict[str, Any]) -> Any:
+  """Names and shapes of a model's parameters, without making any."""
+  return jax.eval_shape(lambda: init_params(model_config, jax.random.key(0)))
+
+
+def random_params(model_config: dict[str, Any], key: jax.Array) -> Any:
+  """Random parameters all through, for a control that no training has touched.
+
+  DiffWave starts with a last layer of zeros, and so with the same output for every
+  seed; here that layer is drawn as the others are.
+  """
+  init_key, last_key = jax.random.split(key)
+  params = init_params(model_config, init_key)
+  last = params["output_projection"]
+  kernel = jax.nn.initializers.he_normal()(last_key, last["kernel"].shape)
+  return params | {"output_projection": last | {"kernel": kernel}}

@@ -1,0 +1,249 @@
+"""The paper's search: bisection on the budget over projected gradient ascent.
+
+Liu et al., ICASSP 2026 (arXiv 2602.01645), section 3: for a budget eta the inner loop
+climbs the degradation D inside the ball of radius eta; the outer loop halves the
+bracket around the smallest eta at which D reaches tau.
+
+What it finds is an upper bound on the true cost: a budget at which a perturbation
+that reaches tau is in hand. Ascent may have missed a smaller one.
+
+All loops have a fixed length. A finished loop skips its work through `lax.cond`,
+which saves the time where examples run one by one (CPU) and costs nothing where they
+are vmapped; results are the same in both.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax.search import norms
+
+# delta~ (any shape) -> D, a scalar.
+Damage = Callable[[jax.Array], jax.Array]
+
+
+class Ascent(struct.PyTreeNode):
+  """Where an ascent stands.
+
+  Attributes:
+    damage: largest D met so far.
+    values: D evaluated alone (forward passes of the reverse process).
+    gradients: D evaluated with its gradient.
+  """
+
+  damage: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+
+
+class SearchResult(struct.PyTreeNode):
+  """What a search returns for one example; all scalars but the trace.
+
+  Attributes:
+    cost: C_adv, the smallest budget at which tau was reached; NaN if none was.
+    reached: whether tau was reached within eta_max (False: censored).
+    rank: orders examples by stability, higher = more stable. Inside the final
+      bracket it interpolates between D at its two ends; censored examples lie above
+      eta_max, by the margin left. For ranking only: it is no bound.
+    margin: tau - D(eta_max), positive if censored.
+    budgets: [halvings + 1] budgets tried, in order; NaN where the search was over.
+    damages: [halvings + 1] D found at each.
+    descents: failed budgets whose D lies below that of a smaller failed budget:
+      bisection takes for granted that there are none.
+    values: number of evaluations of D without gradient.
+    gradients: number of evaluations of D with gradient.
+  """
+
+  cost: jax.Array
+  reached: jax.Array
+  rank: jax.Array
+  margin: jax.Array
+  budgets: jax.Array
+  damages: jax.Array
+  descents: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bisection:
+  """The search and its settings; the defaults are the paper's.
+
+  Attributes:
+    eta_max: largest budget, in units of the noise level sigma_t.
+    halvings: B, halvings of the bracket after the trial at eta_max.
+    ascent_steps: K, gradient steps of the inner loop.
+    step_size: beta; a step is `beta * eta / K` times the momentum.
+    momentum: of the normalised gradient, `m = momentum * m + g / ||g||`.
+    restarts: random starts in the ball.
+    norm: `rms`, `l2` or `linf` (see `norms`).
+    min_gain: relative gain in D below which a step counts as stalled.
+    patience: stalled steps in a row that end an ascent.
+    min_gradient: gradient norm that ends an ascent.
+  """
+
+  eta_max: float = 0.8
+  halvings: int = 10
+  ascent_steps: int = 12
+  step_size: float = 0.25
+  momentum: float = 0.9
+  restarts: int = 5
+  norm: str = "rms"
+  min_gain: float = 0.01
+  patience: int = 3
+  min_gradient: float = 1e-6
+
+  def __post_init__(self):
+    norms.get(self.norm)
+    if self.eta_max <= 0:
+      raise ValueError(f"search.eta_max must be positive, got {self.eta_max}")
+    for name in ("halvings", "ascent_steps", "restarts", "patience"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
+
+  def __call__(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+  ) -> SearchResult:
+    """Smallest budget at which D reaches tau.
+
+    Args:
+      damage: D as a function of delta~.
+      key: for the random starts.
+      shape: of delta~.
+      tau: scalar target.
+
+    Returns:
+      The search's result.
+    """
+
+    def halve(bracket, trial_key):
+      low, high = bracket["low"], bracket["high"]
+      eta = (low[0] + high[0]) / 2
+
+      def trial(bracket):
+        worst = self.worst(damage, trial_key, shape, eta, tau)
+        end = jnp.stack([eta, worst.damage])
+        crossed = worst.damage >= tau
+        return {
+          "low": jnp.where(crossed, low, end),
+          "high": jnp.where(crossed, end, high),
+          # The first trial is eta_max itself: failing there leaves nothing to halve.
+          "over": bracket["over"] | (~crossed & (eta >= self.eta_max)),
+          "values": bracket["values"] + worst.values,
+          "gradients": bracket["gradients"] + worst.gradients,
+        }, end
+
+      def skip(bracket):
+        return bracket, jnp.full(2, jnp.nan)
+
+      return jax.lax.cond(bracket["over"], skip, trial, bracket)
+
+    zero = jnp.zeros((), jnp.int32)
+    start = {
+      "low": jnp.zeros(2),
+      # Twice eta_max, so that the first of the trials is at eta_max.
+      "high": jnp.array([2 * self.eta_max, jnp.nan]),
+      "over": jnp.zeros((), bool),
+      "values": zero,
+      "gradients": zero,
+    }
+    keys = jax.random.split(key, self.halvings + 1)
+    bracket, trace = jax.lax.scan(halve, start, keys)
+    return self._result(bracket, trace, tau)
+
+  def worst(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+  ) -> Ascent:
+    """Largest D found in the ball of radius eta, over restarts; stops at target."""
+
+    def restart(best: Ascent, key):
+      def climb(best):
+        found = self._ascend(damage, key, shape, eta, target)
+        return Ascent(
+          damage=jnp.maximum(best.damage, found.damage),
+          values=best.values + found.values,
+          gradients=best.gradients + found.gradients,
+        )
+
+      return jax.lax.cond(best.damage >= target, lambda b: b, climb, best), None
+
+    zero = jnp.zeros((), jnp.int32)
+    start = Ascent(damage=jnp.array(-jnp.inf), values=zero, gradients=zero)
+    return jax.lax.scan(restart, start, jax.random.split(key, self.restarts))[0]
+
+  def _ascend(self, damage, key, shape, eta, target) -> Ascent:
+    """One ascent: random point of the ball, K momentum steps, projection."""
+    norm = norms.get(self.norm)
+    step_length = self.step_size * eta / self.ascent_steps
+
+    def climb(state):
+      value, gradient = jax.value_and_grad(damage)(state["delta"])
+      gain = (value - state["value"]) / jnp.maximum(state["value"], 1e-12)
+      stalled = jnp.where(gain < self.min_gain, state["stalled"] + 1, 0)
+      momentum = self.momentum * state["momentum"] + norm.steepest(gradient)
+      flat = norms.L2.size(gradient) < self.min_gradient
+      return {
+        "delta": norm.project(state["delta"] + step_length * momentum, eta),
+        "momentum": momentum,
+        "value": value,
+        "best": jnp.maximum(state["best"], value),
+        "stalled": stalled,
+        "over": (value >= target) | (stalled >= self.patience) | flat,
+        "gradients": state["gradients"] + 1,
+      }
+
+    def step(state, _):
+      return jax.lax.cond(state["over"], lambda s: s, climb, state), None
+
+    delta = eta * norm.sample(key, shape)
+    zero = jnp.zeros((), jnp.int32)
+    state: dict[str, Any] = {
+      "delta": delta,
+      "momentum": jnp.zeros_like(delta),
+      "value": jnp.zeros(()),
+      "best": jnp.array(-jnp.inf),
+      "stalled": zero,
+      "over": jnp.zeros((), bool),
+      "gradients": zero,
+    }
+    state = jax.lax.scan(step, state, length=self.ascent_steps)[0]
+    # The last step's destination has not been looked at yet.
+    last = jax.lax.cond(
+      state["over"], lambda d: jnp.array(-jnp.inf), damage, state["delta"]
+    )
+    return Ascent(
+      damage=jnp.maximum(state["best"], last),
+      values=jnp.where(state["over"], 0, 1),
+      gradients=state["gradients"],
+    )
+
+  def _result(self, bracket, trace, tau) -> SearchResult:
+    (low, low_damage), (high, high_damage) = bracket["low"], bracket["high"]
+    reached = high <= self.eta_max
+    margin = tau - jnp.where(reached, trace[0, 1], low_damage)
+    fraction = (tau - low_damage) / (high_damage - low_damage)
+    inside = low + (high - low) * jnp.clip(fraction, 0.0, 1.0)
+    budgets, damages = trace[:, 0], trace[:, 1]
+    failed = damages < tau
+    return SearchResult(
+      cost=jnp.where(reached, high, jnp.nan),
+      reached=reached,
+      rank=jnp.where(reached, inside, self.eta_max * (1 + jnp.maximum(margin, 0) / tau)),
+      margin=margin,
+      budgets=budgets,
+      damages=damages,
+      descents=_descents(damages, failed),
+      values=bracket["values"],
+      gradients=bracket["gradients"],
+    )
+
+
+def _descents(damages: jax.Array, failed: jax.Array) -> jax.Array:
+  """Failed trials with less damage than an earlier one; their budgets only grow."""
+  seen = jax.lax.cummax(jnp.where(failed, damages, -jnp.inf))
+  before = jnp.concatenate([jnp.full(1, -jnp.inf), seen[:-1]])
+  return jnp.sum(failed & (damages < before)).astype(jnp.int32)

@@ -1,0 +1,161 @@
+"""Training a denoiser on the clips of one group of a corpus.
+
+Every random draw is a function of (seed, step), so a run that is killed and resumed
+from its last checkpoint repeats the same losses as one that was left alone.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from lsaprobe_jax import diffusion, parallel
+from lsaprobe_jax.models import generator as generators
+
+
+class TrainState(struct.PyTreeNode):
+  """What a step changes: `ema` are the averaged parameters that are kept."""
+
+  params: Any
+  ema: Any
+  opt_state: Any
+
+
+def make_optimizer(settings: Any, total_steps: int) -> optax.GradientTransformation:
+  """Adam, gradients clipped by global norm, warm-up and cosine decay.
+
+  Args:
+    settings: `learning_rate`, `warmup_steps`, `final_learning_rate`, `max_grad_norm`.
+    total_steps: steps of the whole run.
+  """
+  learning_rate = optax.warmup_cosine_decay_schedule(
+    init_value=0.0,
+    peak_value=settings.learning_rate,
+    warmup_steps=min(settings.warmup_steps, max(total_steps // 2, 1)),
+    decay_steps=total_steps,
+    end_value=settings.final_learning_rate,
+  )
+  return optax.chain(
+    optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(learning_rate)
+  )
+
+
+def denoising_loss(
+  model: generators.WaveformGenerator, audio: jax.Array, t, noise: jax.Array, power: int
+) -> jax.Array:
+  """Mean of `|eps - e(x_t, t)| ** power` for one clip (1: LMNT's loss, 2: DDPM's)."""
+  x_t = diffusion.add_noise(model.schedule, model.encode(audio), t, noise)
+  return jnp.mean(jnp.abs(noise - model.predict_noise(x_t, t)) ** power)
+
+
+def make_step(
+  model: generators.WaveformGenerator,
+  optimizer: optax.GradientTransformation,
+  ema_decay: float,
+  power: int,
+):
+  """Compiles one training step.
+
+  Returns:
+    `step(state, audio [batch, samples], mask [batch], key, count)` -> (state,
+    figures), where figures holds `loss`, `grad_norm`, and per example `losses` and
+    `timesteps`. `count` is the number of steps taken: the average starts short.
+  """
+  num_timesteps = model.schedule.num_steps
+
+  def loss(params, audio, key):
+    t_key, noise_key = jax.random.split(key)
+    t = jax.random.randint(t_key, (), 1, num_timesteps + 1)
+    noise = jax.random.normal(noise_key, audio.shape)
+    return denoising_loss(model.replace(params=params), audio, t, noise, power)
+
+  @jax.jit
+  def step(state, audio, mask, key, count):
+    keys = jax.random.split(key, audio.shape[0])
+    mean, losses, grads = parallel.mean_value_and_grad(
+      loss, state.params, mask, audio, keys
+    )
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    # A short memory at first, else the average remembers the initial weights.
+    decay = jnp.minimum(ema_decay, (1 + count) / (10 + count))
+    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    figures = {"loss": mean, "grad_norm": optax.global_norm(grads), "losses": losses}
+    return TrainState(params=params, ema=ema, opt_state=opt_state), figures
+
+  return step
+
+
+def batches(
+  audio: np.ndarray, batch_size: int, seed: int, epoch: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+  """One epoch in its own order: (audio [batch, samples], mask [batch]).
+
+  The ragged last batch is padded and masked, never dropped.
+  """
+  order = np.random.default_rng([seed, epoch]).permutation(len(audio))
+  for start in range(0, len(order), batch_size):
+    index = order[start : start + batch_size]
+    mask = np.zeros(batch_size, np.float32)
+    mask[: len(index)] = 1
+    yield audio[np.resize(index, batch_size)], mask
+
+
+def steps_per_epoch(num_clips: int, batch_size: int) -> int:
+  """Batches an epoch takes, the ragged one counted."""
+  return -(-num_clips // batch_size)
+
+
+def make_held_loss(power: int, t_ratios: tuple[float, ...]):
+  """Compiles the loss of weights on clips at fixed times and fixed noise.
+
+  Returns:
+    `held_loss(model, audio [n, samples])` -> float [n, len(t_ratios)]; the noise of
+    clip i is the same in every call, so that epochs and groups can be compared.
+  """
+
+  def one(model, audio, index):
+    key = jax.random.fold_in(jax.random.key(0), index)
+    noise = jax.random.normal(key, audio.shape)
+    times = [diffusion.timestep(model.schedule, ratio) for ratio in t_ratios]
+    return jnp.stack(
+      [denoising_loss(model, audio, t, noise, power) for t in times]
+    )
+
+  run = parallel.over_examples(one, batch_size=16)
+
+  def held_loss(model, audio):
+    parts = run(model, audio, np.arange(len(audio)))
+    return np.concatenate([losses for _, losses in parts])
+
+  return held_loss
+
+
+class LossLog:
+  """Losses as JSON lines; a resumed run cuts what lies after its checkpoint."""
+
+  def __init__(self, path: pathlib.Path, resume_step: int):
+    self._path = path
+    rows = []
+    if path.exists():
+      for line in path.read_text().splitlines():
+        try:
+          row = json.loads(line)
+        except json.JSONDecodeError:
+          continue  # the line that a kill cut short
+        if row["step"] <= resume_step:
+          rows.append(line)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(f"{line}\n" for line in rows))
+    temporary.replace(path)
+
+  def write(self, **row: Any) -> None:
+    """Appends one row; it must hold `step`."""
+    with self._path.open("a") as file:
+      file.write(json.dumps(row) + "\n")

@@ -1,0 +1,52 @@
+"""Packaging of lsaprobe_jax; tool settings live in pyproject.toml."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+setup(
+  name="lsaprobe_jax",
+  version="0.1.0",
+  description="Membership audits of music diffusion models with LSA-Probe, in JAX.",
+  long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  python_requires=">=3.11,<3.13",
+  packages=find_packages(include=["lsaprobe_jax*", "configs*", "launch*"]),
+  package_data={
+    "lsaprobe_jax": [
+      "data/shipped/*/*",
+      "data/recipes/*",
+      "weights/*/*",
+    ]
+  },
+  install_requires=[
+    "absl-py>=2.1",
+    "chex>=0.1.89",
+    "flax>=0.10.4",
+    "jax>=0.10,<0.12",
+    "librosa>=0.10.2",
+    "ml_collections>=1.0",
+    "numpy>=1.26",
+    "optax>=0.2.4",
+    "orbax-checkpoint>=0.11",
+    "pyloudnorm>=0.1.1",
+    "safetensors>=0.4.5",
+    "scikit-learn>=1.4",
+    "scipy>=1.12",
+    "soundfile>=0.12.1",
+    "soxr>=0.3.7",
+    "tqdm>=4.66",
+  ],
+  extras_require={
+    # What the tests need.
+    "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
+    # The originals that ported code is compared with (`pytest -m parity`).
+    "parity": ["auraloss==0.4.0", "torch>=2.5"],
+    # CDPAM's published weights; read without importing it (see distances/cdpam.py).
+    # Installed with `pip install --no-deps cdpam==0.0.6`: its dependencies
+    # include PyTorch, which nothing here needs.
+  },
+)

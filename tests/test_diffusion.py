@@ -1,0 +1,137 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lsaprobe_jax import diffusion
+
+SCHEDULES = {
+  "linear": diffusion.linear(50, 1e-4, 0.05),
+  "scaled_linear": diffusion.scaled_linear(1000, 0.0015, 0.0195),
+  "cosine": diffusion.cosine(100),
+}
+
+
+def naive_alpha_bar(betas):
+  alpha_bar = [1.0]
+  for beta in betas:
+    alpha_bar.append(alpha_bar[-1] * (1 - beta))
+  return np.array(alpha_bar)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_schedule_starts_clean_and_is_variance_preserving(schedule):
+  assert schedule.signal[0] == 1
+  assert schedule.noise[0] == 0
+  assert np.all(np.diff(schedule.signal) < 0)
+  np.testing.assert_allclose(schedule.signal**2 + schedule.noise**2, 1, atol=1e-6)
+
+
+def test_tables_follow_the_definitions():
+  betas = np.linspace(1e-4, 0.05, 50)
+  alpha_bar = naive_alpha_bar(betas)
+  np.testing.assert_allclose(SCHEDULES["linear"].signal, np.sqrt(alpha_bar), rtol=1e-6)
+  np.testing.assert_allclose(
+    SCHEDULES["linear"].noise, np.sqrt(1 - alpha_bar), rtol=1e-6
+  )
+  betas = np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2
+  np.testing.assert_allclose(
+    SCHEDULES["scaled_linear"].signal, np.sqrt(naive_alpha_bar(betas)), rtol=1e-6
+  )
+  f = lambda t: np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+  time = np.arange(100) / 100
+  np.testing.assert_allclose(
+    SCHEDULES["cosine"].signal[:-1] ** 2, f(time) / f(0), rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize("betas", [[], [0.0, 0.1], [0.5, 1.0], [[0.1]]])
+def test_bad_betas_are_refused(betas):
+  with pytest.raises(ValueError, match="betas"):
+    diffusion.Schedule.from_betas(betas)
+
+
+@pytest.mark.parametrize(("ratio", "t"), [(0.6, 30), (0.2, 10), (1.0, 50), (0.01, None)])
+def test_timestep(ratio, t):
+  if t is None:
+    with pytest.raises(ValueError, match="t_ratio"):
+      diffusion.timestep(SCHEDULES["linear"], ratio)
+  else:
+    assert diffusion.timestep(SCHEDULES["linear"], ratio) == t
+
+
+def naive_reverse(predict_noise, alpha_bar, x, t, steps):
+  """DDIM as in the paper, in float64, by the predicted clean signal."""
+  grid = [int(np.floor(t * (steps - i) / steps + 0.5)) for i in range(steps + 1)]
+  for now, after in zip(grid[:-1], grid[1:], strict=True):
+    noise = predict_noise(x, max(now, 1))
+    x_0 = (x - np.sqrt(1 - alpha_bar[now]) * noise) / np.sqrt(alpha_bar[now])
+    x = np.sqrt(alpha_bar[after]) * x_0 + np.sqrt(1 - alpha_bar[after]) * noise
+  return x
+
+
+@pytest.mark.parametrize(("t", "steps"), [(30, 1), (30, 4), (30, 7), (3, 5), (50, 50)])
+def test_reverse_agrees_with_a_naive_loop(t, steps):
+  schedule = SCHEDULES["linear"]
+  x = np.random.default_rng(0).normal(size=64)
+  predict = lambda x, t: 0.3 * np.sin(x) * (1 + t / 50)
+  expected = naive_reverse(
+    predict, naive_alpha_bar(np.linspace(1e-4, 0.05, 50)), x, t, steps
+  )
+  ours = diffusion.reverse(
+    lambda x, t: 0.3 * jnp.sin(x) * (1 + t / 50),
+    schedule,
+    jnp.asarray(x, jnp.float32),
+    t,
+    steps,
+  )
+  np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_reverse_undoes_the_forward_process_when_the_noise_is_known():
+  schedule = SCHEDULES["linear"]
+  x_0, noise = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+  x_t = diffusion.add_noise(schedule, x_0, 30, noise)
+  restored = diffusion.reverse(lambda x, t: noise, schedule, x_t, 30, 5)
+  np.testing.assert_allclose(restored, x_0, atol=1e-5)
+
+
+def test_one_trace_serves_every_timestep():
+  traces = 0
+
+  def predict(x, t):
+    nonlocal traces
+    traces += 1
+    return 0.1 * x
+
+  run = jax.jit(
+    lambda x, t: diffusion.reverse(predict, SCHEDULES["linear"], x, t, 4)
+  )
+  outputs = [run(jnp.ones(8), t) for t in (10, 20, 30)]
+  first = traces
+  run(jnp.ones(8), 40)
+  assert traces == first
+  assert len({float(y[0]) for y in outputs}) == 3
+
+
+def test_gradient_memory_grows_by_at_most_one_state_a_step():
+  samples, schedule = 2**16, SCHEDULES["linear"]
+
+  def predict(x, t):
+    # A network with wide activations, all of which plain backpropagation would keep.
+    h = jnp.tanh(x[:, None] * jnp.linspace(0.1, 1.0, 16) + t)
+    return jnp.mean(jnp.tanh(h**2) * h, axis=1)
+
+  def temporary_bytes(steps):
+    loss = lambda x: jnp.sum(diffusion.reverse(predict, schedule, x, 40, steps) ** 2)
+    compiled = jax.jit(jax.grad(loss)).lower(jnp.ones(samples)).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+  state = 4 * samples
+  few, many = temporary_bytes(2), temporary_bytes(18)
+  assert many - few <= 16 * state * 1.01
+
+
+def test_reverse_needs_a_step():
+  with pytest.raises(ValueError, match="at least 1 step"):
+    diffusion.reverse(lambda x, t: x, SCHEDULES["linear"], jnp.ones(4), 10, 0)
