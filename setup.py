@@ -18,7 +18,7 @@ setup(
   package_data={
     "lsaprobe_jax": [
       "data/shipped/*/*",
-      "data/recipes/*",
+      "data/tables/*",
       "weights/*/*",
     ]
   },
@@ -45,6 +45,8 @@ setup(
     "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": ["auraloss==0.4.0", "torch>=2.5"],
+    # What builds the corpora from their sources (`launch.corpus`).
+    "recipes": ["mido>=1.3", "music21==10.5.1"],
     # CDPAM's published weights; read without importing it (see distances/cdpam.py).
     # Installed with `pip install --no-deps cdpam==0.0.6`: its dependencies
     # include PyTorch, which nothing here needs.

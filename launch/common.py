@@ -1,6 +1,8 @@
 """What the launchers share: configurations, working folders, corpora, targets."""
 
+import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +11,20 @@ import jax
 from absl import app
 from ml_collections import ConfigDict
 
-from lsaprobe_jax import checkpoints
+from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
+
+
+def use_devices() -> None:
+  """Makes every CPU core a device; a launcher's first act, before JAX starts."""
+  parallel.use_all_cpu_cores(len(os.sched_getaffinity(0)))
+
+
+def digest(value: Any) -> str:
+  """Hash of a JSON-able value."""
+  return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def jsonable(config: ConfigDict) -> dict[str, Any]:

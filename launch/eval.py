@@ -7,212 +7,42 @@ Rows go to WORKDIR/scores.jsonl as they come; the same command continues a run t
 was interrupted. Ends with a table and WORKDIR/summary.json.
 """
 
-import dataclasses
-import os
 import pathlib
-from typing import Any
 
-import numpy as np
 from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from launch import common
-from lsaprobe_jax import diffusion, distances, parallel, probe
-from lsaprobe_jax.attacks.blind import blind_scores
-from lsaprobe_jax.attacks.loss import Loss
-from lsaprobe_jax.attacks.lsa_probe import LSAProbe, WorstDamage
-from lsaprobe_jax.attacks.random_stability import RandomStability
-from lsaprobe_jax.data.corpus import Corpus
-from lsaprobe_jax.evaluating import Scorer, Target, row_identity
+from launch import common, evaluation
 from lsaprobe_jax.evaluation import summary
-from lsaprobe_jax.results import RowFile
-from lsaprobe_jax.search.bisection import Bisection
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Rows and the summary go here.")
 _LIMIT = flags.DEFINE_integer(
-  "limit", None, "Score at most this many clips of each group.", lower_bound=2
+  "limit", None, "Score at most this many clips of each half.", lower_bound=2
 )
-flags.mark_flags_as_required(["config", "workdir"])
-
-# A 95th percentile of fewer is little more than their maximum.
-MIN_DEVELOPMENT_CLIPS = 20
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluation:
-  """What an evaluation works on.
-
-  Attributes:
-    config: all settings.
-    targets: the models.
-    halves: clips of the groups a and b.
-    development: clips that no target was trained on.
-    scores: rows of the result.
-    calibration: rows that tau is set from.
-  """
-
-  config: ConfigDict
-  targets: list[Target]
-  halves: Corpus
-  development: Corpus
-  scores: RowFile
-  calibration: RowFile
-
-  def score(self, file: RowFile, attacks: dict[str, Any], parts, **names):
-    """Rows of one method.
-
-    Args:
-      file: where they go.
-      attacks: the attack on each target, by the target's name.
-      parts: corpora to score.
-      **names: `method`, `t_ratio`, `distance` of the rows.
-    """
-    scorer = Scorer(self.config.seed, self.config.batch_size)
-    rows = []
-    for target in self.targets:
-      t = diffusion.timestep(target.generator.schedule, names["t_ratio"])
-      for corpus in parts:
-        # The reference saw neither half; on development clips it controls nothing.
-        control = target.name == summary.REFERENCE and file is self.scores
-        if not (control and corpus is self.development):
-          attack = attacks[target.name]
-          rows += scorer(file, attack, target, corpus, t=t, **names)
-    return rows
-
-  def score_all(self, attacks: dict[str, Any], **names):
-    """Rows of one method on halves and development clips."""
-    return self.score(self.scores, attacks, (self.halves, self.development), **names)
-
-  def print_report(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Prints gates and table of the rows so far; returns the summary's records."""
-    records = summary.summarise(
-      rows + summary.calibrate_by_reference(rows),
-      resamples=self.config.bootstrap_resamples,
-      seed=self.config.seed,
-    )
-    print(f"\n{summary.format_gates(records)}\n\n{summary.format_table(records)}\n")  # noqa: T201
-    return records
-
-
-def run_blind(run: Evaluation) -> list[dict[str, Any]]:
-  """Rows of the baseline that touches no model, under the first target's splits."""
-  clips = run.halves.clips
-  scores = blind_scores(
-    run.halves.audio,
-    run.halves.sample_rate,
-    np.array([clip.group == "a" for clip in clips]),
-    [clip.track for clip in clips],
-    seed=run.config.seed,
-  )
-  target = run.targets[0]
-  rows = [
-    row_identity(clip, target, run.halves, run.config.seed, method="blind")
-    | dict(score=float(score), cost=None, reached=None)
-    | dict(forward_passes=0, backward_passes=0, seconds=0.0)
-    for clip, score in zip(clips, scores, strict=True)
-  ]
-  run.scores.append(row for row in rows if row not in run.scores)
-  return rows
-
-
-def run_loss(run: Evaluation) -> list[dict[str, Any]]:
-  """Rows of the Loss baseline."""
-  attack = Loss(draws=run.config.loss.draws)
-  attacks = {target.name: attack for target in run.targets}
-  return run.score_all(attacks, method="loss", t_ratio=run.config.loss.t_ratio)
-
-
-def run_random_stability(run: Evaluation, distance) -> list[dict[str, Any]]:
-  """Rows of the probe without its search."""
-  settings = run.config.random_stability
-  attack = RandomStability(distance=distance, eta=settings.eta, draws=settings.draws)
-  return run.score_all(
-    {target.name: attack for target in run.targets},
-    method="random_stability",
-    t_ratio=run.config.t_ratio,
-    distance=run.config.distance,
-  )
-
-
-def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
-  """Rows of LSA-Probe; tau of each target comes from the development clips."""
-  search = make_search(run.config.search)
-  names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
-  ascent = WorstDamage(distance=distance, eta=run.config.tau.eta_ref, search=search)
-  worst = run.score(
-    run.calibration,
-    {target.name: ascent for target in run.targets},
-    (run.development,),
-    method="worst_damage",
-    **names,
-  )
-  attacks = {}
-  for target in run.targets:
-    damages = [-row["score"] for row in worst if row["model"] == target.name]
-    if len(damages) < MIN_DEVELOPMENT_CLIPS:
-      raise app.UsageError(
-        f"only {len(damages)} development clips to set tau with; add tracks to the"
-        " group dev or raise --config.corpus.dev_clips_per_track"
-      )
-    tau = probe.calibrate_tau(damages, run.config.tau.quantile)
-    logging.info("tau of %s: %.5g from %d clips", target.name, tau, len(damages))
-    attacks[target.name] = LSAProbe(distance=distance, tau=tau, search=search)
-  return run.score_all(attacks, method="lsa_probe", **names)
-
-
-def make_search(settings: ConfigDict) -> Bisection:
-  """The search a configuration names."""
-  settings = dict(settings)
-  name = settings.pop("name")
-  if name != "bisection":
-    raise app.UsageError(f"--config.search.name={name}: known: bisection")
-  return Bisection(**settings)
-
-
-def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evaluation:
-  """Opens corpus and targets and claims the working folder for them."""
-  targets, identity = common.load_targets(config)
-  settings, rate = config.corpus, targets[0].generator.sample_rate
-  halves = common.open_corpus(settings, rate, settings.clips_per_track, ["a", "b"])
-  development = common.open_corpus(
-    settings, rate, settings.dev_clips_per_track, ["dev"]
-  )
-  identity |= {
-    "config": common.jsonable(config),
-    "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
-  }
-  common.claim_workdir(workdir, identity)
-  return Evaluation(
-    config=config,
-    targets=targets,
-    halves=halves.per_group(limit) if limit else halves,
-    development=development,
-    scores=RowFile(workdir / "scores.jsonl"),
-    calibration=RowFile(workdir / "calibration.jsonl"),
-  )
 
 
 def main(argv):
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  parallel.use_all_cpu_cores(os.cpu_count())
+  common.use_devices()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  run = load(config, workdir, _LIMIT.value)
-  distance = distances.get(config.distance, sample_rate=run.halves.sample_rate)
+  run = evaluation.load(config, workdir, _LIMIT.value)
+  distance = evaluation.make_distance(run)
 
-  rows = run_blind(run)
-  run.print_report(rows)
-  rows += run_loss(run)
-  run.print_report(rows)
-  rows += run_random_stability(run, distance)
-  rows += run_lsa_probe(run, distance)
-  records = run.print_report(rows)
+  rows = evaluation.run_blind(run)
+  evaluation.print_report(run, rows)
+  rows += evaluation.run_loss(run)
+  evaluation.print_report(run, rows)
+  rows += evaluation.run_random_stability(run, distance)
+  rows += evaluation.run_lsa_probe(run, distance)
+  records = evaluation.print_report(run, rows)
   (workdir / "summary.json").write_text(summary.rows_to_json(records))
   logging.info("wrote %s", workdir / "summary.json")
 
 
 if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
   app.run(main)

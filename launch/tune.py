@@ -1,0 +1,106 @@
+"""Tries settings of the probe on tune tracks and tabulates what they gave.
+
+python -m launch.tune --config=configs/tune_mini.py --workdir=runs/tune
+
+Reads no clip of a test track. Every setting tried is a line of WORKDIR/tried.jsonl,
+the clip scores behind it lie in a folder of its own, and the table goes to
+WORKDIR/tried.md. The same command continues a run that was interrupted.
+"""
+
+import copy
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from launch import common, evaluation
+from lsaprobe_jax.evaluation import summary
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "`base`, an evaluation, and `grid`, settings to try.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the table go here.")
+
+_COLUMNS = ("method", "model", "calibrated", "auc", "auc_ci", "reached")
+
+
+def settings(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:
+  """(what the grid changes, the evaluation that comes of it), one by one."""
+  for changes in config.grid:
+    changes = dict(changes)
+    changed = copy.deepcopy(config.base)
+    changed.update_from_flattened_dict(changes)
+    if changed.part != "tune":
+      raise app.UsageError(f"part is {changed.part}: choices are made on tune tracks")
+    yield changes, changed
+
+
+def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str, Any]]:
+  """Runs some methods; returns one record for each model, raw and calibrated."""
+  distance = evaluation.make_distance(run)
+  rows = []
+  if "loss" in methods:
+    rows += evaluation.run_loss(run)
+  if "random_stability" in methods:
+    rows += evaluation.run_random_stability(run, distance)
+  if "lsa_probe" in methods:
+    rows += evaluation.run_lsa_probe(run, distance)
+  rows += summary.calibrate_by_reference(rows)
+  records = summary.summarise(rows, resamples=200)
+  return [
+    {name: record[name] for name in (*_COLUMNS, "forward_passes", "backward_passes")}
+    for record in records
+  ]
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+  """The cross-over means (and the null control) of everything tried, as Markdown."""
+  out = [
+    "| setting | method | A | B | mean [95% by track] | calibrated | reached | fwd/bwd |",
+    "|---|---|---|---|---|---|---|---|",
+  ]
+  for line in lines:
+    setting = ", ".join(f"{k}={v}" for k, v in line["changes"].items())
+    found = {(r["method"], r["model"], r["calibrated"]): r for r in line["records"]}
+    for method in line["methods"]:
+      a, b, mean = (found[method, model, False] for model in ("A", "B", "mean"))
+      calibrated = found.get((method, "mean", True))
+      reached = "" if mean["reached"] is None else f"{mean['reached']:.0%}"
+      out.append(
+        f"| {setting} | {method} | {a['auc']:.3f} | {b['auc']:.3f} | {mean['auc']:.3f}"
+        f" [{mean['auc_ci'][0]:.3f}, {mean['auc_ci'][1]:.3f}] |"
+        f" {'' if calibrated is None else format(calibrated['auc'], '.3f')} | {reached}"
+        f" | {mean['forward_passes']:.0f}/{mean['backward_passes']:.0f} |"
+      )
+  return "\n".join(out) + "\n"
+
+
+def main(argv):
+  if argv[1:]:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  common.use_devices()
+  config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+  workdir.mkdir(parents=True, exist_ok=True)
+  scorer, lines = None, []
+  for number, (changes, changed) in enumerate(settings(config)):
+    methods = list(changed.methods)
+    name = common.digest(common.jsonable(changed))[:12]
+    run = evaluation.load(changed, workdir / name, limit=None)
+    # One scorer for all: settings that differ in traced values share a compilation.
+    scorer = scorer or run.scorer
+    run = dataclasses.replace(run, scorer=scorer)
+    records = try_setting(run, methods)
+    lines.append({"changes": changes, "methods": methods, "records": records})
+    logging.info("%d of %d\n%s", number + 1, len(config.grid), table(lines[-1:]))
+    (workdir / "tried.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+    (workdir / "tried.md").write_text(table(lines))
+  print(table(lines))  # noqa: T201
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
+  app.run(main)

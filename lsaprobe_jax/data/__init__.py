@@ -1,0 +1,1 @@
+"""Corpora: decoding, preparation, splits by track, and the recipes that build them."""

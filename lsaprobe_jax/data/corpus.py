@@ -1,0 +1,379 @@
+"""A corpus: clips of equal length with stable ids, in groups by track.
+
+The groups are the halves 'a' and 'b' of the cross-over, 'dev' (development, unseen
+by every model) and 'reference' (what the reference model is trained on). Who is a
+member follows from the model that is audited.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import importlib.resources
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from absl import logging
+
+from lsaprobe_jax.data import audio as audio_lib
+from lsaprobe_jax.data import folder as folder_lib
+from lsaprobe_jax.data import manifest as manifest_lib
+from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.manifest import GROUPS
+
+SHIPPED = ("multigenre", "piano")
+# A raw folder is cut into segments as long as those of the shipped corpora.
+_FOLDER_SEGMENT_SECONDS = 4.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clip:
+  """Where a clip comes from.
+
+  Attributes:
+    id: '<track>@<start in ms>+<length in ms>', unique and safe as a file name.
+    track: id of the recording or piece; clips of a track are not independent.
+    group: 'a', 'b', 'dev' or 'reference'.
+    source: package, or file.
+    title: untrusted text, like `author`.
+    author: composer, performer, arranger; '' if not known.
+    licence: '' if not known.
+    start_seconds: in the source.
+    sha256: of the float32 little-endian samples.
+  """
+
+  id: str
+  track: str
+  group: str
+  source: str
+  title: str
+  author: str
+  licence: str
+  start_seconds: float
+  sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Corpus:
+  """Clips and their audio.
+
+  Attributes:
+    name: of the corpus.
+    sample_rate: Hz.
+    clip_seconds: length of every clip.
+    clips: by track, and within a track so that its first few are spread over it.
+    audio: float32 [n_clips, samples], in the order of `clips`.
+    errors: (file or clip, one-line message) for what could not be used.
+  """
+
+  name: str
+  sample_rate: int
+  clip_seconds: float
+  clips: tuple[Clip, ...]
+  audio: np.ndarray
+  errors: tuple[tuple[str, str], ...] = ()
+
+  def __len__(self) -> int:
+    return len(self.clips)
+
+  @property
+  def tracks(self) -> tuple[str, ...]:
+    """Track ids in order, each once."""
+    return tuple(dict.fromkeys(clip.track for clip in self.clips))
+
+  def select(self, groups: Iterable[str]) -> "Corpus":
+    """The clips of some groups, or of one named by a plain string."""
+    wanted = check_groups(groups)
+    return self.take(i for i, clip in enumerate(self.clips) if clip.group in wanted)
+
+  def per_track(self, count: int) -> "Corpus":
+    """The first `count` clips of every track."""
+    seen, kept = collections.Counter(), []
+    for i, clip in enumerate(self.clips):
+      seen[clip.track] += 1
+      if seen[clip.track] <= count:
+        kept.append(i)
+    return self.take(kept)
+
+  def fingerprint(self) -> str:
+    """SHA-256 over ids, groups and clip hashes: equal if and only if the data is."""
+    digest = hashlib.sha256()
+    for clip in self.clips:
+      digest.update(f"{clip.id}\n{clip.group}\n{clip.sha256}\n".encode())
+    return digest.hexdigest()
+
+  def take(self, indices: Iterable[int]) -> "Corpus":
+    """The clips at some indices, in their order."""
+    indices = list(indices)
+    return dataclasses.replace(
+      self,
+      clips=tuple(self.clips[i] for i in indices),
+      audio=self.audio[np.asarray(indices, dtype=np.intp)],
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Piece:
+  """A track and its segments, before it is cut into clips."""
+
+  track: str
+  group: str
+  source: str
+  title: str
+  author: str
+  licence: str
+  segments: tuple[tuple[float, np.ndarray], ...]
+
+
+def open_corpus(
+  name_or_path,
+  *,
+  sample_rate: int,
+  clip_seconds: float,
+  clips_per_track: int | None = None,
+  groups: Iterable[str] | None = None,
+  on_wrong_rate: str = "resample",
+) -> Corpus:
+  """Opens a shipped corpus, a built one, or any folder of audio files.
+
+  Args:
+    name_or_path: 'multigenre' or 'piano' (inside the package, no network); a folder
+      with a manifest.json (`launch.corpus`); or a folder with audio files at any
+      depth, where top-level folders a, b, dev, reference (or member, nonmember,
+      calib) name the group and other files get one by a hash of their name.
+    sample_rate: of the clips, Hz.
+    clip_seconds: length of a clip; clips do not overlap.
+    clips_per_track: take at most so many clips of a track, spread over it.
+    groups: take only these; all by default.
+    on_wrong_rate: 'resample', or 'error' to refuse files at another rate.
+
+  Returns:
+    A corpus with at least one clip. Files that cannot be used are logged and listed
+    in its `errors`; they do not stop the others.
+
+  Raises:
+    AudioError: nothing can be used: no such folder, no audio in it, clips longer
+      than the segments, or every file refused.
+    ValueError: an argument out of range.
+  """
+  _check_settings(sample_rate, clip_seconds, clips_per_track, on_wrong_rate)
+  wanted = check_groups(GROUPS if groups is None else groups)
+  name, path = _find(name_or_path)
+  errors: list[tuple[str, str]] = []
+  reader = _built if (path / manifest_lib.FILENAME).is_file() else _raw
+  pieces = reader(
+    path,
+    sample_rate=sample_rate,
+    clip_seconds=clip_seconds,
+    clips_per_track=clips_per_track,
+    groups=wanted,
+    on_wrong_rate=on_wrong_rate,
+    errors=errors,
+  )
+  corpus = _assemble(name, pieces, sample_rate, clip_seconds, clips_per_track, errors)
+  for _, message in errors:
+    logging.warning("left out: %s", message)
+  if not corpus.clips:
+    first = f"; the first of {len(errors)}: {errors[0][1]}" if errors else ""
+    raise AudioError(f"{path}: no clip of {clip_seconds:g} s in groups {wanted}{first}")
+  return corpus
+
+
+def check_groups(groups: Iterable[str] | str) -> tuple[str, ...]:
+  """Group names as a tuple.
+
+  Raises:
+    ValueError: one is not a group.
+  """
+  groups = (groups,) if isinstance(groups, str) else tuple(groups)
+  unknown = [group for group in groups if group not in GROUPS]
+  if unknown or not groups:
+    raise ValueError(f"groups are among {GROUPS}, not {unknown or 'none'}")
+  return groups
+
+
+def _check_settings(sample_rate, clip_seconds, clips_per_track, on_wrong_rate):
+  if int(sample_rate) != sample_rate or sample_rate <= 0:
+    raise ValueError(f"sample_rate is a positive whole number, not {sample_rate}")
+  if not (np.isfinite(clip_seconds) and round(clip_seconds * sample_rate) > 0):
+    raise ValueError(f"clip_seconds is at least one sample, not {clip_seconds}")
+  if clips_per_track is not None and clips_per_track < 1:
+    raise ValueError(f"clips_per_track is at least 1, not {clips_per_track}")
+  if on_wrong_rate not in audio_lib.ON_WRONG_RATE:
+    raise ValueError(
+      f"on_wrong_rate is one of {audio_lib.ON_WRONG_RATE}, not {on_wrong_rate!r}"
+    )
+
+
+def _find(name_or_path) -> tuple[str, pathlib.Path]:
+  if name_or_path in SHIPPED:
+    package = importlib.resources.files("lsaprobe_jax.data")
+    return name_or_path, pathlib.Path(str(package)) / "shipped" / name_or_path
+  path = pathlib.Path(name_or_path).expanduser()
+  if not path.exists():
+    raise AudioError(f"{path}: no such folder; give a path, or one of {SHIPPED}")
+  if not path.is_dir():
+    raise AudioError(f"{path}: not a folder; give the folder that holds the audio")
+  return path.resolve().name, path
+
+
+def _built(
+  path: pathlib.Path,
+  *,
+  sample_rate: int,
+  clip_seconds: float,
+  clips_per_track: int | None,
+  groups: Sequence[str],
+  on_wrong_rate: str,
+  errors: list,
+) -> Iterator[_Piece]:
+  """Tracks of a built corpus, prepared when it was built."""
+  del clips_per_track  # The files are short: read whole, cut afterwards.
+  manifest = manifest_lib.read(path)
+  if clip_seconds > manifest.segment_seconds:
+    raise AudioError(
+      f"{path}: clips of {clip_seconds:g} s from segments of "
+      f"{manifest.segment_seconds:g} s; use a smaller clip_seconds, or build the "
+      "corpus with a larger --segment_seconds"
+    )
+  if sample_rate != manifest.sample_rate and on_wrong_rate == "error":
+    raise AudioError(
+      f"{path}: rate {manifest.sample_rate} Hz where {sample_rate} Hz is wanted; "
+      "build the corpus at that rate, or open it with on_wrong_rate='resample'"
+    )
+  for track in manifest.tracks:
+    if track.group not in groups:
+      continue
+    try:
+      segments = _stored_segments(path, track, manifest.sample_rate, sample_rate)
+    except AudioError as error:
+      errors.append((track.file, str(error)))
+      continue
+    yield _Piece(
+      track=track.id,
+      group=track.group,
+      source=track.package,
+      title=track.title,
+      author=track.author,
+      licence=track.licence,
+      segments=segments,
+    )
+
+
+def _stored_segments(path, track: manifest_lib.Track, from_rate: int, to_rate: int):
+  """Segments of one packed file, resampled whole, before they are cut."""
+  file = manifest_lib.file_path(path, track)
+  if file.is_file() and manifest_lib.sha256(file) != track.sha256:
+    raise AudioError(f"{file}: not the file of the manifest (SHA-256); build it again")
+  samples, rate = audio_lib.decode(file)
+  lengths = [round(segment.seconds * from_rate) for segment in track.segments]
+  if rate != from_rate or len(samples) != sum(lengths):
+    raise AudioError(
+      f"{file}: {len(samples)} samples at {rate} Hz where the manifest has "
+      f"{sum(lengths)} at {from_rate} Hz; build it again"
+    )
+  parts = np.split(samples, np.cumsum(lengths)[:-1])
+  return tuple(
+    (segment.start_seconds, audio_lib.resample(part, from_rate, to_rate))
+    for segment, part in zip(track.segments, parts, strict=True)
+  )
+
+
+def _raw(
+  path: pathlib.Path,
+  *,
+  sample_rate: int,
+  clip_seconds: float,
+  clips_per_track: int | None,
+  groups: Sequence[str],
+  on_wrong_rate: str,
+  errors: list,
+) -> Iterator[_Piece]:
+  """Files of a plain folder, prepared as a recipe prepares them."""
+  files = folder_lib.listing(path)
+  if not files:
+    raise AudioError(f"{path}: no audio files in it; give another folder")
+  for file in files:
+    if file.group not in groups:
+      continue
+    try:
+      segments, dropped = audio_lib.prepare(
+        file.path,
+        sample_rate=sample_rate,
+        segment_seconds=max(_FOLDER_SEGMENT_SECONDS, clip_seconds),
+        min_seconds=clip_seconds,
+        max_segments=clips_per_track,
+        on_wrong_rate=on_wrong_rate,
+      )
+    except AudioError as error:
+      errors.append((str(file.path), str(error)))
+      continue
+    errors += [(str(file.path), message) for message in dropped]
+    yield _Piece(
+      track=file.track,
+      group=file.group,
+      source=str(file.path.relative_to(path)),
+      title=file.title,
+      author="",
+      licence="",
+      segments=tuple(segments),
+    )
+
+
+def _assemble(
+  name: str,
+  pieces: Iterable[_Piece],
+  sample_rate: int,
+  clip_seconds: float,
+  clips_per_track: int | None,
+  errors: list,
+) -> Corpus:
+  length = round(clip_seconds * sample_rate)
+  clips, windows = [], []
+  for piece in pieces:
+    cut = _cut(piece, length, sample_rate, errors)
+    for clip, window in cut[:clips_per_track]:
+      clips.append(clip)
+      windows.append(window)
+  return Corpus(
+    name=name,
+    sample_rate=sample_rate,
+    clip_seconds=clip_seconds,
+    clips=tuple(clips),
+    audio=np.stack(windows) if windows else np.zeros((0, length), np.float32),
+    errors=tuple(errors),
+  )
+
+
+def _cut(
+  piece: _Piece, length: int, sample_rate: int, errors: list
+) -> list[tuple[Clip, np.ndarray]]:
+  """Windows of `length` samples: the first of every segment, then the second, ..."""
+  cut = []
+  most = max((len(samples) // length for _, samples in piece.segments), default=0)
+  for index in range(most):
+    for start, samples in piece.segments:
+      window = samples[index * length : (index + 1) * length]
+      if len(window) < length:
+        continue
+      seconds = start + index * length / sample_rate
+      milliseconds = round(1000 * length / sample_rate)
+      clip_id = f"{piece.track}@{round(1000 * seconds):07d}+{milliseconds}"
+      try:
+        audio_lib.check(window, clip_id, min_samples=length)
+      except AudioError as error:
+        errors.append((clip_id, str(error)))
+        continue
+      clip = Clip(
+        id=clip_id,
+        track=piece.track,
+        group=piece.group,
+        source=piece.source,
+        title=piece.title,
+        author=piece.author,
+        licence=piece.licence,
+        start_seconds=seconds,
+        sha256=hashlib.sha256(window.astype("<f4").tobytes()).hexdigest(),
+      )
+      cut.append((clip, window))
+  return cut

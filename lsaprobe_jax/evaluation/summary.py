@@ -1,0 +1,420 @@
+"""From rows of scores (scores.jsonl) to records (summary.json), table and gates.
+
+A row is one clip under one model: clip, track, group, split, model, corpus, method,
+distance, t_ratio, calibrated, score (higher = member), cost, reached,
+forward_passes, backward_passes, seconds, seed. A setting is one corpus, method,
+distance, t_ratio and raw or calibrated; a record is one setting under one model.
+
+Models named A and B are a cross-over and get a third record, `mean`. The model
+named `reference` saw neither side: its records are the null control, side a against
+side b. Blind rows touch no model; by convention they are written once, under the
+first target (A) with its splits, so that their record reads A against B.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from lsaprobe_jax.evaluation import intervals, roc
+
+TARGETS = (0.001, 0.01, 0.05)
+CROSS_OVER = ("A", "B")
+REFERENCE = "reference"
+BLIND = "blind"
+
+_ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
+_SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
+
+
+def calibrate_by_reference(rows: Iterable[dict]) -> list[dict]:
+  """Difficulty-calibrated rows: target score minus reference score, per clip.
+
+  Watson et al., ICLR 2022; BASELINES rule 9. The split of the reference's rows does
+  not matter, as it saw neither side. Clips, methods or settings without a reference
+  row give none.
+
+  Args:
+    rows: rows of targets and of the reference; calibrated ones are passed over.
+
+  Returns:
+    New rows with `calibrated` True, no `cost`, the passes and seconds of both
+    models (both are spent) and `reached` only where both searches succeeded.
+
+  Raises:
+    ValueError: where a difference is not a number, or a row is there twice.
+  """
+  raw = [row for row in rows if not row["calibrated"]]
+  reference = _index(row for row in raw if row["model"] == REFERENCE)
+  return [
+    _calibrated(row, reference[_key(row, REFERENCE)])
+    for row in raw
+    if row["model"] != REFERENCE and _key(row, REFERENCE) in reference
+  ]
+
+
+def summarise(
+  rows: Iterable[dict], targets=TARGETS, resamples: int = 10_000, seed: int = 0
+) -> list[dict]:
+  """Records of every setting and model, the content of summary.json.
+
+  Only the splits member and nonmember enter. The mean of a cross-over takes the
+  clips that have a row under both models; its counts are sums over the two models
+  and its TPR, realised FPR and AUC are means. `n_dropped` is the number of clips of
+  the setting that the record lacks. A mean is flagged where either model is.
+
+  `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
+  with every clip its own cluster, both widened for the cross-fitted blind scores;
+  `tpr_ci` the percentile interval of
+  `intervals.bootstrap`; all 95%, and None where a side has a single track. The
+  figures do not depend on the order of the rows.
+
+  Args:
+    rows: see the module; add those of `calibrate_by_reference` for both forms.
+    targets: target false-positive rates, the keys of `tpr` as strings.
+    resamples: number of bootstrap resamples.
+    seed: of the bootstrap.
+
+  Returns:
+    Records sorted by setting, then targets by name, `mean`, `reference`.
+
+  Raises:
+    ValueError: naming the setting: a NaN score, an empty class, a row that is there
+      twice, a track on both sides, a clip that is a member of both A and B.
+  """
+  records = []
+  for setting, models in sorted(_by_setting(rows).items(), key=_sort_key):
+    named = dict(zip(_SETTING, setting, strict=True))
+    try:
+      for name, estimates in _estimates(models, targets, resamples, seed):
+        records.append(_record(named, name, estimates, targets))
+    except ValueError as error:
+      raise ValueError(f"{named}: {error}") from error
+  return records
+
+
+def format_gates(records: list[dict]) -> str:
+  """The two gates of BASELINES rule 5; they are read on side a against side b.
+
+  The first line is the blind baseline: its AUC, its interval clustered by track,
+  whether that contains 0.5, and the smallest leak that could have been seen, the
+  half-width of the interval: an AUC nearer to 0.5 is not told from it at 5%. Then
+  the null control, one line for each raw setting scored under the reference.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    Lines of text; a gate that failed, or was not run, says so.
+  """
+  blind = [r for r in records if r["method"] == BLIND and not r["calibrated"]]
+  blind = [r for r in blind if r["model"] not in (REFERENCE, "mean")]
+  null = [r for r in records if r["model"] == REFERENCE and not r["calibrated"]]
+  null = [r for r in null if r["method"] != BLIND]
+  lines = [
+    _gate(r, "blind baseline, A against B", "THE SPLIT LEAKS") for r in blind
+  ] or ["blind baseline: NOT RUN, so nothing shows that the split does not leak"]
+  lines += [
+    _gate(r, f"null control, {_setting(r)}", "THE NULL CONTROL FAILS") for r in null
+  ] or ["null control: NOT RUN (no rows under a model that saw neither side)"]
+  return "\n".join(lines)
+
+
+def format_table(records: list[dict]) -> str:
+  """A fixed-width table of all records but the null control's.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    Lines of text: a header, one line a record, and what the columns mean.
+  """
+  shown = [r for r in records if r["model"] != REFERENCE]
+  targets = list(shown[0]["tpr"]) if shown else []
+  header = ["method", "model", "distance", "t/T", "n m/n", "AUC [95% by track]"]
+  header += ["[DeLong]", *(f"TPR% at {float(t):.1%} FPR" for t in targets)]
+  header += ["FPR%", "FP", "fwd/bwd", "reached"]
+  lines = _align([header, *(_cells(r, targets) for r in shown)])
+  lines.insert(1, "-" * max(map(len, lines)))
+  few = any(flag for r in shown for flag in r["flagged"].values())
+  lines.append(
+    "FPR%, FP: realised rate and false positives at each target; fwd/bwd: median"
+    " network evaluations a clip."
+  )
+  lines += ["* fewer than 10 false positives expected: read with care."] * few
+  return "\n".join(lines)
+
+
+def rows_to_json(rows: list[dict]) -> str:
+  """JSON text of rows or records.
+
+  Args:
+    rows: dicts of plain Python values.
+
+  Returns:
+    An indented JSON list that ends with a newline.
+
+  Raises:
+    ValueError: naming the first NaN or infinity, which JSON does not have.
+    TypeError: for values that JSON cannot hold.
+  """
+  for i, row in enumerate(rows):
+    for path, value in _leaves(row, f"row {i}"):
+      if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} is {value}, which JSON cannot hold")
+  return json.dumps(rows, indent=2, allow_nan=False) + "\n"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Estimates:
+  """What one record needs: k models (1, or 2 for the mean) on their clips."""
+
+  rows: list[list[dict]]  # [k][clips of that model]
+  points: list[list[roc.TprAtFpr]]  # [k][targets]
+  clustered: intervals.AucEstimate  # of k models
+  delong: intervals.AucEstimate
+  tpr: np.ndarray  # [targets, resamples], averaged over the k models
+  dropped: int
+
+
+def _estimates(models, targets, resamples, seed) -> Iterator[tuple[str, _Estimates]]:
+  """Record names with their estimates, for one setting."""
+  scored = {m: t for m, t in models.items() if m != REFERENCE}
+  groups = {name: [name] for name in sorted(scored)}
+  if scored.keys() >= set(CROSS_OVER):
+    groups["mean"] = list(CROSS_OVER)
+    _check_cross_over(*(scored[name] for name in CROSS_OVER))
+  clips = sorted(set().union(*scored.values()))
+  tables = dict(scored)
+  # The null control is read on the clips that the targets are judged on.
+  null = {c: r for c, r in models.get(REFERENCE, {}).items() if c in set(clips)}
+  if {row["group"] for row in null.values()} >= {"a", "b"}:
+    tables[REFERENCE] = {c: r for c, r in null.items() if r["group"] in ("a", "b")}
+    groups[REFERENCE] = [REFERENCE]
+  for name, members in groups.items():
+    common = [c for c in clips if all(c in tables[m] for m in members)]
+    yield (
+      name,
+      _estimate(
+        [[tables[m][c] for c in common] for m in members],
+        len(clips) - len(common),
+        (targets, resamples, seed),
+      ),
+    )
+
+
+def _estimate(rows, dropped, how) -> _Estimates:
+  targets, resamples, seed = how
+  scores = np.array([[row["score"] for row in table] for table in rows], float)
+  labels = np.array([[_label(row) for row in table] for table in rows])
+  points = [
+    [roc.tpr_at_fpr(s, label, target) for target in targets]
+    for s, label in zip(scores, labels, strict=True)
+  ]
+  tracks = [row["track"] for row in rows[0]]
+  sides = [row["group"] for row in rows[0]]
+  replicates = intervals.bootstrap(
+    scores, labels, tracks, sides, targets, resamples=resamples, seed=seed
+  )
+  return _Estimates(
+    rows=rows,
+    points=points,
+    clustered=intervals.clustered_auc(scores, labels, tracks),
+    delong=intervals.clustered_auc(scores, labels),
+    tpr=replicates.tpr.mean(axis=0),
+    dropped=dropped,
+  )
+
+
+def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
+  rows = [row for table in estimates.rows for row in table]
+  labels = [_label(row) for row in rows]
+  mean = np.full(len(estimates.rows), 1 / len(estimates.rows))
+  by_target = dict(
+    zip(map(str, targets), zip(*estimates.points, strict=True), strict=True)
+  )
+  cross_fitted = setting["method"] == BLIND
+  auc_ci, auc_ci_delong = (
+    _interval(intervals.interval(estimate, mean, cross_fitted=cross_fitted))
+    for estimate in (estimates.clustered, estimates.delong)
+  )
+  tpr_ci = {
+    target: _interval(intervals.percentile_ci(values)) if auc_ci else None
+    for target, values in zip(by_target, estimates.tpr, strict=True)
+  }
+  reached = [row["reached"] for row in rows if row["reached"] is not None]
+  return {
+    "method": setting["method"],
+    "model": model,
+    "corpus": setting["corpus"],
+    "distance": setting["distance"],
+    "t_ratio": setting["t_ratio"],
+    "calibrated": setting["calibrated"],
+    "n_member": sum(labels),
+    "n_nonmember": len(labels) - sum(labels),
+    "n_tracks": len({row["track"] for row in rows}),
+    "n_dropped": estimates.dropped,
+    "auc": float(estimates.clustered.auc @ mean),
+    "auc_ci": auc_ci,
+    "auc_ci_delong": auc_ci_delong,
+    "tpr": {t: _mean([p.tpr for p in ps]) for t, ps in by_target.items()},
+    "tpr_ci": tpr_ci,
+    "fpr_realised": {
+      t: _mean([p.fpr_realised for p in ps]) for t, ps in by_target.items()
+    },
+    "false_positives": {
+      t: sum(p.false_positives for p in ps) for t, ps in by_target.items()
+    },
+    "flagged": {t: any(p.flagged for p in ps) for t, ps in by_target.items()},
+    "reached": _mean(reached) if reached else None,
+    "forward_passes": _median(rows, "forward_passes"),
+    "backward_passes": _median(rows, "backward_passes"),
+    "seconds": _median(rows, "seconds"),
+  }
+
+
+def _calibrated(row: dict, reference: dict) -> dict:
+  score = row["score"] - reference["score"]
+  if math.isnan(score):
+    raise ValueError(
+      f"{_key(row, row['model'])}: no difference of scores {row['score']} and"
+      f" {reference['score']}"
+    )
+  spent = {
+    key: row[key] + reference[key]
+    for key in ("forward_passes", "backward_passes", "seconds")
+  }
+  found = [r["reached"] for r in (row, reference) if r["reached"] is not None]
+  return {
+    **row,
+    **spent,
+    "score": score,
+    "calibrated": True,
+    "cost": None,
+    "reached": all(found) if found else None,
+  }
+
+
+def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
+  """Rows by setting, model and clip; only those that are judged."""
+  settings = {}
+  for (*setting, model, clip), row in _index(rows).items():
+    if model == REFERENCE or row["split"] in ("member", "nonmember"):
+      settings.setdefault(tuple(setting), {}).setdefault(model, {})[clip] = row
+  return {s: models for s, models in settings.items() if models.keys() - {REFERENCE}}
+
+
+def _index(rows) -> dict[tuple, dict]:
+  """Rows by setting, model and clip, each of which may be there once."""
+  index = {}
+  for row in rows:
+    key = _key(row, row["model"])
+    if key in index:
+      raise ValueError(f"two rows for {key}")
+    index[key] = row
+  return index
+
+
+def _key(row: dict, model: str) -> tuple:
+  return (*(row[name] for name in _SETTING), model, row["clip"])
+
+
+def _sort_key(item) -> tuple:
+  corpus, method, distance, t_ratio, calibrated = item[0]
+  return corpus, method, distance or "", -1 if t_ratio is None else t_ratio, calibrated
+
+
+def _label(row: dict) -> bool:
+  return row["group"] == "a" if row["model"] == REFERENCE else row["split"] == "member"
+
+
+def _check_cross_over(first: dict, second: dict) -> None:
+  same = [c for c in first if c in second and _label(first[c]) == _label(second[c])]
+  if same:
+    raise ValueError(
+      f"{len(same)} clips have the same split under A and B, e.g. {min(same)}:"
+      " in a cross-over a clip is a member of exactly one"
+    )
+
+
+def _leaves(value, path: str) -> Iterator[tuple[str, object]]:
+  if isinstance(value, dict):
+    for key, item in value.items():
+      yield from _leaves(item, f"{path}, {key}")
+  elif isinstance(value, list | tuple):
+    for i, item in enumerate(value):
+      yield from _leaves(item, f"{path}[{i}]")
+  else:
+    yield path, value
+
+
+def _interval(bounds: intervals.Interval) -> list[float] | None:
+  return None if math.isnan(bounds[0]) else [float(bound) for bound in bounds]
+
+
+def _mean(values) -> float:
+  return float(np.mean(values))
+
+
+def _median(rows, key: str) -> float | None:
+  values = [row[key] for row in rows if row[key] is not None]
+  return float(np.median(values)) if values else None
+
+
+def _gate(record: dict, name: str, failure: str) -> str:
+  line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
+  if record["auc_ci"] is None:
+    return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
+  low, high = record["auc_ci"]
+  holds = low - _ROUNDING <= 0.5 <= high + _ROUNDING
+  line += f" {_bounds(record['auc_ci'])} by track, "
+  line += "contains 0.5" if holds else f"does not contain 0.5: {failure}"
+  return f"{line}; smallest leak that could have been seen: {(high - low) / 2:.3f}"
+
+
+def _setting(record: dict) -> str:
+  parts = [record["method"], record["distance"]]
+  if record["t_ratio"] is not None:
+    parts.append(f"t = {record['t_ratio']:g} T")
+  return " ".join(part for part in parts if part)
+
+
+def _cells(record: dict, targets: list[str]) -> list[str]:
+  t_ratio, reached = record["t_ratio"], record["reached"]
+  passes = [record["forward_passes"], record["backward_passes"]]
+  return [
+    record["method"] + (" - ref" if record["calibrated"] else ""),
+    record["model"],
+    record["distance"] or "-",
+    "-" if t_ratio is None else f"{t_ratio:g}",
+    f"{record['n_member']}/{record['n_nonmember']}",
+    f"{record['auc']:.3f} {_bounds(record['auc_ci'])}",
+    _bounds(record["auc_ci_delong"]),
+    *(_tpr(record, target) for target in targets),
+    "/".join(f"{100 * record['fpr_realised'][t]:.1f}" for t in targets),
+    "/".join(str(record["false_positives"][t]) for t in targets),
+    "/".join("-" if p is None else f"{p:g}" for p in passes),
+    "-" if reached is None else f"{reached:.0%}",
+  ]
+
+
+def _tpr(record: dict, target: str) -> str:
+  text = f"{100 * record['tpr'][target]:.1f}"
+  if record["tpr_ci"][target] is not None:
+    low, high = record["tpr_ci"][target]
+    text += f" [{100 * low:.0f}, {100 * high:.0f}]"
+  return text + ("*" if record["flagged"][target] else "")
+
+
+def _bounds(interval: list[float] | None) -> str:
+  return "[-]" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _align(cells: list[list[str]]) -> list[str]:
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  return [
+    "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+    for row in cells
+  ]

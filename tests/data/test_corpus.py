@@ -1,0 +1,368 @@
+"""Shipped corpora, built corpora and plain folders, opened."""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.data import manifest as manifests
+from lsaprobe_jax.data import vorbis
+from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.corpus import open_corpus
+
+RATE = 16000
+SHIPPED_TRACKS = {
+  "multigenre": {"a": 35, "b": 36, "dev": 10, "reference": 7},
+  "piano": {"a": 7, "b": 7, "dev": 2, "reference": 2},
+}
+
+
+def noise(seed, seconds=8.0, rate=RATE):
+  samples = np.random.default_rng(seed).normal(size=round(seconds * rate))
+  return (0.05 * samples).astype(np.float32)
+
+
+def write(path, samples, rate=RATE):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  soundfile.write(path, samples, rate, subtype="FLOAT")
+  return path
+
+
+def opened(path, **settings):
+  return open_corpus(path, **{"sample_rate": RATE, "clip_seconds": 1.0, **settings})
+
+
+@pytest.fixture(scope="module")
+def piano():
+  return opened("piano")
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """One file in each of two groups."""
+  write(tmp_path / "a" / "one.wav", noise(1))
+  write(tmp_path / "b" / "two.wav", noise(2))
+  return tmp_path
+
+
+@pytest.fixture
+def built(tmp_path):
+  """A built corpus of two tracks of two segments."""
+  tracks = []
+  for seed, group in enumerate("ab"):
+    file = f"t{seed}.ogg"
+    vorbis.write(tmp_path / file, noise(seed), RATE, serial=seed)
+    tracks.append(
+      manifests.Track(
+        id=f"t{seed}",
+        title="<b>title</b>",
+        author="nobody",
+        package="none",
+        path=file,
+        licence="public-domain",
+        duplicates=f"t{seed}",
+        group=group,
+        file=file,
+        sha256=manifests.sha256(tmp_path / file),
+        segments=tuple(
+          manifests.Segment(start_seconds=start, seconds=4.0) for start in (12.0, 4.0)
+        ),
+        changes="",
+      )
+    )
+  manifest = manifests.Manifest(
+    corpus="test",
+    sample_rate=RATE,
+    segment_seconds=4.0,
+    recipe={},
+    tracks=tuple(tracks),
+  )
+  manifests.write(tmp_path, manifest)
+  return tmp_path
+
+
+@pytest.mark.parametrize("name", SHIPPED_TRACKS)
+def test_shipped_corpus_opens_with_its_tracks(name):
+  corpus = opened(name, clip_seconds=2.0)
+  groups = {clip.track: clip.group for clip in corpus.clips}
+  count = {group: list(groups.values()).count(group) for group in corpora.GROUPS}
+  assert count == SHIPPED_TRACKS[name]
+  assert corpus.audio.shape == (len(corpus.clips), 2 * RATE)
+  assert corpus.audio.dtype == np.float32
+  ids = [clip.id for clip in corpus.clips]
+  assert len(set(ids)) == len(ids)
+  assert all(re.fullmatch(r"[A-Za-z0-9_-]+@\d{7}\+2000", name) for name in ids)
+  for clip, samples in zip(corpus.clips, corpus.audio, strict=True):
+    assert clip.sha256 == hashlib.sha256(samples.tobytes()).hexdigest()
+    assert clip.licence.startswith(("CC-", "public-domain"))
+
+
+@pytest.mark.parametrize("name", SHIPPED_TRACKS)
+def test_shipped_groups_share_no_music_and_everything_is_credited(name):
+  _, path = corpora._find(name)
+  manifest = manifests.read(path)
+  group_of = {}
+  for track in manifest.tracks:
+    assert group_of.setdefault(track.duplicates, track.group) == track.group
+  credits = (path / "CREDITS.md").read_text(encoding="utf-8")
+  files = {track.file for track in manifest.tracks}
+  assert all(f"| {file.replace('_', chr(92) + '_')} |" in credits for file in files)
+  assert {file.name for file in path.glob("*.ogg")} == files
+
+
+def test_shipped_corpora_are_small():
+  folders = [corpora._find(name)[1] for name in SHIPPED_TRACKS]
+  total = sum(file.stat().st_size for path in folders for file in path.iterdir())
+  assert total < 8e6
+
+
+def test_opening_twice_gives_the_same(piano):
+  again = opened("piano")
+  assert again.clips == piano.clips
+  np.testing.assert_array_equal(again.audio, piano.audio)
+  assert again.fingerprint() == piano.fingerprint()
+
+
+def test_select_and_per_track(piano):
+  half = piano.select(["a"]).per_track(2)
+  assert {clip.group for clip in half.clips} == {"a"}
+  assert len(half) == 2 * len(half.tracks) == 14
+  assert opened("piano", groups="a", clips_per_track=2).clips == half.clips
+  at = [clip.id for clip in piano.clips].index(half.clips[3].id)
+  np.testing.assert_array_equal(half.audio[3], piano.audio[at])
+  assert half.fingerprint() != piano.fingerprint()
+  with pytest.raises(ValueError, match="groups are among"):
+    piano.select(["members"])
+
+
+def test_first_clips_of_a_track_come_from_different_segments(piano):
+  starts = [clip.start_seconds for clip in piano.per_track(5).clips[:5]]
+  assert np.diff(np.sort(starts)).min() >= 4.0
+
+
+def test_built_corpus_is_cut_from_whole_resampled_segments(built):
+  corpus = opened(built, clip_seconds=1.5)
+  assert [clip.id for clip in corpus.clips[:4]] == [
+    "t0@0012000+1500",
+    "t0@0004000+1500",
+    "t0@0013500+1500",
+    "t0@0005500+1500",
+  ]
+  decoded, _ = soundfile.read(built / "t0.ogg", dtype="float32")
+  np.testing.assert_array_equal(corpus.audio[3], decoded[88000:112000])
+  half = opened(built, clip_seconds=1.5, sample_rate=8000)
+  assert half.audio.shape == (8, 12000)
+  assert [clip.id for clip in half.clips] == [clip.id for clip in corpus.clips]
+
+
+def test_clips_longer_than_the_segment_are_refused(built):
+  with pytest.raises(AudioError, match="smaller clip_seconds"):
+    opened(built, clip_seconds=4.5)
+
+
+def test_wrong_rate_of_a_built_corpus_can_be_refused(built):
+  with pytest.raises(AudioError, match="rate 16000 Hz where 22050 Hz"):
+    opened(built, sample_rate=22050, on_wrong_rate="error")
+
+
+def test_file_that_is_not_the_manifests_is_left_out(built):
+  vorbis.write(built / "t0.ogg", noise(9), RATE, serial=0)
+  corpus = opened(built)
+  assert corpus.tracks == ("t1",)
+  assert len(corpus.errors) == 1
+  assert "t0.ogg" in corpus.errors[0][1]
+  assert "SHA-256" in corpus.errors[0][1]
+  with pytest.raises(AudioError, match="SHA-256"):
+    opened(built, groups=["a"])
+
+
+def test_missing_file_of_the_manifest_is_left_out(built):
+  (built / "t1.ogg").unlink()
+  corpus = opened(built)
+  assert corpus.tracks == ("t0",)
+  assert "t1.ogg: no such file" in corpus.errors[0][1]
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"version": 99}, "version 99"),
+    ({"tracks": [{}]}, "damaged"),
+    ({"sample_rate": -1}, "sample_rate"),
+    ({"surplus": 1}, "damaged"),
+  ],
+)
+def test_damaged_manifest_is_refused(built, change, message):
+  path = built / "manifest.json"
+  path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+  with pytest.raises(AudioError, match=message) as caught:
+    opened(built)
+  assert str(path) in str(caught.value)
+  path.write_text("{")
+  with pytest.raises(AudioError, match="damaged"):
+    opened(built)
+
+
+def test_manifest_cannot_point_outside_its_folder(built, tmp_path):
+  manifest = manifests.read(built)
+  secret = dataclasses.replace(manifest.tracks[0], file="../secret.ogg")
+  manifests.write(built, dataclasses.replace(manifest, tracks=(secret,)))
+  with pytest.raises(AudioError, match="outside the corpus folder"):
+    opened(built)
+
+
+def test_unknown_group_and_repeated_id_are_refused(built):
+  manifest = manifests.read(built)
+  track = manifest.tracks[0]
+  for tracks, message in (
+    ((dataclasses.replace(track, group="c"),), "group 'c'"),
+    ((track, track), "there twice"),
+  ):
+    manifests.write(built, dataclasses.replace(manifest, tracks=tracks))
+    with pytest.raises(AudioError, match=message):
+      opened(built)
+
+
+def test_folder_is_a_corpus(folder):
+  write(folder / "deep" / "er" / "three ü.wav", noise(3, seconds=2.5, rate=8000), 8000)
+  corpus = opened(folder)
+  assert corpus.tracks == ("deep-er-three-u", "one", "two")
+  assert {c.track: c.group for c in corpus.clips if c.track != "deep-er-three-u"} == {
+    "one": "a",
+    "two": "b",
+  }
+  assert [len(corpus.select("ab"[i])) >= 8 for i in (0, 1)] == [True, True]
+  # A file shorter than a segment, but not than a clip, is used up to whole clips.
+  assert sum(clip.track.startswith("deep") for clip in corpus.clips) == 2
+
+
+def test_folder_names_that_mean_groups(tmp_path):
+  names = {"Members": "a", "nonmember": "b", "calib": "dev", "reference": "reference"}
+  for seed, name in enumerate(names):
+    write(tmp_path / name / f"{name}.wav", noise(seed, 1.0))
+  corpus = opened(tmp_path)
+  assert {clip.track: clip.group for clip in corpus.clips} == names
+
+
+def test_ungrouped_files_get_a_group_by_name(tmp_path):
+  for seed in range(12):
+    write(tmp_path / f"song {seed}.wav", noise(seed, 1.0))
+  groups = {clip.track: clip.group for clip in opened(tmp_path).clips}
+  assert len(set(groups.values())) > 1
+  for seed in range(0, 12, 2):
+    (tmp_path / f"song {seed}.wav").unlink()
+  fewer = {clip.track: clip.group for clip in opened(tmp_path).clips}
+  assert fewer == {track: groups[track] for track in fewer}
+
+
+def test_members_and_non_members_take_one_code_path(folder):
+  """Swapping the groups' folders changes the groups and not one bit of audio."""
+  write(folder / "a" / "third.wav", noise(3, 9.0, rate=44100), 44100)
+  before = opened(folder)
+  (folder / "a").rename(folder / "swap")
+  (folder / "b").rename(folder / "a")
+  (folder / "swap").rename(folder / "b")
+  after = opened(folder)
+  np.testing.assert_array_equal(before.audio, after.audio)
+  swap = {"a": "b", "b": "a"}
+  for was, now in zip(before.clips, after.clips, strict=True):
+    assert (was.id, was.track, was.sha256) == (now.id, now.track, now.sha256)
+    assert swap[was.group] == now.group
+  assert before.fingerprint() != after.fingerprint()
+
+
+def test_namesakes_stay_apart(folder):
+  write(folder / "a" / "two.wav", noise(5))
+  corpus = opened(folder)
+  assert len(corpus.tracks) == 3
+  assert len({clip.id for clip in corpus.clips}) == len(corpus)
+
+
+def test_bad_files_are_listed_and_the_rest_goes_on(folder):
+  (folder / "a" / "corrupt.mp3").write_bytes(b"\x00" * 1000)
+  (folder / "a" / "empty.wav").write_bytes(b"")
+  (folder / "b" / "apple.m4a").write_bytes(b"ftypM4A " * 100)
+  write(folder / "b" / "short.wav", noise(4, 0.2))
+  write(folder / "b" / "silent.wav", 0 * noise(5))
+  nan = noise(6)
+  nan[5] = np.nan
+  write(folder / "b" / "nan.wav", nan)
+  corpus = opened(folder)
+  assert corpus.tracks == ("one", "two")
+  named = {re.split(r"[/\\]", path)[-1]: message for path, message in corpus.errors}
+  assert set(named) == {
+    *("corrupt.mp3", "empty.wav", "apple.m4a"),
+    *("short.wav", "silent.wav", "nan.wav"),
+  }
+  assert all(name in message for name, message in named.items())
+  assert not any("\n" in message for message in named.values())
+
+
+def test_wrong_rate_in_a_folder_can_be_refused(folder):
+  write(folder / "a" / "slow.wav", noise(3, rate=8000), 8000)
+  assert len(opened(folder).tracks) == 3
+  corpus = opened(folder, on_wrong_rate="error")
+  assert corpus.tracks == ("one", "two")
+  assert "8000 Hz" in corpus.errors[0][1]
+
+
+def test_a_silent_window_is_dropped(tmp_path):
+  samples = noise(1, 4.0)
+  samples[RATE : 2 * RATE] = 0
+  write(tmp_path / "a" / "x.wav", samples)
+  corpus = opened(tmp_path)
+  assert [clip.start_seconds for clip in corpus.clips] == [0.0, 2.0, 3.0]
+  assert corpus.errors[0][0] == "x@0001000+1000"
+
+
+def test_clips_per_track_reads_no_more_than_it_needs(tmp_path):
+  write(tmp_path / "a" / "x.wav", noise(1, 40.0))
+  corpus = opened(tmp_path, clips_per_track=2)
+  assert corpus.clips == opened(tmp_path).per_track(2).clips
+  assert [clip.start_seconds for clip in corpus.clips] == [20.0, 8.0]
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "no_audio", "all_bad"])
+def test_nothing_to_use_is_one_clear_line(tmp_path, kind):
+  path = tmp_path / kind
+  if kind == "file":
+    path.write_text("x")
+  elif kind == "no_audio":
+    path.mkdir()
+    (path / "notes.txt").write_text("x")
+  elif kind == "all_bad":
+    path.mkdir()
+    (path / "x.wav").write_bytes(b"")
+  with pytest.raises(AudioError) as caught:
+    opened(path)
+  assert str(caught.value).startswith(str(path))
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "settings",
+  [
+    {"sample_rate": 0},
+    {"clip_seconds": 0.0},
+    {"clip_seconds": float("nan")},
+    {"clips_per_track": 0},
+    {"groups": ["train"]},
+    {"groups": []},
+    {"on_wrong_rate": "guess"},
+  ],
+)
+def test_settings_out_of_range_are_refused(settings):
+  with pytest.raises(ValueError, match=next(iter(settings))):
+    opened("piano", **settings)
+
+
+def test_a_copy_of_a_shipped_corpus_is_the_same_corpus(tmp_path, piano):
+  _, path = corpora._find("piano")
+  shutil.copytree(path, tmp_path / "piano")
+  assert opened(tmp_path / "piano").fingerprint() == piano.fingerprint()

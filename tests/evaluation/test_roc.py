@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from lsaprobe_jax.evaluation import roc
+
+settings.register_profile("fast", max_examples=100, deadline=None)
+settings.load_profile("fast")
+
+# Small integers: ties within and between the classes are the rule.
+_clips = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40)
+both_classes = _clips.filter(lambda clips: len({label for _, label in clips}) == 2)
+targets = st.one_of(st.sampled_from([0, 0.001, 0.01, 0.05, 0.5, 1]), st.floats(0, 1))
+
+
+@given(both_classes)
+def test_curve_and_auc_agree_with_scikit_learn(clips):
+  scores, labels = map(np.array, zip(*clips, strict=True))
+  curve = roc.roc_curve(scores, labels)
+  fpr, tpr, thresholds = metrics.roc_curve(labels, scores, drop_intermediate=False)
+  np.testing.assert_allclose(curve.fpr, fpr)
+  np.testing.assert_allclose(curve.tpr, tpr)
+  np.testing.assert_array_equal(curve.thresholds, thresholds)
+  np.testing.assert_allclose(
+    roc.auc(scores, labels), metrics.roc_auc_score(labels, scores)
+  )
+
+
+@given(both_classes, targets)
+def test_the_region_is_the_largest_that_meets_the_target(clips, target):
+  scores, labels = map(np.array, zip(*clips, strict=True))
+  point = roc.tpr_at_fpr(scores, labels, target)
+  assert point.fpr_realised <= target
+  curve = roc.roc_curve(scores, labels)
+  best = np.flatnonzero(curve.fpr <= target)[-1]
+  assert point.tpr == pytest.approx(curve.tpr[best])
+  assert point.fpr_realised == pytest.approx(curve.fpr[best])
+  assert point.threshold == curve.thresholds[best]
+  accepted = scores >= point.threshold
+  assert point.false_positives == (accepted & ~labels).sum()
+  assert point.ties == (scores == point.threshold).sum()
+
+
+@given(st.floats(0, 1), st.integers(1, 3000))
+def test_most_false_positives_is_exact(target, n):
+  k = int(roc.most_false_positives(target, n))
+  assert k / n <= target
+  assert k == n or (k + 1) / n > target
+
+
+def test_most_false_positives_where_the_product_rounds_down():
+  assert 0.29 * 100 < 29
+  assert roc.most_false_positives(0.29, 100) == 29
+
+
+def test_operating_point_by_hand():
+  # Accepting the block of five at 3 would make 3 false positives of 4.
+  scores = [9, 5, 5, 4, 4, 3, 3, 3, 3, 3, 1]
+  labels = [1, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0]
+  point = roc.tpr_at_fpr(scores, labels, 0.25)
+  assert point == roc.TprAtFpr(
+    tpr=4 / 7,
+    fpr_realised=0.25,
+    false_positives=1,
+    threshold=4,
+    ties=2,
+    ties_below=5,
+    expected_false_positives=1,
+    flagged=True,
+  )
+  nothing = roc.tpr_at_fpr([1, 1, 1, 0], [1, 1, 0, 0], 0.01)
+  assert nothing.tpr == nothing.ties == 0
+  assert nothing.threshold == np.inf
+  assert nothing.ties_below == 3
+
+
+@pytest.mark.parametrize(("n", "flagged"), [(199, True), (200, False)])
+def test_flags_fewer_than_ten_expected_false_positives(n, flagged):
+  scores, labels = np.arange(n + 5), np.arange(n + 5) >= n
+  assert roc.tpr_at_fpr(scores, labels, 0.05).flagged is flagged
+
+
+@pytest.mark.parametrize(
+  ("scores", "labels", "message"),
+  [
+    ([1, np.nan, np.nan], [1, 0, 1], "2 of 3 scores are NaN"),
+    ([1, 2], [1, 1], "2 members, 0 non-members"),
+    ([1, 2], [0, 0], "0 members, 2 non-members"),
+    ([1, 2, 3], [0, 1], "must both be"),
+  ],
+)
+@pytest.mark.parametrize(
+  "statistic", [roc.auc, roc.roc_curve, lambda s, y: roc.tpr_at_fpr(s, y, 0.1)]
+)
+def test_refuses_bad_scores(statistic, scores, labels, message):
+  with pytest.raises(ValueError, match=message):
+    statistic(scores, labels)
+
+
+def test_refuses_a_target_that_is_no_rate():
+  with pytest.raises(ValueError, match="got 5"):
+    roc.tpr_at_fpr([1, 2], [1, 0], 5)

@@ -1,0 +1,214 @@
+import json
+import math
+import random
+
+import numpy as np
+import pytest
+
+from lsaprobe_jax.evaluation import intervals, summary
+
+KEYS = [
+  *("method", "model", "corpus", "distance", "t_ratio", "calibrated"),
+  *("n_member", "n_nonmember", "n_tracks", "n_dropped"),
+  *("auc", "auc_ci", "auc_ci_delong", "tpr", "tpr_ci", "fpr_realised"),
+  *("false_positives", "flagged", "reached"),
+  *("forward_passes", "backward_passes", "seconds"),
+]
+GROUPS = {"c1": "a", "c2": "a", "c3": "b", "c4": "b", "c5": None}
+SCORES = {
+  "A": {"c1": 4.0, "c2": 2.0, "c3": 3.0, "c4": 1.0},  # 3 of 4 pairs won
+  "B": {"c1": 1.0, "c2": 2.0, "c3": 3.0, "c4": 4.0},  # all of them
+  "reference": {"c1": 1.0, "c2": 0.0, "c3": 0.0, "c4": 0.5},  # a against b: 2.5 of 4
+}
+
+
+def _row(model, clip, score, **changes):
+  member = {"A": "a", "B": "b", "target": "a"}.get(model)
+  row = {
+    "clip": clip,
+    "track": f"track of {clip}",
+    "group": GROUPS[clip],
+    "split": "member" if GROUPS[clip] == member else "nonmember",
+    "model": model,
+    "corpus": "toy",
+    "method": "lsa_probe",
+    "distance": "mrstft",
+    "t_ratio": 0.6,
+    "calibrated": False,
+    "score": score,
+    "cost": -score,
+    "reached": clip != "c1",
+    "forward_passes": 10,
+    "backward_passes": 8,
+    "seconds": 0.5,
+    "seed": 0,
+  }
+  return {**row, **changes}
+
+
+def _rows(models=("A", "B", "reference")):
+  return [_row(m, clip, score) for m in models for clip, score in SCORES[m].items()]
+
+
+def _summarise(rows, **settings):
+  return summary.summarise(rows, resamples=50, **settings)
+
+
+def test_cross_over_by_hand():
+  records = _summarise(_rows())
+  assert [r["model"] for r in records] == ["A", "B", "mean", "reference"]
+  assert [r["auc"] for r in records] == [0.75, 1, 0.875, 0.625]
+  assert all(list(record) == KEYS for record in records)
+  a, _, mean, _ = records
+  assert (a["n_member"], a["n_nonmember"], a["n_tracks"]) == (2, 2, 4)
+  assert (mean["n_member"], mean["n_nonmember"], mean["n_tracks"]) == (4, 4, 4)
+  assert mean["n_dropped"] == 0
+  assert a["tpr"] == {"0.001": 0.5, "0.01": 0.5, "0.05": 0.5}
+  assert mean["tpr"]["0.05"] == 0.75
+  assert mean["fpr_realised"]["0.05"] == mean["false_positives"]["0.05"] == 0
+  assert all(mean["flagged"].values())
+  assert mean["reached"] == 0.75
+  assert (mean["forward_passes"], mean["backward_passes"]) == (10, 8)
+  assert mean["seconds"] == 0.5
+  assert mean["auc_ci"][0] < 0.875 < mean["auc_ci"][1]
+  assert mean["auc_ci"] == mean["auc_ci_delong"]  # one clip a track
+  low, high = mean["tpr_ci"]["0.05"]
+  assert low <= 0.75 <= high
+
+
+def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
+  mean = _summarise(_rows(), targets=(0.5,))[2]
+  # A at 0.5: c3 (3.0) is let in with c1 and c2. B: c2 (2.0) is let in, tpr 1.
+  assert mean["tpr"] == {"0.5": 1}
+  assert mean["false_positives"] == {"0.5": 2}
+  assert mean["fpr_realised"] == {"0.5": 0.5}
+
+
+def test_calibration_by_hand():
+  rows = _rows()
+  calibrated = summary.calibrate_by_reference(rows)
+  assert len(calibrated) == 8
+  first = calibrated[0]
+  assert (first["clip"], first["model"], first["score"]) == ("c1", "A", 3.0)
+  assert (first["forward_passes"], first["seconds"]) == (20, 1.0)
+  assert first["calibrated"]
+  assert first["cost"] is None
+  records = _summarise(rows + calibrated)
+  scores = {(r["model"], r["calibrated"]): r["auc"] for r in records}
+  # Calibrated A: 3, 2 against 3, 0.5: one tie, two wins of four pairs.
+  assert scores["A", True] == 0.625
+  assert scores["A", False] == 0.75
+  assert ("reference", True) not in scores
+
+
+def test_calibration_needs_the_same_setting_and_clip():
+  rows = _rows(("A",))
+  other = _row("reference", "c1", 1.0)
+  assert summary.calibrate_by_reference([*rows, {**other, "t_ratio": 0.3}]) == []
+  assert summary.calibrate_by_reference([*rows, {**other, "method": "loss"}]) == []
+  assert len(summary.calibrate_by_reference([*rows, {**other, "split": "dev"}])) == 1
+  infinite = [_row("A", "c1", math.inf), _row("reference", "c1", math.inf)]
+  with pytest.raises(ValueError, match=r"c1.*no difference of scores inf and inf"):
+    summary.calibrate_by_reference(infinite)
+
+
+def test_a_clip_that_failed_under_one_model_leaves_the_mean_only():
+  rows = [*_rows(("A", "B")), _row("A", "c5", 9.0, group="a", split="member")]
+  records = {r["model"]: r for r in _summarise(rows)}
+  assert records["A"]["n_member"] == 3
+  assert records["A"]["n_dropped"] == 0
+  assert records["mean"]["n_member"] == 4
+  assert records["mean"]["n_dropped"] == 1
+  assert records["mean"]["auc"] == 0.875
+
+
+def test_single_target_and_splits_that_do_not_enter():
+  rows = [_row("target", c, s, reached=None) for c, s in SCORES["A"].items()]
+  extra = [_row("target", "c5", 99.0, group="dev", split="dev")]
+  (record,) = _summarise(rows + extra)
+  assert (record["model"], record["auc"], record["n_tracks"]) == ("target", 0.75, 4)
+  assert record["reached"] is None
+
+
+def test_one_track_a_side_has_no_interval():
+  rows = [{**row, "track": row["group"]} for row in _rows(("A",))]
+  (record,) = _summarise(rows)
+  assert record["auc_ci"] is None
+  assert record["tpr_ci"]["0.05"] is None
+  assert "[-]" in summary.format_table([record])
+  assert "NOT ESTABLISHED" in summary.format_gates([{**record, "method": "blind"}])
+
+
+def test_intervals_are_those_of_the_modules():
+  rng = np.random.default_rng(0)
+  rows = [
+    _row("A", clip, float(rng.normal()), track=f"{clip}-{i // 2}")
+    | {"clip": f"{clip}-{i}"}
+    for clip in SCORES["A"]
+    for i in range(10)
+  ]
+  (record,) = _summarise(rows)
+  scores = [row["score"] for row in rows]
+  labels = [row["split"] == "member" for row in rows]
+  tracks = [row["track"] for row in rows]
+  expected = intervals.auc_ci(scores, labels, tracks)
+  np.testing.assert_allclose(record["auc_ci"], expected)
+  np.testing.assert_allclose(record["auc_ci_delong"], intervals.auc_ci(scores, labels))
+  (blind,) = _summarise([{**row, "method": "blind"} for row in rows])
+  wider = intervals.auc_ci(scores, labels, tracks, cross_fitted=True)
+  np.testing.assert_allclose(blind["auc_ci"], wider)
+
+
+def test_order_of_rows_does_not_matter():
+  rows = _rows() + summary.calibrate_by_reference(_rows())
+  shuffled = rows.copy()
+  random.Random(0).shuffle(shuffled)
+  assert _summarise(shuffled) == _summarise(rows)
+
+
+def test_refuses_rows_that_contradict():
+  rows = _rows(("A", "B"))
+  with pytest.raises(ValueError, match=r"two rows for .*'c1'"):
+    _summarise([*rows, rows[0]])
+  with pytest.raises(ValueError, match=r"lsa_probe.*1 of 4 scores are NaN"):
+    _summarise([{**rows[0], "score": math.nan}, *rows[1:]])
+  with pytest.raises(ValueError, match=r"same split under A and B, e\.g\. c1"):
+    _summarise([{**row, "split": "member"} for row in rows])
+  with pytest.raises(ValueError, match="0 non-members"):
+    _summarise(rows[:2])
+
+
+def test_json_holds_no_nan():
+  records = _summarise(_rows())
+  assert json.loads(summary.rows_to_json(records)) == records
+  broken = [records[0], {**records[1], "tpr_ci": {"0.01": [0.0, math.nan]}}]
+  with pytest.raises(ValueError, match=r"row 1, tpr_ci, 0.01\[1\] is nan"):
+    summary.rows_to_json(broken)
+
+
+def test_gates_and_table_read_as_text():
+  blind = [_row("A", c, s, method="blind", distance=None, t_ratio=None, reached=None)
+           for c, s in SCORES["A"].items()]  # fmt: skip
+  records = _summarise(_rows() + blind)
+  first, second = summary.format_gates(records).splitlines()
+  assert first.startswith("blind baseline, A against B (toy): AUC 0.750 [")
+  assert "contains 0.5; smallest leak that could have been seen: 0." in first
+  assert second.startswith("null control, lsa_probe mrstft t = 0.6 T (toy): AUC 0.625")
+  leaking = [{**r, "auc_ci": [0.6, 0.8]} for r in records]
+  assert "does not contain 0.5: THE SPLIT LEAKS" in summary.format_gates(leaking)
+  assert "THE NULL CONTROL FAILS" in summary.format_gates(leaking)
+  assert summary.format_gates([]).count("NOT RUN") == 2
+  header, rule, *lines = summary.format_table(records).splitlines()
+  assert set(rule) == {"-"}
+  assert [line.split()[:2] for line in lines[:4]] == [
+    ["blind", "A"],
+    ["lsa_probe", "A"],
+    ["lsa_probe", "B"],
+    ["lsa_probe", "mean"],
+  ]
+  column = header.index("AUC")
+  assert [line[column : column + 5] for line in lines[:4]] == [
+    *("0.750", "0.750", "1.000", "0.875")
+  ]
+  assert lines[-1].startswith("* fewer than 10")
+  assert "method" in summary.format_table([])

@@ -1,0 +1,50 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lsaprobe_jax import parallel
+
+
+@pytest.mark.parametrize("length", [1, 4, 7])
+def test_over_examples_pads_and_cuts_every_batch(length):
+  run = parallel.over_examples(lambda w, x, y: {"z": w * x + y}, batch_size=4)
+  x, y = np.arange(length, dtype=np.float32), np.ones(length, np.float32)
+  parts = list(run(jnp.float32(2.0), x, y))
+  assert [part.start for part, _ in parts] == list(range(0, length, 4))
+  np.testing.assert_array_equal(
+    np.concatenate([result["z"] for _, result in parts]), 2 * x + y
+  )
+
+
+def test_results_do_not_depend_on_batch_or_order():
+  def noisy(w, x, number):
+    key = jax.random.fold_in(jax.random.key(0), number)
+    return jnp.sum(jnp.tanh(w * x)) + jax.random.normal(key)
+
+  x = np.random.default_rng(0).normal(size=(10, 33)).astype(np.float32)
+  numbers = np.arange(10, dtype=np.uint32)
+  order = np.random.default_rng(1).permutation(10)
+  collect = lambda batch_size, index: np.concatenate(
+    [
+      part
+      for _, part in parallel.over_examples(noisy, batch_size)(
+        jnp.float32(0.5), x[index], numbers[index]
+      )
+    ]
+  )
+  whole = collect(16, np.arange(10))
+  np.testing.assert_array_equal(whole[order], collect(3, order))
+
+
+def test_mean_value_and_grad_leaves_padding_out():
+  loss = lambda p, x: jnp.sum((p["w"] * x - 1) ** 2)
+  params = {"w": jnp.float32(0.7)}
+  x = jnp.asarray([[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]])
+  mask = jnp.asarray([1.0, 1.0, 0.0])
+  mean, losses, grads = parallel.mean_value_and_grad(loss, params, mask, x)
+  naive = lambda p: (loss(p, x[0]) + loss(p, x[1])) / 2
+  np.testing.assert_allclose(mean, naive(params), rtol=1e-6)
+  np.testing.assert_allclose(grads["w"], jax.grad(naive)(params)["w"], rtol=1e-6)
+  expected = [loss(params, x[0]), loss(params, x[1])]
+  np.testing.assert_allclose(losses[:2], expected, rtol=1e-6)
