@@ -19,6 +19,7 @@ setup(
     "lsaprobe_jax": [
       "data/shipped/*/*",
       "data/tables/*",
+      "weights/*.md",
       "weights/*/*",
     ]
   },

@@ -47,6 +47,8 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       ),
       tau=dict(eta_ref=0.2, quantile=0.95),
       random_stability=dict(eta=0.8, draws=4),
+      # The ascent at one budget: tried by launch.tune, not a row of launch.eval.
+      worst_damage=dict(eta=0.8),
       loss=dict(t_ratio=0.2, draws=4),
       batch_size=8,
       bootstrap_resamples=10_000,

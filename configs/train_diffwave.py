@@ -1,7 +1,8 @@
 r"""The embedded DiffWave of one group of one shipped corpus.
 
   python -m launch.train --config=configs/train_diffwave.py:multigenre,a \
-    --workdir=runs/train/multigenre-a --export=lsaprobe_jax/weights/diffwave-multigenre-a
+    --workdir=runs/train/multigenre-a \
+    --export=lsaprobe_jax/weights/diffwave-multigenre-a
 
 About 30 minutes on one CPU core.
 """

@@ -1,6 +1,6 @@
 """What was tried for configs/mini.py, on tune tracks of the multigenre corpus.
 
-  python -m launch.tune --config=configs/tune_mini.py --workdir=runs/tune
+python -m launch.tune --config=configs/tune_mini.py --workdir=runs/tune
 """
 
 from ml_collections import ConfigDict

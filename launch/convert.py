@@ -19,6 +19,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "The model folder.", required=True
 
 
 def main(argv):
+  """Converts the checkpoint."""
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   source = pathlib.Path(_SOURCE.value)

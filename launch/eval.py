@@ -25,6 +25,7 @@ _LIMIT = flags.DEFINE_integer(
 
 
 def main(argv):
+  """Runs the evaluation."""
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_devices()

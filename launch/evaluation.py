@@ -131,6 +131,23 @@ def run_random_stability(run: Evaluation, distance) -> list[dict[str, Any]]:
   )
 
 
+def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
+  """Rows of the ascent alone: the worst D within one budget, without bisection."""
+  attack = WorstDamage(
+    distance=distance,
+    eta=run.config.worst_damage.eta,
+    search=make_search(run.config.search),
+  )
+  return run.score(
+    run.scores,
+    {target.name: attack for target in run.targets},
+    (run.halves,),
+    method="worst_damage",
+    t_ratio=run.config.t_ratio,
+    distance=run.config.distance,
+  )
+
+
 def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   """Rows of LSA-Probe; tau of each target comes from the development clips."""
   search = make_search(run.config.search)

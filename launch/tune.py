@@ -21,7 +21,7 @@ from launch import common, evaluation
 from lsaprobe_jax.evaluation import summary
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "`base`, an evaluation, and `grid`, settings to try.", lock_config=True
+  "config", None, "A `base` evaluation and the `grid` to try.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the table go here.")
 
@@ -47,6 +47,8 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
     rows += evaluation.run_loss(run)
   if "random_stability" in methods:
     rows += evaluation.run_random_stability(run, distance)
+  if "worst_damage" in methods:
+    rows += evaluation.run_worst_damage(run, distance)
   if "lsa_probe" in methods:
     rows += evaluation.run_lsa_probe(run, distance)
   rows += summary.calibrate_by_reference(rows)
@@ -60,7 +62,7 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
 def table(lines: list[dict[str, Any]]) -> str:
   """The cross-over means (and the null control) of everything tried, as Markdown."""
   out = [
-    "| setting | method | A | B | mean [95% by track] | calibrated | reached | fwd/bwd |",
+    "| setting | method | A | B | mean [95% by track] | calibrated | reached | passes |",
     "|---|---|---|---|---|---|---|---|",
   ]
   for line in lines:
@@ -80,6 +82,7 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 
 def main(argv):
+  """Tries every setting."""
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_devices()
@@ -98,7 +101,7 @@ def main(argv):
     logging.info("%d of %d\n%s", number + 1, len(config.grid), table(lines[-1:]))
     (workdir / "tried.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
     (workdir / "tried.md").write_text(table(lines))
-  print(table(lines))  # noqa: T201
+  print(table(lines))
 
 
 if __name__ == "__main__":

@@ -105,9 +105,7 @@ def find_model(name: str | pathlib.Path) -> pathlib.Path:
 def check_fit(params: Any, expected: Any, name: str) -> None:
   """Raises CheckpointError, with both lists, unless names and shapes agree."""
   have = {k: v.shape for k, v in flatten(params).items()}
-  want = {
-    k: v.shape for k, v in traverse_util.flatten_dict(expected, sep="/").items()
-  }
+  want = {k: v.shape for k, v in traverse_util.flatten_dict(expected, sep="/").items()}
   left_over = sorted(k for k in have if k not in want)
   missing = sorted(k for k in want if k not in have)
   shapes = [

@@ -124,9 +124,7 @@ def make_held_loss(power: int, t_ratios: tuple[float, ...]):
     key = jax.random.fold_in(jax.random.key(0), index)
     noise = jax.random.normal(key, audio.shape)
     times = [diffusion.timestep(model.schedule, ratio) for ratio in t_ratios]
-    return jnp.stack(
-      [denoising_loss(model, audio, t, noise, power) for t in times]
-    )
+    return jnp.stack([denoising_loss(model, audio, t, noise, power) for t in times])
 
   run = parallel.over_examples(one, batch_size=16)
 

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +53,9 @@ def test_bad_betas_are_refused(betas):
     diffusion.Schedule.from_betas(betas)
 
 
-@pytest.mark.parametrize(("ratio", "t"), [(0.6, 30), (0.2, 10), (1.0, 50), (0.01, None)])
+@pytest.mark.parametrize(
+  ("ratio", "t"), [(0.6, 30), (0.2, 10), (1.0, 50), (0.01, None)]
+)
 def test_timestep(ratio, t):
   if t is None:
     with pytest.raises(ValueError, match="t_ratio"):
@@ -63,7 +67,7 @@ def test_timestep(ratio, t):
 def naive_reverse(predict_noise, alpha_bar, x, t, steps):
   """DDIM as in the paper, in float64, by the predicted clean signal."""
   grid = [int(np.floor(t * (steps - i) / steps + 0.5)) for i in range(steps + 1)]
-  for now, after in zip(grid[:-1], grid[1:], strict=True):
+  for now, after in itertools.pairwise(grid):
     noise = predict_noise(x, max(now, 1))
     x_0 = (x - np.sqrt(1 - alpha_bar[now]) * noise) / np.sqrt(alpha_bar[now])
     x = np.sqrt(alpha_bar[after]) * x_0 + np.sqrt(1 - alpha_bar[after]) * noise
@@ -104,9 +108,7 @@ def test_one_trace_serves_every_timestep():
     traces += 1
     return 0.1 * x
 
-  run = jax.jit(
-    lambda x, t: diffusion.reverse(predict, SCHEDULES["linear"], x, t, 4)
-  )
+  run = jax.jit(lambda x, t: diffusion.reverse(predict, SCHEDULES["linear"], x, t, 4))
   outputs = [run(jnp.ones(8), t) for t in (10, 20, 30)]
   first = traces
   run(jnp.ones(8), 40)

@@ -204,9 +204,7 @@ def test_norms(name):
   slopes = [float(jnp.vdot(x, o / norm.size(o))) for o in others]
   assert float(jnp.vdot(x, norm.steepest(x))) >= max(slopes)
   assert np.all(np.isfinite(norm.steepest(jnp.zeros((3, 3)))))
-  sizes = [
-    float(norm.size(norm.sample(jax.random.key(i), (2,)))) for i in range(400)
-  ]
+  sizes = [float(norm.size(norm.sample(jax.random.key(i), (2,)))) for i in range(400)]
   assert max(sizes) <= 1 + 1e-6
   # Uniform in the ball of a plane: half of it lies within 1/sqrt(2) of the centre.
   assert np.mean(np.array(sizes) < 0.5**0.5) == pytest.approx(0.5, abs=0.08)

@@ -23,9 +23,7 @@ class LSAProbe(struct.PyTreeNode):
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    found = probe.probe(
-      generator, self.distance, self.search, key, audio, t, self.tau
-    )
+    found = probe.probe(generator, self.distance, self.search, key, audio, t, self.tau)
     # The clean reconstruction is one more reverse without gradient.
     forward, backward = reverse_passes(
       generator.num_steps, found.values + 1, found.gradients

@@ -56,6 +56,7 @@ class DilatedConv(nn.Module):
 
   @nn.compact
   def __call__(self, x):
+    """[samples, C] -> [samples, features]."""
     shape = (3, x.shape[-1], self.features)
     kernel = self.param("kernel", nn.initializers.he_normal(), shape)
     bias = self.param("bias", nn.initializers.zeros, (self.features,))

@@ -39,6 +39,7 @@ class DiffusionEmbedding(nn.Module):
 
   @nn.compact
   def __call__(self, step):
+    """Scalar step, integer or real -> [width]."""
     table = jnp.asarray(_embedding_table(self.max_steps))
     if jnp.issubdtype(jnp.result_type(step), jnp.integer):
       x = table[step]
@@ -55,6 +56,7 @@ class SpectrogramUpsampler(nn.Module):
 
   @nn.compact
   def __call__(self, spectrogram):
+    """[frames, mels] -> [256 * frames, mels]."""
     x = spectrogram[None, :, :, None]
     for name in ("conv1", "conv2"):
       # PyTorch's padding p of a transposed convolution crops p from each end of
@@ -83,6 +85,7 @@ class ResidualBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, step_embedding, condition):
+    """[samples, C] -> ([samples, C] for the next block, [samples, C] for the sum)."""
     y = x + nn.Dense(self.channels, name="diffusion_projection")(step_embedding)
     y = convolution.DilatedConv(2 * self.channels, self.dilation, name="dilated_conv")(
       y

@@ -232,7 +232,9 @@ class Bisection:
     return SearchResult(
       cost=jnp.where(reached, high, jnp.nan),
       reached=reached,
-      rank=jnp.where(reached, inside, self.eta_max * (1 + jnp.maximum(margin, 0) / tau)),
+      rank=jnp.where(
+        reached, inside, self.eta_max * (1 + jnp.maximum(margin, 0) / tau)
+      ),
       margin=margin,
       budgets=budgets,
       damages=damages,

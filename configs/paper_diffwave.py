@@ -1,0 +1,41 @@
+"""The paper's settings for DiffWave (Liu et al., ICASSP 2026), as far as it fixes them.
+
+  python -m launch.eval --config=configs/paper_diffwave.py --workdir=runs/paper
+
+As it stands it runs the paper's search on the embedded benchmark: up to 660
+differentiated reverse processes a clip, hours on two CPU cores (`--limit=3` for a
+look). For a model and a corpus of your own:
+
+  --config.corpus.path=FOLDER --config.corpus.clip_seconds=4.0
+  --config.targets.A=MODEL_FOLDER --config.targets.B=OTHER_MODEL_FOLDER
+
+The paper fixes t, eta_max, eta_ref, the quantile and the search. It does not fix the
+scale of the norm (here: root mean square), the number of DDIM steps or the number of
+clips a track.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mini
+
+
+def get_config(corpus: str = "multigenre") -> ConfigDict:
+  config = mini.get_config(corpus)
+  config.t_ratio = 0.6
+  config.num_steps = 10
+  config.distance = "cdpam"
+  config.tau.eta_ref = 0.05
+  config.tau.quantile = 0.95
+  config.search.update(
+    eta_max=0.8,
+    halvings=10,
+    ascent_steps=12,
+    step_size=0.25,
+    momentum=0.9,
+    restarts=5,
+    norm="rms",
+    min_gain=0.01,
+    patience=3,
+    min_gradient=1e-6,
+  )
+  return config

@@ -1,0 +1,138 @@
+"""Writes the model card of a corpus's embedded models.
+
+python -m launch.card --config=configs/mini.py:multigenre --train=runs/train \
+  --workdir=runs/card --output=lsaprobe_jax/weights/multigenre.md
+
+Scores the snapshots that launch.train kept, with the methods that cost one forward
+pass or a few, so that a reader sees how membership becomes visible as training goes
+on and how much of it is over-training. No setting is chosen from these figures.
+"""
+
+import copy
+import json
+import pathlib
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from launch import common, evaluation
+from lsaprobe_jax import checkpoints
+from lsaprobe_jax.evaluation import summary
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "An evaluation of the models.", lock_config=True
+)
+_TRAIN = flags.DEFINE_string(
+  "train", None, "Folder of training workdirs, CORPUS-a, CORPUS-b, CORPUS-reference."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Scores go here.")
+_OUTPUT = flags.DEFINE_string("output", None, "The card, a Markdown file.")
+
+_MODELS = {"A": "a", "B": "b", "reference": "reference"}
+
+
+def snapshot_rows(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path):
+  """(epochs, records) of each epoch at which both halves kept a snapshot."""
+  corpus = config.corpus.path
+  epochs = [
+    {path.name for path in (train / f"{corpus}-{group}" / "snapshots").iterdir()}
+    for group in ("a", "b")
+  ]
+  for epoch in sorted(set.intersection(*epochs)):
+    changed = copy.deepcopy(config)
+    changed.part = "all"
+    with changed.unlocked():
+      changed.targets = ConfigDict(
+        {m: str(train / f"{corpus}-{_MODELS[m]}" / "snapshots" / epoch) for m in "AB"}
+      )
+    run = evaluation.load(changed, workdir / epoch, limit=None)
+    rows = evaluation.run_loss(run)
+    rows += evaluation.run_random_stability(run, evaluation.make_distance(run))
+    yield int(epoch), summary.summarise(rows, resamples=200)
+
+
+def epochs_table(config: ConfigDict, found: list[tuple[int, list[dict]]]) -> str:
+  """AUC of the cross-over mean against epochs, as Markdown."""
+  lines = ["| epochs | Loss, AUC | Random stability, AUC |", "|---|---|---|"]
+  for epoch, records in found:
+    mean = {r["method"]: r for r in records if r["model"] == "mean"}
+    cells = [
+      f"{mean[m]['auc']:.3f} [{mean[m]['auc_ci'][0]:.3f}, {mean[m]['auc_ci'][1]:.3f}]"
+      for m in ("loss", "random_stability")
+    ]
+    lines.append(f"| {epoch} | {cells[0]} | {cells[1]} |")
+  lines.append(
+    f"\nMean of A and B over all tracks of both halves, 95% interval by track; Loss at"
+    f" t = {config.loss.t_ratio} T, Random stability ({config.distance}) at"
+    f" t = {config.t_ratio} T, eta = {config.random_stability.eta}."
+  )
+  return "\n".join(lines)
+
+
+def losses_table(records: dict[str, dict[str, Any]]) -> str:
+  """Denoising loss on each half at the end of training, as Markdown."""
+  ratios = next(iter(records.values()))["training"]["loss_t_ratios"]
+  head = " | ".join(f"t = {ratio} T" for ratio in ratios)
+  lines = [f"| model | clips of | {head} |", "|---" * (2 + len(ratios)) + "|"]
+  for name, record in records.items():
+    for group, losses in record["training"]["losses"].items():
+      trained = " (trained on)" if group == record["training"]["group"] else ""
+      values = " | ".join(f"{loss:.4f}" for loss in losses)
+      lines.append(f"| {name} | {group}{trained} | {values} |")
+  return "\n".join(lines)
+
+
+def card(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path) -> str:
+  """The whole card."""
+  corpus = config.corpus.path
+  names = {m: f"diffwave-{corpus}-{group}" for m, group in _MODELS.items()}
+  records = {
+    name: checkpoints.load_model(checkpoints.find_model(name))[1]
+    for name in names.values()
+  }
+  parts = [
+    f"# Embedded DiffWave models: {corpus}",
+    "Small, and trained far past the point where they generalise, so that membership"
+    " can be seen within minutes on a laptop. Separation on them is stronger than on"
+    " a model trained on more music; no figure here is about such a model.",
+  ]
+  for name, record in records.items():
+    training = record["training"]
+    tracks = {clip["id"].rsplit("@", 1)[0] for clip in training["clips"]}
+    parts.append(
+      f"## {name}\n\nGroup `{training['group']}`: {len(training['clips'])} clips of"
+      f" {len(tracks)} tracks, {training['epochs']} epochs; weights sha256"
+      f" `{record['weights_sha256'][:16]}`. The clips' ids and hashes and all settings"
+      " are in its `model.json`.\n\n```\npython -m launch.train"
+      f" --config=configs/train_diffwave.py:{corpus},{training['group']} \\\n"
+      f"  --workdir=runs/train/{corpus}-{training['group']} \\\n"
+      f"  --export=lsaprobe_jax/weights/{name}\n```"
+    )
+  network = next(iter(records.values()))["model"]
+  parts += [
+    f"## Architecture\n\n```json\n{json.dumps(network, indent=1)}\n```",
+    "## Denoising loss\n\nMean squared error of the predicted noise, averaged"
+    f" weights, fixed noise.\n\n{losses_table(records)}",
+    "## AUC against epochs\n\n"
+    + epochs_table(config, list(snapshot_rows(config, train, workdir))),
+    f"Written by `python -m launch.card --config=configs/mini.py:{corpus}"
+    f" --train=runs/train --workdir=runs/card --output=lsaprobe_jax/weights/"
+    f"{corpus}.md`.",
+  ]
+  return "\n\n".join(parts) + "\n"
+
+
+def main(argv):
+  """Writes the card."""
+  if argv[1:]:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  common.use_devices()
+  text = card(_CONFIG.value, pathlib.Path(_TRAIN.value), pathlib.Path(_WORKDIR.value))
+  pathlib.Path(_OUTPUT.value).write_text(text)
+  logging.info("wrote %s", _OUTPUT.value)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "train", "workdir", "output"])
+  app.run(main)
