@@ -116,17 +116,23 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
       checkpoints.check_fit(
         params, generators.abstract_params(model), f"--config.targets.{name}={source}"
       )
+      if config.untrained:
+        key = jax.random.fold_in(jax.random.key(config.seed), i)
+        params = generators.random_params(model, key)
+      generator = generators.build_generator(model, params, config.num_steps)
     except checkpoints.CheckpointError as error:
       raise app.UsageError(f"--config.targets.{name}: {error}") from error
-    if config.untrained:
-      key = jax.random.fold_in(jax.random.key(config.seed), i)
-      params = generators.random_params(model, key)
+    except (ValueError, KeyError, TypeError) as error:
+      raise app.UsageError(
+        f"--config.targets.{name}={source}: its model.json does not describe a model"
+        f" ({type(error).__name__}: {error})"
+      ) from error
     training = record["training"] or {}
     clips = training.get("clips")
     targets.append(
       Target(
         name=name,
-        generator=generators.build_generator(model, params, config.num_steps),
+        generator=generator,
         group=training.get("group"),
         members=clips and {clip["id"]: clip["sha256"] for clip in clips},
       )

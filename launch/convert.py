@@ -26,7 +26,7 @@ def main(argv):
   try:
     checkpoint = torch_reader.read_state_dict(source)
     for key in ("model", "params"):
-      if key not in checkpoint:
+      if not isinstance(checkpoint.get(key), dict):
         raise ValueError(f"no {key!r} in it: not a checkpoint of LMNT's DiffWave")
     model = porting.diffwave_model_config(checkpoint["params"], checkpoint["model"])
     params = porting.diffwave_params(checkpoint["model"])

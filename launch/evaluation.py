@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
@@ -85,10 +86,17 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
 
 def make_distance(run: Evaluation) -> distances.Distance:
   """The distance that the configuration names, at the rate of the models."""
+  return _make_distance(run.config, run.halves)
+
+
+def _make_distance(config: ConfigDict, corpus: Corpus) -> distances.Distance:
+  silence = np.zeros(corpus.audio.shape[1], np.float32)
   try:
-    return distances.get(run.config.distance, sample_rate=run.halves.sample_rate)
+    distance = distances.get(config.distance, sample_rate=corpus.sample_rate)
+    jax.eval_shape(lambda d, x, y: d(x, y), distance, silence, silence)
   except (ValueError, OSError) as error:
-    raise app.UsageError(f"--config.distance: {error}") from error
+    raise app.UsageError(f"--config.distance={config.distance}: {error}") from error
+  return distance
 
 
 def run_blind(run: Evaluation) -> list[dict[str, Any]]:
@@ -164,10 +172,7 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   for target in run.targets:
     damages = [-row["score"] for row in worst if row["model"] == target.name]
     if len(damages) < MIN_DEVELOPMENT_CLIPS:
-      raise app.UsageError(
-        f"only {len(damages)} development clips to set tau with; add tracks to the"
-        " group dev or raise --config.corpus.dev_clips_per_track"
-      )
+      raise _too_few_development(len(damages))
     tau = probe.calibrate_tau(damages, run.config.tau.quantile)
     logging.info("tau of %s: %.5g from %d clips", target.name, tau, len(damages))
     attacks[target.name] = LSAProbe(distance=distance, tau=tau, search=search)
@@ -180,7 +185,45 @@ def make_search(settings: ConfigDict) -> Bisection:
   name = settings.pop("name")
   if name != "bisection":
     raise app.UsageError(f"--config.search.name={name}: known: bisection")
-  return Bisection(**settings)
+  try:
+    return Bisection(**settings)
+  except ValueError as error:
+    raise app.UsageError(f"--config.search: {error}") from error
+
+
+def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
+  """Refuses, before anything is scored, what would only fail on the way."""
+  _make_distance(config, halves)
+  make_search(config.search)
+  for group in ("a", "b"):
+    tracks = len({clip.track for clip in halves.clips if clip.group == group})
+    if tracks < 2:
+      raise app.UsageError(
+        f"--config.corpus.path={config.corpus.path}: group {group} has {tracks} tracks"
+        f" in the part {config.part}; the blind baseline needs at least two a side"
+      )
+  if len(development) < MIN_DEVELOPMENT_CLIPS:
+    raise _too_few_development(len(development))
+  for target in targets:
+    try:
+      for ratio in (config.t_ratio, config.loss.t_ratio):
+        diffusion.timestep(target.generator.schedule, ratio)
+    except ValueError as error:
+      raise app.UsageError(
+        f"--config.t_ratio, --config.loss.t_ratio: {error}"
+      ) from error
+    try:
+      for clip in (*halves.clips, *development.clips):
+        target.split(clip)
+    except ValueError as error:
+      raise app.UsageError(f"--config.corpus: {error}") from error
+
+
+def _too_few_development(count: int) -> app.UsageError:
+  return app.UsageError(
+    f"only {count} development clips to set tau with; add tracks to the group dev or"
+    " raise --config.corpus.dev_clips_per_track"
+  )
 
 
 def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evaluation:
@@ -188,21 +231,31 @@ def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evalua
   targets, identity = common.load_targets(config)
   settings, rate = config.corpus, targets[0].generator.sample_rate
   halves = common.open_corpus(settings, rate, settings.clips_per_track, ["a", "b"])
-  halves = halves.take(splits.keep(halves.clips, config.part, limit))
+  try:
+    halves = halves.take(splits.keep(halves.clips, config.part, limit))
+  except ValueError as error:
+    raise app.UsageError(f"--config.part: {error}") from error
   development = common.open_corpus(
     settings, rate, settings.dev_clips_per_track, ["dev"]
   )
+  # Before the folder is claimed: a run that cannot start must not lock it.
+  _check(config, targets, halves, development)
   identity |= {
     "config": common.jsonable(config),
     "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
   }
   common.claim_workdir(workdir, identity)
+  try:
+    scores = RowFile(workdir / "scores.jsonl")
+    calibration = RowFile(workdir / "calibration.jsonl")
+  except (OSError, ValueError) as error:
+    raise app.UsageError(f"--workdir={workdir}: {error}") from error
   return Evaluation(
     config=config,
     targets=targets,
     halves=halves,
     development=development,
-    scores=RowFile(workdir / "scores.jsonl"),
-    calibration=RowFile(workdir / "calibration.jsonl"),
+    scores=scores,
+    calibration=calibration,
     scorer=Scorer(config.seed, config.batch_size),
   )

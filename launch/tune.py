@@ -21,7 +21,7 @@ from launch import common, evaluation
 from lsaprobe_jax.evaluation import summary
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "A `base` evaluation and the `grid` to try.", lock_config=True
+  "config", None, "A `base` and the `grid` to try.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the table go here.")
 
@@ -62,7 +62,7 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
 def table(lines: list[dict[str, Any]]) -> str:
   """The cross-over means (and the null control) of everything tried, as Markdown."""
   out = [
-    "| setting | method | A | B | mean [95% by track] | calibrated | reached | passes |",
+    "| setting | method | A | B | mean [95% by track] | calibrated | reached | calls |",
     "|---|---|---|---|---|---|---|---|",
   ]
   for line in lines:

@@ -72,13 +72,20 @@ def diffwave_model_config(
     "noise_schedule",
     "sample_rate",
   )
+  conditional = any("conditioner_projection" in name for name in state_dict)
+  wanted += ("n_mels",) * conditional
   missing = [name for name in wanted if name not in settings]
   if missing:
     raise ValueError(f"the checkpoint's params lack {missing}")
-  conditional = any("conditioner_projection" in name for name in state_dict)
-  projection = next(
-    value for name, value in state_dict.items() if name.endswith("projection1.weight")
-  )
+  widths = [
+    value.shape[0]
+    for name, value in state_dict.items()
+    if name.endswith("projection1.weight")
+  ]
+  if len(widths) != 1:
+    raise ValueError(
+      f"{len(widths)} tensors are called projection1.weight, where a DiffWave has one"
+    )
   betas = [float(beta) for beta in settings["noise_schedule"]]
   return {
     "family": "diffwave",
@@ -87,7 +94,7 @@ def diffwave_model_config(
       "layers": int(settings["residual_layers"]),
       "dilation_cycle": int(settings["dilation_cycle_length"]),
       "mels": int(settings["n_mels"]) if conditional else None,
-      "embedding_width": int(projection.shape[0]),
+      "embedding_width": int(widths[0]),
     },
     "schedule": {"num_steps": len(betas), "betas": betas},
     "sample_rate": int(settings["sample_rate"]),

@@ -1,0 +1,106 @@
+"""launch.train from its command line, killed and not."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from conftest import read_rows, train_flags
+
+from lsaprobe_jax import checkpoints
+from lsaprobe_jax.data import corpus as corpora
+
+
+@pytest.fixture(scope="session")
+def resumed(tmp_path_factory, corpus_folder, launcher, trained):
+  """Working folder of the same training, killed between two checkpoints."""
+  del trained  # first, so that this one finds everything compiled
+  workdir = tmp_path_factory.mktemp("train") / "killed"
+  flags = (f"--workdir={workdir}", *train_flags(corpus_folder))
+  log = workdir / "losses.jsonl"
+  launcher.run_and_kill(lambda: len(_steps(log)) > 2 * 6, "train", *flags)
+  assert not (workdir / "model").exists()
+  assert list((workdir / "checkpoints").iterdir())
+  done = launcher.run("train", *flags)
+  assert done.returncode == 0, done.stderr
+  assert "resumed after epoch" in done.stderr
+  assert "resumed after epoch 0" not in done.stderr
+  return workdir
+
+
+def _steps(log):
+  return [row for row in read_rows(log) if "loss" in row]
+
+
+def test_every_step_is_logged_and_the_loss_falls(trained):
+  rows = _steps(trained / "losses.jsonl")
+  assert [row["step"] for row in rows] == list(range(1, 49))
+  assert [row["epoch"] for row in rows] == [i // 2 for i in range(48)]
+  loss = [row["loss"] for row in rows]
+  assert np.mean(loss[-12:]) < np.mean(loss[:6])
+  held = [row for row in read_rows(trained / "losses.jsonl") if "held" in row]
+  assert [row["epoch"] for row in held] == [6, 12, 18, 24]
+  assert all(set(row["held"]) == {"a", "b"} for row in held)
+
+
+def test_a_killed_run_ends_as_one_left_alone(trained, resumed):
+  names = ["losses.jsonl", "model/model.json", "model/weights.safetensors"]
+  names += [f"snapshots/{epoch:05d}/weights.safetensors" for epoch in (12, 24)]
+  for name in names:
+    assert (resumed / name).read_bytes() == (trained / name).read_bytes(), name
+
+
+def test_the_record_names_the_clips_of_the_group_alone(trained, corpus_folder):
+  params, record = checkpoints.load_model(trained / "model")
+  clips = corpora.open_corpus(
+    corpus_folder, sample_rate=8000, clip_seconds=0.256, clips_per_track=1
+  ).select("a")
+  expected = [
+    {"id": clip.id, "sha256": hashlib.sha256(audio.tobytes()).hexdigest()}
+    for clip, audio in zip(clips.clips, clips.audio, strict=True)
+  ]
+  training = record["training"]
+  assert training["clips"] == expected
+  assert len(expected) == 4
+  assert (training["group"], training["epochs"]) == ("a", 24)
+  assert training["config"]["model"] == record["model"]
+  assert training["config"]["learning_rate"] == 1.5e-3
+  last = read_rows(trained / "losses.jsonl")[-1]
+  assert training["losses"] == last["held"]
+  half = checkpoints.load_model(trained / "snapshots" / "00012")
+  assert half[1]["training"]["epochs"] == 12
+  assert not np.array_equal(
+    half[0]["input_projection"]["kernel"], params["input_projection"]["kernel"]
+  )
+
+
+def test_other_settings_are_refused(trained, corpus_folder, launcher):
+  before = _files(trained)
+  flags = (f"--workdir={trained}", *train_flags(corpus_folder))
+  done = launcher.run("train", *flags, "--config.learning_rate=0.1")
+  assert done.returncode == 1
+  refusals = [line for line in done.stderr.splitlines() if "--workdir" in line]
+  assert len(refusals) == 1
+  assert "differs in config.learning_rate;" in refusals[0]
+  assert "Traceback" not in done.stderr
+  assert _files(trained) == before
+
+
+def _files(folder):
+  return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
+  flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
+  done = launcher.run("train", *flags, "--config.corpus.group=c")
+  assert done.returncode == 1
+  assert "--config.corpus: groups are among" in done.stderr
+  assert "not ['c']" in done.stderr
+  assert "Traceback" not in done.stderr
+  assert not (tmp_path / "run").exists()
+
+
+def test_run_json_says_what_the_folder_is_for(trained):
+  run = json.loads((trained / "run.json").read_text())
+  assert run["config"]["corpus"]["group"] == "a"
+  assert len(run["data"]) == 64
