@@ -1,6 +1,7 @@
 """Attacks against loops in plain Python, and their passes against a count."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +26,6 @@ MODEL = {
 SEARCH = Bisection(halvings=4, ascent_steps=5, restarts=2, patience=2, step_size=2.0)
 DISTANCE = distances.get("waveform", sample_rate=8000)
 SEARCH_DRAW = 2**31 - 1  # the draw of a clip's key that searches start from
-
-
 TALLY = {"forward": 0, "backward": 0}
 
 
@@ -100,7 +99,7 @@ class Naive:
 
   def reverse(self, x):
     grid = [int(np.floor(T * (STEPS - i) / STEPS + 0.5)) for i in range(STEPS + 1)]
-    for t, s in zip(grid[:-1], grid[1:], strict=True):
+    for t, s in itertools.pairwise(grid):
       e = self.predict(x, t)
       x_0 = (x - self.sigma[t] * e) / self.signal[t]
       x = self.signal[s] * x_0 + self.sigma[s] * e
@@ -167,7 +166,7 @@ def run(attack, generator, audio, key, t=T):
   jax.effects_barrier()
   TALLY.update(forward=0, backward=0)
   found = jax.block_until_ready(
-    _run(attack, CountingGenerator(**fields), audio, key, t)
+    _run(attack, CountingGenerator(**fields), key, audio, t)
   )
   jax.effects_barrier()
   passes = {"forward": found.forward_passes, "backward": found.backward_passes}
