@@ -18,7 +18,7 @@ from lsaprobe_jax.attacks.random_stability import RandomStability
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
-from lsaprobe_jax.evaluation import summary
+from lsaprobe_jax.evaluation import comparisons, summary
 from lsaprobe_jax.results import RowFile
 from lsaprobe_jax.search.bisection import Bisection
 
@@ -81,6 +81,9 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
     seed=run.config.seed,
   )
   print(f"\n{summary.format_gates(records)}\n\n{summary.format_table(records)}\n")
+  alike = comparisons.rank_correlations(rows, "lsa_probe")
+  for (method, model), rho in alike.items():
+    print(f"rank correlation of lsa_probe with {method} under {model}: {rho:.2f}")
   return records
 
 

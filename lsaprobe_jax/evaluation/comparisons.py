@@ -89,3 +89,32 @@ def holm(p_values) -> np.ndarray:
   adjusted = np.empty_like(p)
   adjusted[order] = np.maximum.accumulate(steps)
   return adjusted
+
+
+def rank_correlations(rows, method: str) -> dict[tuple[str, str], float]:
+  """How alike two methods rank the clips: Spearman's rho with each other method.
+
+  A search whose scores rank clips as random directions do has found nothing of its
+  own, whatever its AUC.
+
+  Args:
+    rows: result rows (see `summary`), raw; the null control's are passed over.
+    method: the method to compare the others with.
+
+  Returns:
+    `{(other method, model): rho}` over the clips that both scored, development clips
+    included; pairs with fewer than three clips in common are left out.
+  """
+  scores: dict[tuple[str, str], dict[str, float]] = {}
+  for row in rows:
+    if not row["calibrated"] and row["model"] != "reference":
+      key = row["method"], row["model"]
+      scores.setdefault(key, {})[row["clip"]] = row["score"]
+  found = {}
+  for (other, model), theirs in sorted(scores.items()):
+    ours = scores.get((method, model), {})
+    common = sorted(ours.keys() & theirs.keys())
+    if other != method and len(common) >= 3:
+      pairs = ([ours[clip] for clip in common], [theirs[clip] for clip in common])
+      found[other, model] = float(stats.spearmanr(*pairs).statistic)
+  return found

@@ -97,13 +97,17 @@ def build_generator(
   )
 
 
+# Compiled once for all models of one architecture: it takes seconds.
+_init = jax.jit(lambda network, *args: network.init(*args), static_argnums=0)
+
+
 def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
   """Fresh parameters, before any training."""
   network = build_network(model_config)
   args = (jnp.zeros(1024), jnp.int32(0))
   if network.mels is not None:
     args += (jnp.zeros((1024 // HOP_SAMPLES, network.mels)),)
-  return jax.jit(network.init)(key, *args)["params"]
+  return _init(network, key, *args)["params"]
 
 
 def abstract_params(model_config: dict[str, Any]) -> Any:

@@ -77,3 +77,29 @@ def test_holm_by_hand():
   for bad in ([0.1, np.nan], [1.1], [-0.1]):
     with pytest.raises(ValueError, match="lie in"):
       comparisons.holm(bad)
+
+
+def test_rank_correlations_of_hand_made_rows():
+  def rows(method, model, scores):
+    return [
+      {"method": method, "model": model, "clip": str(i), "calibrated": False}
+      | {"score": score}
+      for i, score in enumerate(scores)
+    ]
+
+  found = comparisons.rank_correlations(
+    rows("probe", "A", [1.0, 2.0, 3.0, 4.0])
+    + rows("same", "A", [0.1, 0.2, 30.0, 40.0])
+    + rows("reverse", "A", [4.0, 3.0, 2.0, 1.0])
+    # d^2 = 0, 1, 1, 0: rho = 1 - 6 * 2 / (4 * 15).
+    + rows("swapped", "A", [1.0, 3.0, 2.0, 4.0])
+    + rows("probe", "reference", [1.0, 2.0, 3.0])
+    + rows("same", "reference", [1.0, 2.0, 3.0])
+    + rows("few", "A", [1.0, 2.0]),
+    "probe",
+  )
+  assert found == {
+    ("reverse", "A"): pytest.approx(-1.0),
+    ("same", "A"): pytest.approx(1.0),
+    ("swapped", "A"): pytest.approx(0.8),
+  }

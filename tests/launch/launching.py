@@ -60,6 +60,9 @@ class Launcher:
   def __init__(self, cache: pathlib.Path):
     self._env = dict(
       os.environ,
+      # Compiling takes most of the time of these tests.
+      XLA_FLAGS="--xla_backend_optimization_level=0"
+      " --xla_llvm_disable_expensive_passes=true",
       JAX_COMPILATION_CACHE_DIR=str(cache),
       JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
       JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",

@@ -9,24 +9,24 @@ import jax
 import numpy as np
 import pytest
 from absl import app
-from configs import mini
 from launching import BAD_FILES, complaint, read_rows, write_corpus
 
+from configs import mini
 from launch import evaluation
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import generator as generators
 
 # What every record of summary.json holds, whatever else it may.
-RECORD_KEYS = set(
-  "method model corpus distance t_ratio calibrated n_member n_nonmember n_tracks auc"
-  " auc_ci tpr tpr_ci fpr_realised false_positives forward_passes backward_passes"
-  " seconds".split()
-)
-ROW_KEYS = set(
-  "clip track split model corpus method distance t_ratio score cost reached"
-  " forward_passes backward_passes seconds seed".split()
-)
+RECORD_KEYS = {
+  "method", "model", "corpus", "distance", "t_ratio", "calibrated", "n_member",
+  "n_nonmember", "n_tracks", "auc", "auc_ci", "tpr", "tpr_ci", "fpr_realised",
+  "false_positives", "forward_passes", "backward_passes", "seconds",
+}  # fmt: skip
+ROW_KEYS = {
+  "clip", "track", "split", "model", "corpus", "method", "distance", "t_ratio",
+  "score", "cost", "reached", "forward_passes", "backward_passes", "seconds", "seed",
+}  # fmt: skip
 A, B, DEV = 4, 5, 21  # clips; the fifth of b is the file at another rate
 METHODS = ("loss", "random_stability", "lsa_probe")
 
