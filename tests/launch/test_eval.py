@@ -54,6 +54,7 @@ def settings(tmp_path_factory, corpus_folder, trained):
     "corpus.clip_seconds": 0.256,
     "corpus.dev_clips_per_track": 3,
     **{f"targets.{name}": str(folder) for name, folder in folders.items()},
+    "distance": "log_mel",
     "part": "all",
     "search.halvings": 2,
     "search.ascent_steps": 2,
@@ -157,7 +158,7 @@ def test_the_summary_holds_what_it_promises(finished):
     assert low <= record["auc"] <= high
   probe = found["lsa_probe", "mean", False]
   assert (probe["n_member"], probe["n_nonmember"], probe["n_tracks"]) == (9, 9, 9)
-  assert (probe["corpus"], probe["distance"]) == ("tiny", "mr_stft")
+  assert (probe["corpus"], probe["distance"]) == ("tiny", "log_mel")
 
 
 def test_the_first_printed_line_is_the_blind_baseline(finished):
