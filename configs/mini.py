@@ -13,7 +13,14 @@ on tune tracks (benchmarks/tune_mini.md); the figures are of test tracks.
 from ml_collections import ConfigDict
 
 
+# Clips of a track in the halves, and of a development track.
+_CLIPS = {"multigenre": (1, 3), "piano": (5, 12)}
+
+
 def get_config(corpus: str = "multigenre") -> ConfigDict:
+  if corpus not in _CLIPS:
+    raise ValueError(f"no embedded corpus {corpus!r}; known: {', '.join(_CLIPS)}")
+  clips_per_track, dev_clips_per_track = _CLIPS[corpus]
   return ConfigDict(
     dict(
       seed=0,
@@ -21,8 +28,8 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
         path=corpus,
         clip_seconds=0.512,
         # Of a track in the halves: those the models were trained on.
-        clips_per_track=1,
-        dev_clips_per_track=3,
+        clips_per_track=clips_per_track,
+        dev_clips_per_track=dev_clips_per_track,
       ),
       # Where a name is that of an embedded model; a path to a model folder works too.
       targets=dict(
