@@ -12,7 +12,6 @@ on tune tracks (benchmarks/tune_mini.md); the figures are of test tracks.
 
 from ml_collections import ConfigDict
 
-
 # Clips of a track in the halves, and of a development track.
 _CLIPS = {"multigenre": (1, 3), "piano": (5, 12)}
 
