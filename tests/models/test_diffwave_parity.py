@@ -1,10 +1,12 @@
 """DiffWave against LMNT's PyTorch code (PyPI `diffwave` 0.1.7), random weights."""
 
+import copy
 import importlib.util
 import pathlib
 import subprocess
 import sys
 import tarfile
+import types
 
 import jax
 import jax.numpy as jnp
@@ -44,12 +46,9 @@ def _torch_model(lmnt, size, conditional):
   torch = pytest.importorskip("torch")
   torch.manual_seed(0)
 
-  class Params(dict):
-    __getattr__ = dict.__getitem__
-
-  settings = Params(size, noise_schedule=np.linspace(1e-4, 0.05, 50).tolist())
+  settings = dict(size, noise_schedule=np.linspace(1e-4, 0.05, 50).tolist())
   settings["sample_rate"] = 22050
-  model = lmnt.DiffWave(settings)
+  model = lmnt.DiffWave(types.SimpleNamespace(**settings))
   # The original starts with a last layer of zeros: every output would agree.
   torch.nn.init.normal_(model.output_projection.weight, std=0.3)
   for parameter in model.parameters():
@@ -78,24 +77,45 @@ def test_forward_and_gradient_agree(lmnt, real_audio, size, conditional):
   expected = jax.eval_shape(lambda: generators.init_params(config, jax.random.key(0)))
   checkpoints.check_fit(params, expected, "LMNT")
   network = generators.build_network(config)
+  double = copy.deepcopy(model).double()
 
+  rng = np.random.default_rng(0)
   audio = real_audio(4096, 22050)
-  mel = np.random.default_rng(0).normal(size=(16, size["n_mels"])).astype(np.float32)
-  cotangent = np.random.default_rng(1).normal(size=4096).astype(np.float32)
+  mel = rng.normal(size=(16, size["n_mels"])).astype(np.float32)
+  cotangent = rng.normal(size=4096)
   for step in (0, 7, 49):
-    x = torch.tensor(audio[None], requires_grad=True)
-    y = model(x, torch.tensor(mel.T[None]), torch.tensor([step]))[0, 0]
-    (gradient,) = torch.autograd.grad(y, x, torch.tensor(cotangent))
+    # The forward pass in float32, as it is used.
     with jax.default_matmul_precision("highest"):
-      args = (jnp.asarray(mel),) if conditional else ()
+      ours = _ours(network, params, audio, step, mel if conditional else None)
+    with torch.no_grad():
+      y = model(*map(torch.tensor, (audio[None], mel.T[None], [step])))[0, 0].numpy()
+    assert _error(ours, y) < 1e-5, step
+    # The gradient in float64: in float32 a ReLU whose input is zero to rounding may
+    # fall on either side, in PyTorch's own float32 against its float64 too.
+    x = torch.tensor(audio[None], dtype=torch.float64, requires_grad=True)
+    condition = torch.tensor(mel.T[None], dtype=torch.float64)
+    y = double(x, condition, torch.tensor([step]))[0, 0]
+    (expected,) = torch.autograd.grad(y, x, torch.tensor(cotangent))
+    with jax.enable_x64(True):
+      wide = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params)
+      args = (mel.astype(np.float64),) if conditional else (None,)
       ours, vjp = jax.vjp(
-        lambda x: network.apply({"params": params}, x, jnp.int32(step), *args),  # noqa: B023
-        jnp.asarray(audio),
+        lambda x: _ours(network, wide, x, step, *args),  # noqa: B023
+        jnp.asarray(audio, jnp.float64),
       )
-      (our_gradient,) = vjp(jnp.asarray(cotangent))
-    for mine, original in ((ours, y.detach()), (our_gradient, gradient[0])):
-      error = np.max(np.abs(mine - original.numpy())) / np.max(np.abs(original.numpy()))
-      assert error < 1e-5, (step, error)
+      (gradient,) = vjp(jnp.asarray(cotangent))
+    assert gradient.dtype == np.float64
+    assert _error(ours, y.detach().numpy()) < 1e-6, step
+    assert _error(gradient, expected[0].numpy()) < 1e-6, step
+
+
+def _ours(network, params, audio, step, mel):
+  args = () if mel is None else (mel,)
+  return network.apply({"params": params}, audio, jnp.int32(step), *args)
+
+
+def _error(ours, original):
+  return np.max(np.abs(ours - original)) / np.max(np.abs(original))
 
 
 def test_fractional_steps_agree(lmnt, real_audio):
