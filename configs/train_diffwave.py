@@ -21,7 +21,10 @@ _SIZES = {
 
 
 def get_config(arg: str = "multigenre,a") -> ConfigDict:
-  corpus, group = arg.split(",")
+  corpus, _, group = arg.partition(",")
+  if (corpus, group) not in _SIZES:
+    known = " ".join(",".join(pair) for pair in _SIZES)
+    raise ValueError(f"configs/train_diffwave.py:{arg}: known: {known}")
   clips_per_track, epochs = _SIZES[corpus, group]
   return ConfigDict(
     dict(
