@@ -2,7 +2,7 @@
 
   python -m launch.eval --config=configs/mini.py --workdir=runs/mini
 
-Minutes on two CPU cores; `configs/mini.py:piano` runs the piano corpus.
+About 3 minutes on two CPU cores; `configs/mini.py:piano` runs the piano corpus.
 
 To keep to those minutes the search takes fewer halvings (5, the paper 10), steps (5,
 the paper 12) of twice the length, and no restarts (the paper 5), and the reverse
