@@ -17,6 +17,8 @@ def to_json(value: Any) -> Any:
   """NumPy scalars as Python's, NaN and infinities as None."""
   if isinstance(value, dict):
     return {key: to_json(item) for key, item in value.items()}
+  if isinstance(value, list):
+    return [to_json(item) for item in value]
   if isinstance(value, np.ndarray | np.generic):
     value = value.item()
   if isinstance(value, float) and not math.isfinite(value):
