@@ -19,7 +19,7 @@ from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary
-from lsaprobe_jax.results import RowFile
+from lsaprobe_jax.results import ALONE, Shard, SharedRows
 from lsaprobe_jax.search.bisection import Bisection
 
 # A 95th percentile of fewer is little more than their maximum.
@@ -35,8 +35,8 @@ class Evaluation:
     targets: the models.
     halves: clips of the groups a and b.
     development: clips that no target was trained on.
-    scores: rows of the result.
-    calibration: rows that tau is set from.
+    scores: rows of the result, this process's and others'.
+    calibration: rows that tau is set from, alike.
     scorer: one for all methods, so that what compiles once is compiled once.
   """
 
@@ -44,11 +44,11 @@ class Evaluation:
   targets: list[Target]
   halves: Corpus
   development: Corpus
-  scores: RowFile
-  calibration: RowFile
+  scores: SharedRows
+  calibration: SharedRows
   scorer: Scorer
 
-  def score(self, file: RowFile, attacks: dict[str, Any], parts, **names):
+  def score(self, file: SharedRows, attacks: dict[str, Any], parts, **names):
     """Rows of one method.
 
     Args:
@@ -87,6 +87,23 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
   return records
 
 
+def finish(run: Evaluation) -> list[dict[str, Any]] | None:
+  """Merges the rows of all processes and returns them; None if some are missing."""
+  missing = run.scores.missing_shards()
+  if missing:
+    count = run.scores.shard.count
+    logging.info(
+      "this share is done, rows of shards %s are missing; the last to finish merges."
+      " If one died: the same command with --shard=K/%d",
+      missing,
+      count,
+    )
+    return None
+  run.calibration.merge()
+  run.scores.merge()
+  return run.scores.asked
+
+
 def make_distance(run: Evaluation) -> distances.Distance:
   """The distance that the configuration names, at the rate of the models."""
   return _make_distance(run.config, run.halves)
@@ -119,7 +136,7 @@ def run_blind(run: Evaluation) -> list[dict[str, Any]]:
     | dict(forward_passes=0, backward_passes=0, seconds=0.0)
     for clip, score in zip(clips, scores, strict=True)
   ]
-  run.scores.append(row for row in rows if row not in run.scores)
+  run.scores.append(rows[i] for i in run.scores.to_score(rows))
   return rows
 
 
@@ -164,13 +181,15 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   search = make_search(run.config.search)
   names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
   ascent = WorstDamage(distance=distance, eta=run.config.tau.eta_ref, search=search)
-  worst = run.score(
+  run.score(
     run.calibration,
     {target.name: ascent for target in run.targets},
     (run.development,),
     method="worst_damage",
     **names,
   )
+  run.calibration.wait()
+  worst = [row for row in run.calibration.asked if names.items() <= row.items()]
   attacks = {}
   for target in run.targets:
     damages = [-row["score"] for row in worst if row["model"] == target.name]
@@ -229,8 +248,20 @@ def _too_few_development(count: int) -> app.UsageError:
   )
 
 
-def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evaluation:
-  """Opens corpus and targets and claims the working folder for them."""
+def load(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  limit: int | None,
+  shard: Shard = ALONE,
+) -> Evaluation:
+  """Opens corpus and targets and claims the working folder for them.
+
+  Args:
+    config: all settings.
+    workdir: shared by all processes of the evaluation.
+    limit: at most so many clips of each half.
+    shard: the clips that this process scores.
+  """
   targets, identity = common.load_targets(config)
   settings, rate = config.corpus, targets[0].generator.sample_rate
   halves = common.open_corpus(settings, rate, settings.clips_per_track, ["a", "b"])
@@ -249,10 +280,11 @@ def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evalua
   }
   common.claim_workdir(workdir, identity)
   try:
-    scores = RowFile(workdir / "scores.jsonl")
-    calibration = RowFile(workdir / "calibration.jsonl")
+    scores = SharedRows(workdir, "scores", shard)
+    calibration = SharedRows(workdir, "calibration", shard)
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
+  most = max(len(halves), len(development))
   return Evaluation(
     config=config,
     targets=targets,
@@ -260,5 +292,5 @@ def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evalua
     development=development,
     scores=scores,
     calibration=calibration,
-    scorer=Scorer(config.seed, config.batch_size),
+    scorer=Scorer(config.seed, config.batch_size, -(-most // shard.count)),
   )
