@@ -4,22 +4,58 @@ import hashlib
 import json
 import os
 import pathlib
+import platform
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-from absl import app
+from absl import app, flags
 from ml_collections import ConfigDict
 
 from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.results import temporary_beside
+
+_COMPILATION_CACHE = flags.DEFINE_string(
+  "compilation_cache",
+  None,
+  "Programs that took over a second to compile are kept here (default:"
+  " $JAX_COMPILATION_CACHE_DIR, else ~/.cache/lsaprobe_jax/xla); empty for nowhere.",
+)
 
 
 def use_devices() -> None:
   """Makes every CPU core a device; a launcher's first act, before JAX starts."""
   parallel.use_all_cpu_cores(len(os.sched_getaffinity(0)))
+  use_compilation_cache()
+
+
+def use_compilation_cache() -> None:
+  """Keeps compiled programs for later runs, where --compilation_cache says.
+
+  JAX leaves out what compiles within a second, and writes from process 0 alone.
+  """
+  folder = _COMPILATION_CACHE.value
+  if folder is None:
+    default = os.path.expanduser("~/.cache/lsaprobe_jax/xla")
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", default)
+  # Programs for the CPU hold its machine code, and JAX's key does not name its model:
+  # on a shared home another model would load them, and could end in SIGILL.
+  path = os.path.join(folder, _processor()) if folder else None
+  jax.config.update("jax_compilation_cache_dir", path)
+
+
+def _processor() -> str:
+  """Names the instruction set: the architecture and a hash of what CPU it is."""
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:
+    lines = [platform.processor()]
+  fields = ("model name", "flags", "Features")
+  model = {line for line in lines if line.startswith(fields)}
+  return f"{platform.machine()}-{digest(sorted(model))[:12]}"
 
 
 def digest(value: Any) -> str:
@@ -35,6 +71,8 @@ def jsonable(config: ConfigDict) -> dict[str, Any]:
 def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
   """Ties a working folder to what it is for, or refuses another use of it.
 
+  Several processes may claim it at once, for the same: the first ties it.
+
   Args:
     workdir: created if missing.
     identity: everything that decides the results: settings, hashes of weights and
@@ -46,20 +84,30 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
   path = workdir / "run.json"
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    before = json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+      _create(path, json.dumps(identity, indent=1, sort_keys=True) + "\n")
+    before = json.loads(path.read_text())
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
-  if before is None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(identity, indent=1, sort_keys=True) + "\n")
-    temporary.replace(path)
-    return
   changed = _differences(before, identity)
   if changed:
     raise app.UsageError(
       f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
       " a new folder or delete this one"
     )
+
+
+def _create(path: pathlib.Path, text: str) -> None:
+  """Writes a file all at once, unless another process was first."""
+  temporary = temporary_beside(path)
+  temporary.write_text(text)
+  try:
+    # Unlike a rename, a link does not replace what is there.
+    os.link(temporary, path)
+  except FileExistsError:
+    pass
+  finally:
+    temporary.unlink()
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

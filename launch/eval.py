@@ -4,7 +4,8 @@ python -m launch.eval --config=configs/mini.py --workdir=runs/mini [--limit=20]
   [--config.search.eta_max=0.5]
 
 Rows go to WORKDIR/scores.jsonl as they come; the same command continues a run that
-was interrupted. Ends with a table and WORKDIR/summary.json.
+was interrupted. Ends with a table and WORKDIR/summary.json. Several processes share
+the clips with --distributed or --shard=K/N: see docs/hosts.md.
 """
 
 import pathlib
@@ -12,8 +13,9 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from launch import common, evaluation
+from launch import common, evaluation, hosts
 from lsaprobe_jax.evaluation import summary
+from lsaprobe_jax.results import ALONE, write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -29,18 +31,24 @@ def main(argv):
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_devices()
+  shard = hosts.join()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  run = evaluation.load(config, workdir, _LIMIT.value)
+  run = evaluation.load(config, workdir, _LIMIT.value, shard)
   distance = evaluation.make_distance(run)
 
-  rows = evaluation.run_blind(run)
-  evaluation.print_report(run, rows)
-  rows += evaluation.run_loss(run)
-  evaluation.print_report(run, rows)
-  rows += evaluation.run_random_stability(run, distance)
-  rows += evaluation.run_lsa_probe(run, distance)
+  evaluation.run_blind(run)
+  if shard == ALONE:
+    evaluation.print_report(run, run.scores.asked)
+  evaluation.run_loss(run)
+  if shard == ALONE:
+    evaluation.print_report(run, run.scores.asked)
+  evaluation.run_random_stability(run, distance)
+  evaluation.run_lsa_probe(run, distance)
+  rows = evaluation.finish(run)
+  if rows is None:
+    return
   records = evaluation.print_report(run, rows)
-  (workdir / "summary.json").write_text(summary.rows_to_json(records))
+  write_whole(workdir / "summary.json", summary.rows_to_json(records))
   logging.info("wrote %s", workdir / "summary.json")
 
 

@@ -26,7 +26,7 @@ from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary
-from lsaprobe_jax.results import RowFile
+from lsaprobe_jax.results import ALONE, Shard, SharedRows
 from lsaprobe_jax.search import Continuation
 
 # A 95th percentile of fewer is little more than their maximum.
@@ -42,9 +42,9 @@ class Evaluation:
     targets: the models.
     halves: clips of the groups a and b.
     development: clips that no target was trained on.
-    scores: rows of the result.
-    calibration: rows that tau is set from, of searches that need it beforehand.
-    curves: D against eta of all clips, of a search that gives them.
+    scores: rows of the result, this process's and others'.
+    calibration: rows that tau is set from, alike, of searches that need it beforehand.
+    curves: D against eta of all clips, alike, of a search that gives them.
     scorer: one for all methods, so that what compiles once is compiled once.
   """
 
@@ -52,12 +52,12 @@ class Evaluation:
   targets: list[Target]
   halves: Corpus
   development: Corpus
-  scores: RowFile
-  calibration: RowFile
-  curves: RowFile
+  scores: SharedRows
+  calibration: SharedRows
+  curves: SharedRows
   scorer: Scorer
 
-  def score(self, file: RowFile, attacks: dict[str, Any], parts, **names):
+  def score(self, file: SharedRows, attacks: dict[str, Any], parts, **names):
     """Rows of one method.
 
     Args:
@@ -96,6 +96,23 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
   return records
 
 
+def finish(run: Evaluation) -> list[dict[str, Any]] | None:
+  """Merges the rows of all processes and returns them; None if some are missing."""
+  missing = run.scores.missing_shards()
+  if missing:
+    count = run.scores.shard.count
+    logging.info(
+      "this share is done, rows of shards %s are missing; the last to finish merges."
+      " If one died: the same command with --shard=K/%d",
+      missing,
+      count,
+    )
+    return None
+  for file in (run.calibration, run.curves, run.scores):
+    file.merge()
+  return run.scores.asked
+
+
 def make_distance(run: Evaluation) -> distances.Distance:
   """The distance that the configuration names, at the rate of the models."""
   return _make_distance(run.config, run.halves)
@@ -128,7 +145,7 @@ def run_blind(run: Evaluation) -> list[dict[str, Any]]:
     | dict(forward_passes=0, backward_passes=0, seconds=0.0)
     for clip, score in zip(clips, scores, strict=True)
   ]
-  run.scores.append(row for row in rows if row not in run.scores)
+  run.scores.append(rows[i] for i in run.scores.to_score(rows))
   return rows
 
 
@@ -171,16 +188,20 @@ def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
 def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   """Rows of LSA-Probe; tau of each target comes from the development clips."""
   if isinstance(make_search(run.config.search), Continuation):
-    rows = probe_rows(run, run_curves(run, distance), run.config.tau.eta_ref)
-    run.scores.append(row for row in rows if row not in run.scores)
-    return [run.scores.get(row) for row in rows]
+    curves = run_curves(run, distance)
+    rows = []
+    for part in (run.halves, run.development):
+      found = probe_rows(run, curves, run.config.tau.eta_ref, part)
+      run.scores.append(found[i] for i in run.scores.to_score(found))
+      rows += found
+    return rows
   return _search_with_targets(run, distance)
 
 
 def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
   """Rows of D against eta for all clips, which know no tau."""
   attack = DamageCurve(distance=distance, search=make_search(run.config.search))
-  return run.score(
+  run.score(
     run.curves,
     {target.name: attack for target in run.targets},
     (run.development, run.halves),
@@ -188,11 +209,13 @@ def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
     t_ratio=run.config.t_ratio,
     distance=run.config.distance,
   )
+  run.curves.wait()
+  return run.curves.asked
 
 
-def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
-  """Rows of LSA-Probe read off the curves, without another pass."""
-  rows = []
+def probe_rows(run: Evaluation, curves, eta_ref: float, part: Corpus):
+  """Rows of LSA-Probe on one part, read off the curves without another pass."""
+  rows, clips = [], {clip.id for clip in part.clips}
   for target in run.targets:
     own = [row for row in curves if row["model"] == target.name]
     table = lambda name, rows: np.array([row[name] for row in rows])
@@ -200,8 +223,9 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
     worst = read_damages(table("budgets", dev), table("damages", dev), eta_ref)
     tau = _tau(run, target, worst)
     # As with every method: the null control is read on the halves alone.
-    control = target.name == summary.REFERENCE
-    kept = [row for row in own if not (control and row["split"] == "dev")]
+    if target.name == summary.REFERENCE and part is run.development:
+      continue
+    kept = [row for row in own if row["clip"] in clips]
     costs = read_costs(table("budgets", kept), table("damages", kept), tau)
     rows += [
       row | {"method": "lsa_probe"} | cost
@@ -228,7 +252,7 @@ def calibrate(run: Evaluation, distance) -> dict[str, Any]:
   """tau of each target by the search's own ascent at eta_ref on development clips."""
   search = make_search(run.config.search)
   ascent = WorstDamage(distance=distance, eta=run.config.tau.eta_ref, search=search)
-  worst = run.score(
+  run.score(
     run.calibration,
     {target.name: ascent for target in run.targets},
     (run.development,),
@@ -236,9 +260,12 @@ def calibrate(run: Evaluation, distance) -> dict[str, Any]:
     t_ratio=run.config.t_ratio,
     distance=run.config.distance,
   )
+  run.calibration.wait()
   return {
     target.name: _tau(
-      run, target, [-row["score"] for row in worst if row["model"] == target.name]
+      run,
+      target,
+      [-r["score"] for r in run.calibration.asked if r["model"] == target.name],
     )
     for target in run.targets
   }
@@ -307,8 +334,20 @@ def _too_few_development(count: int) -> app.UsageError:
   )
 
 
-def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evaluation:
-  """Opens corpus and targets and claims the working folder for them."""
+def load(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  limit: int | None,
+  shard: Shard = ALONE,
+) -> Evaluation:
+  """Opens corpus and targets and claims the working folder for them.
+
+  Args:
+    config: all settings.
+    workdir: shared by all processes of the evaluation.
+    limit: at most so many clips of each half.
+    shard: the clips that this process scores.
+  """
   targets, identity = common.load_targets(config)
   settings, rate = config.corpus, targets[0].generator.sample_rate
   halves = common.open_corpus(settings, rate, settings.clips_per_track, ["a", "b"])
@@ -327,11 +366,12 @@ def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evalua
   }
   common.claim_workdir(workdir, identity)
   try:
-    scores = RowFile(workdir / "scores.jsonl")
-    calibration = RowFile(workdir / "calibration.jsonl")
-    curves = RowFile(workdir / "curves.jsonl")
+    scores = SharedRows(workdir, "scores", shard)
+    calibration = SharedRows(workdir, "calibration", shard)
+    curves = SharedRows(workdir, "curves", shard)
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
+  most = max(len(halves), len(development))
   return Evaluation(
     config=config,
     targets=targets,
@@ -340,5 +380,5 @@ def load(config: ConfigDict, workdir: pathlib.Path, limit: int | None) -> Evalua
     scores=scores,
     calibration=calibration,
     curves=curves,
-    scorer=Scorer(config.seed, config.batch_size),
+    scorer=Scorer(config.seed, config.batch_size, -(-most // shard.count)),
   )

@@ -87,6 +87,7 @@ def main(argv):
   """Trains, or goes on where an interrupted run left off."""
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  common.use_compilation_cache()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
   corpus, held = _open_corpora(config)
   common.claim_workdir(

@@ -91,7 +91,7 @@ def row_identity(
 class Scorer:
   """One attack, compiled once for all targets of the same architecture."""
 
-  def __init__(self, seed: int, batch_size: int):
+  def __init__(self, seed: int, batch_size: int, most: int | None = None):
     self._seed = seed
 
     def score(shared, audio, number, t):
@@ -99,7 +99,7 @@ class Scorer:
       key = jax.random.fold_in(jax.random.key(seed), number)
       return attack(generator, key, audio, t)
 
-    self._run = parallel.over_examples(score, batch_size)
+    self._run = parallel.over_examples(score, batch_size, most)
 
   def __call__(
     self,
@@ -113,7 +113,8 @@ class Scorer:
   ) -> list[dict[str, Any]]:
     """Rows of the corpus's clips, from the file or scored now.
 
-    A clip whose score is not a number is reported and left out.
+    A clip whose score is not a number is reported and left out, and so is one that is
+    for another process to score and not there yet.
 
     Args:
       file: where rows are kept.
@@ -124,7 +125,7 @@ class Scorer:
       **names: `method`, `t_ratio` and, where there is one, `distance`.
     """
     rows = [row_identity(c, target, corpus, self._seed, **names) for c in corpus.clips]
-    new = [(i, row) for i, row in enumerate(rows) if row not in file]
+    new = [(i, rows[i]) for i in file.to_score(rows)]
     if new:
       self._score_new(file, attack, target, corpus, new, t)
     found = [file.get(row) for row in rows]
@@ -140,14 +141,16 @@ class Scorer:
       start = time.perf_counter()
       for batch, outcome in parts:
         seconds = (time.perf_counter() - start) / len(outcome.score)
-        done = []
+        done, failed = [], []
         for i, (_, row) in enumerate(new[batch]):
           row = row | _figures(outcome, i) | {"seconds": round(seconds, 4)}
           if np.isfinite(row["score"]):
             done.append(row)
           else:
             logging.error("%s: score is %s; left out", row["clip"], row["score"])
+            failed.append(row)
         file.append(done)
+        file.leave_out(failed)
         bar.update(len(outcome.score))
         start = time.perf_counter()
 

@@ -16,6 +16,16 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 _EXAMPLE = "example"
 
+# At most so many examples a device in one call, where the batch size is found: rows
+# come to disk after each call, and what a kill takes is what the call had done. On CPU
+# examples run one after another: more of them gain nothing, and hardly take memory.
+_MOST_ON_CPU = 4
+_MOST_ON_ACCELERATOR = 64
+
+# Of a device's memory; the rest is for what the compiler does not count (fragments,
+# the next batch, programs compiled before).
+_MEMORY_SHARE = 0.8
+
 
 def use_all_cpu_cores(num_cores: int) -> None:
   """Makes each CPU core a device; call before JAX starts, no effect on accelerators.
@@ -39,25 +49,12 @@ def map_examples(fn: Callable[..., Any], *batches: Any) -> Any:
   return jax.vmap(fn)(*batches)
 
 
-def over_examples(fn: Callable[..., Any], batch_size: int) -> Callable[..., Iterator]:
-  """Compiles `fn(shared, *example)` to run on batches over all devices.
-
-  Args:
-    fn: a function of one pytree shared by all examples (weights, settings) and the
-      arrays of one example.
-    batch_size: examples in one compiled call, rounded up to whole devices.
-
-  Returns:
-    A function of the shared pytree and of arrays with a leading axis of any length.
-    It yields (slice, results as NumPy arrays with that leading axis), batch by batch.
-    The last batch is padded with repeats of its last example, which are cut off.
-  """
-  mesh = example_mesh()
-  batch_size += -batch_size % mesh.size
+def shard_examples(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+  """Compiles `fn(shared, *example)` for a tuple of batches split over the mesh."""
   batched, shared = PartitionSpec(_EXAMPLE), PartitionSpec()
 
   @jax.jit
-  def sharded(weights, batches):
+  def program(weights, batches):
     return jax.shard_map(
       lambda weights, batches: map_examples(
         lambda *example: fn(weights, *example), *batches
@@ -68,18 +65,92 @@ def over_examples(fn: Callable[..., Any], batch_size: int) -> Callable[..., Iter
       check_vma=False,
     )(weights, batches)
 
+  return program
+
+
+def over_examples(
+  fn: Callable[..., Any], batch_size: int, most: int | None = None
+) -> Callable[..., Iterator]:
+  """Compiles `fn(shared, *example)` to run on batches over all devices.
+
+  Args:
+    fn: a function of one pytree shared by all examples (weights, settings) and the
+      arrays of one example.
+    batch_size: examples in one compiled call, rounded up to whole devices; 0 for as
+      many as fit the devices' memory, found at the first call of each kind.
+    most: where the batch size is found, no more than this: how many there are.
+
+  Returns:
+    A function of the shared pytree and of arrays with a leading axis of any length.
+    It yields (slice, results as NumPy arrays with that leading axis), batch by batch.
+    The last batch is padded with repeats of its last example, which are cut off.
+  """
+  mesh = example_mesh()
+  replicate = NamedSharding(mesh, PartitionSpec())
+  split = NamedSharding(mesh, PartitionSpec(_EXAMPLE))
+  program = shard_examples(fn, mesh)
+  found: dict[Any, int] = {}
+
+  def size_for(weights, arrays):
+    if batch_size:
+      return batch_size + -batch_size % mesh.size
+    leaves, structure = jax.tree.flatten(weights)
+    kind = (structure, *map(jax.typeof, leaves), *(a.shape[1:] for a in arrays))
+    if kind not in found:
+      found[kind] = _find_batch_size(program, split, weights, arrays, most)
+    return found[kind]
+
   def run(weights, *arrays):
-    weights = jax.device_put(weights, NamedSharding(mesh, shared))
-    length = len(arrays[0])
-    for start in range(0, length, batch_size):
-      stop = min(start + batch_size, length)
-      index = np.minimum(np.arange(start, start + batch_size), stop - 1)
+    weights = jax.device_put(weights, replicate)
+    size, length = size_for(weights, arrays), len(arrays[0])
+    for start in range(0, length, size):
+      stop = min(start + size, length)
+      index = np.minimum(np.arange(start, start + size), stop - 1)
       batch = tuple(np.asarray(array)[index] for array in arrays)
-      batch = jax.device_put(batch, NamedSharding(mesh, batched))
-      result = jax.device_get(sharded(weights, batch))
+      batch = jax.device_put(batch, split)
+      result = jax.device_get(program(weights, batch))
       yield slice(start, stop), jax.tree.map(lambda x: x[: stop - start], result)  # noqa: B023
 
   return run
+
+
+def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> int:
+  """Batch size of a program that no one has given, see `over_examples`."""
+  devices = split.mesh.size
+  if jax.default_backend() == "cpu":
+    each = _MOST_ON_CPU
+  else:
+    one_each = tuple(
+      jax.ShapeDtypeStruct((devices, *a.shape[1:]), a.dtype, sharding=split)
+      for a in arrays
+    )
+    memory = program.lower(weights, one_each).compile().memory_analysis()
+    shared_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(weights))
+    fit = examples_that_fit(memory, shared_bytes, _device_bytes())
+    each = min(fit, _MOST_ON_ACCELERATOR)
+  return devices * min(each, -(-(most or each * devices) // devices))
+
+
+def examples_that_fit(memory: Any, shared_bytes: int, device_bytes: int) -> int:
+  """How many examples a device holds, by a program compiled for one.
+
+  Args:
+    memory: what `Compiled.memory_analysis()` returns, bytes a device.
+    shared_bytes: of what all examples share, bytes a device.
+    device_bytes: the device's memory.
+  """
+  used = (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    + memory.temp_size_in_bytes
+  )
+  free = _MEMORY_SHARE * device_bytes - shared_bytes
+  return max(1, int(free // (used - shared_bytes)))
+
+
+def _device_bytes() -> int:
+  """Memory of the smallest local device, as far as JAX may use it."""
+  return min(device.memory_stats()["bytes_limit"] for device in jax.local_devices())
 
 
 def mean_value_and_grad(

@@ -1,13 +1,21 @@
-"""Rows on disk: written whole as they come, kept through a kill, skipped on a rerun."""
+"""Rows on disk: written whole as they come, kept through a kill, skipped on a rerun.
 
+Several processes may bring the rows of one evaluation together in one folder: each
+appends to a file of its own and reads those of the others (`SharedRows`).
+"""
+
+import dataclasses
 import json
 import math
 import os
 import pathlib
-from collections.abc import Iterable
+import time
+import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 # What makes a row the only one of its kind.
 ROW_KEY = ("clip", "model", "corpus", "method", "distance", "t_ratio", "seed")
@@ -26,6 +34,21 @@ def to_json(value: Any) -> Any:
   return value
 
 
+def write_whole(path: pathlib.Path, text: str) -> None:
+  """Replaces a file at once: who reads it, or is killed, sees all of it or none."""
+  temporary = temporary_beside(path)
+  with temporary.open("w") as file:
+    file.write(text)
+    file.flush()
+    os.fsync(file.fileno())
+  temporary.replace(path)
+
+
+def temporary_beside(path: pathlib.Path) -> pathlib.Path:
+  """A name in the same folder that no other process uses, on any host."""
+  return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+
+
 class RowFile:
   """A JSON-lines file of result rows.
 
@@ -41,19 +64,11 @@ class RowFile:
       self._read()
 
   def _read(self):
-    data = self._path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    for number, line in enumerate(whole.splitlines(), 1):
-      try:
-        row = json.loads(line)
-        self._rows[_key(row)] = row
-      except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-          f"{self._path}: line {number} is not a result row; mend or remove it"
-        ) from error
-    if len(whole) < len(data):
+    self._rows |= _parse(self._path, data := self._path.read_bytes())
+    whole = _whole(data)
+    if whole < len(data):
       with self._path.open("r+b") as file:
-        file.truncate(len(whole))
+        file.truncate(whole)
 
   def __contains__(self, row: dict[str, Any]) -> bool:
     """Whether a row of this kind is there; `row` needs the keys of ROW_KEY."""
@@ -62,6 +77,13 @@ class RowFile:
   def get(self, row: dict[str, Any]) -> dict[str, Any] | None:
     """The stored row of this kind, or None."""
     return self._rows.get(_key(row))
+
+  def to_score(self, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Positions of the rows that are not there yet and for this process to score."""
+    return [i for i, row in enumerate(rows) if row not in self]
+
+  def leave_out(self, rows: Iterable[dict[str, Any]]) -> None:
+    """Takes note of rows that were tried and have no score; here none is kept."""
 
   @property
   def rows(self) -> list[dict[str, Any]]:
@@ -83,3 +105,151 @@ class RowFile:
 
 def _key(row: dict[str, Any]) -> tuple:
   return tuple(row[name] for name in ROW_KEY)
+
+
+def _whole(data: bytes) -> int:
+  """Length of the lines that are complete."""
+  return data.rfind(b"\n") + 1
+
+
+def _parse(path: pathlib.Path, data: bytes, first: int = 0) -> dict[tuple, dict]:
+  """Rows by their keys in the complete lines of a file; ValueError on any other line.
+
+  Args:
+    path: for the error.
+    data: the file from byte `first` on, the beginning of a line.
+    first: see there.
+  """
+  rows = {}
+  for number, line in enumerate(data[: _whole(data)].splitlines(), 1):
+    try:
+      row = json.loads(line)
+      rows[_key(row)] = row
+    except (ValueError, KeyError, TypeError) as error:
+      after = f" after byte {first}" if first else ""
+      raise ValueError(
+        f"{path}: line {number}{after} is not a result row; mend or remove it"
+      ) from error
+  return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """The share of one process: every `count`-th clip, from the clip `index` on."""
+
+  index: int = 0
+  count: int = 1
+
+  def owner(self, position: int) -> int:
+    """Index of the shard that a clip at this position of its corpus belongs to."""
+    return position % self.count
+
+
+ALONE = Shard()
+
+
+class SharedRows(RowFile):
+  """Rows that several processes bring together in one folder.
+
+  A process alone appends to FOLDER/NAME.jsonl. One of several appends to
+  FOLDER/shards/NAME-00001-of-00004.jsonl, and to no other file: no lock is needed.
+  A row counts as there when it is in any of these files, so that what is missing can
+  be scored by any number of processes. Rows that were tried in vain stand in the
+  shard's file with a score of null, lest the others wait for them.
+  """
+
+  def __init__(self, folder: pathlib.Path, name: str, shard: Shard):
+    self.shard = shard
+    self._merged = folder / f"{name}.jsonl"
+    self._pattern = f"{name}-*-of-*.jsonl"
+    self._shards = folder / "shards"
+    # Bytes read of a file: by inode too, for a merge puts a new one in its place.
+    self._offsets: dict[tuple[pathlib.Path, int], int] = {}
+    # Everything asked for so far, by key: (row, position in its corpus).
+    self._asked: dict[tuple, tuple[dict[str, Any], int]] = {}
+    own = f"{name}-{shard.index:05d}-of-{shard.count:05d}.jsonl"
+    super().__init__(self._merged if shard.count == 1 else self._shards / own)
+    self.refresh()
+
+  def _others(self) -> list[pathlib.Path]:
+    paths = [self._merged, *sorted(self._shards.glob(self._pattern))]
+    return [path for path in paths if path != self._path and path.exists()]
+
+  def refresh(self) -> None:
+    """Reads what other processes have written since."""
+    for path in self._others():
+      with path.open("rb") as file:
+        seen = (path, os.fstat(file.fileno()).st_ino)
+        first = self._offsets.get(seen, 0)
+        file.seek(first)
+        data = file.read()
+      # Another process's last line may still be on its way; it is left for later.
+      for key, row in _parse(path, data, first).items():
+        self._rows.setdefault(key, row)
+      self._offsets[seen] = first + _whole(data)
+
+  def to_score(self, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """See RowFile; of the rows that are missing, those of this process's shard.
+
+    Args:
+      rows: of all clips of a corpus, in the corpus's order.
+    """
+    self.refresh()
+    self._asked |= {_key(row): (row, i) for i, row in enumerate(rows)}
+    missing = super().to_score(rows)
+    return [i for i in missing if self.shard.owner(i) == self.shard.index]
+
+  def leave_out(self, rows: Iterable[dict[str, Any]]) -> None:
+    """See RowFile; notes none where this process is alone: a rerun tries again."""
+    if self.shard.count > 1:
+      self.append({**row, "score": None} for row in rows)
+
+  def get(self, row: dict[str, Any]) -> dict[str, Any] | None:
+    """The stored row of this kind, or None where there is none or it has no score."""
+    found = super().get(row)
+    return None if found is None or found["score"] is None else found
+
+  @property
+  def asked(self) -> list[dict[str, Any]]:
+    """Rows with a score of all that was asked for, in that order."""
+    found = (self.get(row) for row, _ in self._asked.values())
+    return [row for row in found if row is not None]
+
+  def missing_shards(self) -> list[int]:
+    """Other shards of which rows asked for are not there yet."""
+    self.refresh()
+    owners = {
+      self.shard.owner(position)
+      for row, position in self._asked.values()
+      if row not in self
+    }
+    return sorted(owners - {self.shard.index})
+
+  def wait(self, poll_seconds: float = 1.0) -> None:
+    """Waits until the other processes have written all rows asked for."""
+    missing = self.missing_shards()
+    if missing:
+      logging.info(
+        "%s: waiting for rows of shards %s of %d",
+        self._path.name,
+        missing,
+        self.shard.count,
+      )
+    while missing:
+      time.sleep(poll_seconds)
+      missing = self.missing_shards()
+
+  def merge(self) -> None:
+    """Brings all rows into FOLDER/NAME.jsonl, once each, in the order asked for.
+
+    That is the order in which a process alone writes them. Rows not asked for come
+    last. Several processes may do this at once: they replace the file by its like.
+    """
+    if not any(self._shards.glob(self._pattern)):
+      return
+    rest = sorted(self._rows.keys() - self._asked.keys(), key=str)
+    rows = self.asked + [
+      self._rows[key] for key in rest if self._rows[key]["score"] is not None
+    ]
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    write_whole(self._merged, text)

@@ -1,3 +1,5 @@
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,47 @@ def test_results_do_not_depend_on_batch_or_order():
   )
   whole = collect(16, np.arange(10))
   np.testing.assert_array_equal(whole[order], collect(3, order))
+
+
+def fourier(weights, x):
+  """Needs memory for its table, and far more of it for every example."""
+  return jnp.sum(jnp.square(jnp.fft.rfft(jnp.outer(x, weights)).real), axis=0)
+
+
+@pytest.mark.parametrize("room", [3, 20])
+def test_as_many_examples_as_fit_the_memory(room):
+  program = jax.jit(lambda w, xs: jax.vmap(fourier, (None, 0))(w, xs))
+  weights = jnp.ones(512)
+  memory = lambda count: (
+    program.lower(weights, jax.ShapeDtypeStruct((count, 256), jnp.float32))
+    .compile()
+    .memory_analysis()
+  )
+  used = lambda count: (
+    (m := memory(count)).argument_size_in_bytes
+    + m.output_size_in_bytes
+    + m.temp_size_in_bytes
+  )
+  limit = used(room) * 1.25 + 4096
+  found = parallel.examples_that_fit(memory(1), weights.nbytes, limit)
+  assert room - 1 <= found <= room
+  assert used(found) <= limit
+
+
+def test_one_example_is_tried_where_none_seems_to_fit():
+  memory = types.SimpleNamespace(
+    argument_size_in_bytes=10, output_size_in_bytes=10, temp_size_in_bytes=100
+  )
+  assert parallel.examples_that_fit(memory, 5, 50) == 1
+
+
+@pytest.mark.parametrize(("batch_size", "most", "first"), [(0, None, 4), (0, 2, 2)])
+def test_a_batch_size_that_is_not_given(batch_size, most, first):
+  run = parallel.over_examples(lambda w, x: w * x, batch_size, most)
+  x = np.arange(9, dtype=np.float32)
+  parts = list(run(jnp.float32(2.0), x))
+  assert parts[0][0] == slice(0, first * jax.device_count())
+  np.testing.assert_array_equal(np.concatenate([r for _, r in parts]), 2 * x)
 
 
 def test_mean_value_and_grad_leaves_padding_out():

@@ -1,7 +1,13 @@
 """What the tests of the launchers share: a corpus, a training, a way to run."""
 
+import jax
+import numpy as np
 import pytest
-from launching import Launcher, train_flags, write_bad_files, write_corpus
+from launching import Launcher, eval_flags, train_flags, write_bad_files, write_corpus
+
+from lsaprobe_jax import checkpoints
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.models import generator as generators
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +31,52 @@ def trained(tmp_path_factory, corpus_folder, launcher):
   done = launcher.run("train", f"--workdir={workdir}", *train_flags(corpus_folder))
   assert done.returncode == 0, done.stderr
   return workdir
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory, corpus_folder, trained):
+  """What is changed in configs/mini.py: tiny models, clips and searches."""
+  record = checkpoints.load_model(trained / "model")[1]
+  folders = {"A": trained / "model"}
+  for seed, (name, group) in enumerate((("B", "b"), ("reference", "reference"))):
+    clips = corpora.open_corpus(
+      corpus_folder,
+      sample_rate=8000,
+      clip_seconds=0.256,
+      clips_per_track=1,
+      groups=[group],
+    )
+    seen = [{"id": clip.id, "sha256": clip.sha256} for clip in clips.clips]
+    folders[name] = tmp_path_factory.mktemp("models") / name
+    weights = tiny_weights(record["model"], seed)
+    training = {"group": group, "clips": seen}
+    checkpoints.save_model(folders[name], weights, record["model"], training)
+  return {
+    "corpus.path": str(corpus_folder),
+    "corpus.clip_seconds": 0.256,
+    "corpus.dev_clips_per_track": 3,
+    **{f"targets.{name}": str(folder) for name, folder in folders.items()},
+    "distance": "log_mel",
+    "part": "all",
+    "search.continuation.rungs": 3,
+    "search.continuation.steps": 1,
+    "bootstrap_resamples": 50,
+    "loss.draws": 2,
+    "random_stability.draws": 2,
+    "batch_size": 4,
+  }
+
+
+def tiny_weights(model, seed):
+  rng = np.random.default_rng(seed)
+  draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
+  return jax.tree.map(draw, generators.abstract_params(model))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, launcher, settings):
+  """(working folder, process) of an evaluation that nothing disturbed."""
+  workdir = tmp_path_factory.mktemp("eval") / "undisturbed"
+  done = launcher.run("eval", *eval_flags(workdir, settings))
+  assert done.returncode == 0, done.stderr
+  return workdir, done

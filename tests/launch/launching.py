@@ -100,11 +100,25 @@ def read_rows(path: pathlib.Path) -> list[dict]:
   return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
+def sorted_rows(path: pathlib.Path) -> list[str]:
+  """The rows of a file in an order of their own, without the time they took."""
+  rows = read_rows(path)
+  for row in rows:
+    assert row.pop("seconds") >= 0
+  return sorted(json.dumps(row, sort_keys=True) for row in rows)
+
+
 def complaint(done: subprocess.CompletedProcess) -> str:
   """The one line with which a launcher that refused its flags ended."""
   assert done.returncode == 1, done.stderr
   assert "Traceback" not in done.stderr
   return done.stderr.strip().splitlines()[-1]
+
+
+def eval_flags(workdir: pathlib.Path, settings: dict, *more: str) -> list[str]:
+  """Flags of launch.eval: changes in configs/mini.py, and others."""
+  changes = [f"--config.{name}={value}" for name, value in settings.items()]
+  return ["--config=configs/mini.py", f"--workdir={workdir}", *changes, *more]
 
 
 MODEL_FLAGS = (

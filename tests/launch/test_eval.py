@@ -5,17 +5,21 @@ import json
 import re
 import shutil
 
-import jax
 import numpy as np
 import pytest
 from absl import app
-from launching import BAD_FILES, complaint, read_rows, write_corpus
+from launching import (
+  BAD_FILES,
+  complaint,
+  eval_flags,
+  read_rows,
+  sorted_rows,
+  write_corpus,
+)
 
 from configs import mini
 from launch import evaluation
 from lsaprobe_jax import checkpoints
-from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.models import generator as generators
 
 # What every record of summary.json holds, whatever else it may.
 RECORD_KEYS = {
@@ -31,65 +35,11 @@ A, B, DEV = 4, 5, 21  # clips; the fifth of b is the file at another rate
 METHODS = ("loss", "random_stability", "lsa_probe")
 
 
-@pytest.fixture(scope="session")
-def settings(tmp_path_factory, corpus_folder, trained):
-  """What is changed in configs/mini.py: tiny models, clips and searches."""
-  record = checkpoints.load_model(trained / "model")[1]
-  folders = {"A": trained / "model"}
-  for seed, (name, group) in enumerate((("B", "b"), ("reference", "reference"))):
-    clips = corpora.open_corpus(
-      corpus_folder,
-      sample_rate=8000,
-      clip_seconds=0.256,
-      clips_per_track=1,
-      groups=[group],
-    )
-    seen = [{"id": clip.id, "sha256": clip.sha256} for clip in clips.clips]
-    folders[name] = tmp_path_factory.mktemp("models") / name
-    weights = tiny_weights(record["model"], seed)
-    training = {"group": group, "clips": seen}
-    checkpoints.save_model(folders[name], weights, record["model"], training)
-  return {
-    "corpus.path": str(corpus_folder),
-    "corpus.clip_seconds": 0.256,
-    "corpus.dev_clips_per_track": 3,
-    **{f"targets.{name}": str(folder) for name, folder in folders.items()},
-    "distance": "log_mel",
-    "part": "all",
-    "search.continuation.rungs": 3,
-    "search.continuation.steps": 1,
-    "bootstrap_resamples": 50,
-    "loss.draws": 2,
-    "random_stability.draws": 2,
-    "batch_size": 4,
-  }
-
-
-def tiny_weights(model, seed):
-  rng = np.random.default_rng(seed)
-  draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
-  return jax.tree.map(draw, generators.abstract_params(model))
-
-
-def flags(workdir, settings, *more):
-  changes = [f"--config.{name}={value}" for name, value in settings.items()]
-  return ["--config=configs/mini.py", f"--workdir={workdir}", *changes, *more]
-
-
 def load(workdir, settings, limit=None):
   """What the launcher does with its flags before it scores, without a process."""
   config = mini.get_config()
   config.update_from_flattened_dict(settings)
   return evaluation.load(config, workdir, limit)
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, launcher, settings):
-  """(working folder, process) of an evaluation that nothing disturbed."""
-  workdir = tmp_path_factory.mktemp("eval") / "undisturbed"
-  done = launcher.run("eval", *flags(workdir, settings))
-  assert done.returncode == 0, done.stderr
-  return workdir, done
 
 
 def test_every_clip_has_a_row_under_every_model_and_method(finished):
@@ -215,7 +165,7 @@ def test_a_killed_run_ends_with_the_same_rows(
 ):
   workdir = tmp_path_factory.mktemp("eval") / "killed"
   scores, curves = workdir / "scores.jsonl", workdir / "curves.jsonl"
-  args = flags(workdir, settings)
+  args = eval_flags(workdir, settings)
   # Two methods are done then, and the rows that tau is set from are on their way.
   launcher.run_and_kill(lambda: read_rows(curves), "eval", *args)
   some = read_rows(scores)
@@ -225,7 +175,7 @@ def test_a_killed_run_ends_with_the_same_rows(
   assert done.returncode == 0, done.stderr
   assert read_rows(scores)[: len(some)] == some
   for name in ("scores.jsonl", "curves.jsonl"):
-    assert _sorted(workdir / name) == _sorted(finished[0] / name)
+    assert sorted_rows(workdir / name) == sorted_rows(finished[0] / name)
   summaries = [
     json.loads((folder / "summary.json").read_text())
     for folder in (workdir, finished[0])
@@ -235,18 +185,11 @@ def test_a_killed_run_ends_with_the_same_rows(
   assert summaries[0] == summaries[1]
 
 
-def _sorted(path):
-  rows = read_rows(path)
-  for row in rows:
-    assert row.pop("seconds") >= 0
-  return sorted(json.dumps(row, sort_keys=True) for row in rows)
-
-
 def test_a_finished_run_adds_no_row(finished, launcher, settings):
   workdir, before = finished[0], {}
   names = ("scores.jsonl", "curves.jsonl", "summary.json")
   before = {name: (workdir / name).read_bytes() for name in names}
-  done = launcher.run("eval", *flags(workdir, settings))
+  done = launcher.run("eval", *eval_flags(workdir, settings))
   assert done.returncode == 0, done.stderr
   assert {name: (workdir / name).read_bytes() for name in names} == before
 
@@ -260,7 +203,8 @@ def test_limit_untrained_weights_and_the_papers_search(
     "search.bisection.ascent_steps": 2,
     "search.bisection.restarts": 1,
   }
-  args = flags(tmp_path, settings | papers, "--limit=2", "--config.untrained=True")
+  changed = settings | papers
+  args = eval_flags(tmp_path, changed, "--limit=2", "--config.untrained=True")
   done = launcher.run("eval", *args)
   assert done.returncode == 0, done.stderr
   rows = read_rows(tmp_path / "scores.jsonl")
@@ -284,7 +228,7 @@ def test_limit_untrained_weights_and_the_papers_search(
 
 def test_a_missing_corpus_ends_in_one_line(tmp_path, launcher, settings):
   settings = settings | {"corpus.path": str(tmp_path / "nowhere")}
-  line = complaint(launcher.run("eval", *flags(tmp_path / "run", settings)))
+  line = complaint(launcher.run("eval", *eval_flags(tmp_path / "run", settings)))
   assert "--config.corpus" in line
   assert f"{tmp_path / 'nowhere'}: no such folder" in line
   assert not (tmp_path / "run").exists()

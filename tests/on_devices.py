@@ -1,0 +1,104 @@
+"""Rows of a toy and of a real model on the devices of this process.
+
+`JAX_NUM_CPU_DEVICES=8 python tests/on_devices.py OUT.npz` writes them, and the text of
+the compiled program, from as many devices.
+"""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from lsaprobe_jax import checkpoints, diffusion, distances, parallel
+from lsaprobe_jax.attacks.lsa_probe import LSAProbe
+from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.search.bisection import Bisection
+
+CLIPS, SAMPLES = 11, 2048  # eight devices leave a ragged last batch
+SEARCH = Bisection(eta_max=0.8, halvings=2, ascent_steps=2, step_size=0.5, restarts=1)
+
+
+class LinearGenerator(struct.PyTreeNode):
+  """The optimal denoiser of Gaussian data is linear: so is the whole reverse."""
+
+  gains: jax.Array
+  schedule: diffusion.Schedule
+  num_steps: int = struct.field(pytree_node=False, default=2)
+
+  def encode(self, audio):
+    return audio
+
+  def reconstruct(self, x_t, t):
+    predict = lambda x, t: self.schedule.noise[t] * self.gains * x
+    return diffusion.reverse(predict, self.schedule, x_t, t, self.num_steps)
+
+
+def toy():
+  """(generator, attack): D is a convex quadratic."""
+  gains = jnp.linspace(0.05, 0.95, SAMPLES)
+  generator = LinearGenerator(gains, diffusion.linear(200, 1e-4, 0.02))
+  distance = distances.get("waveform", sample_rate=16000)
+  return generator, LSAProbe(distance=distance, tau=0.01, search=SEARCH)
+
+
+def diffwave(name="diffwave-multigenre-a"):
+  """(generator, attack): an embedded model."""
+  params, record = checkpoints.load_model(checkpoints.find_model(name))
+  generator = generators.build_generator(record["model"], params, num_steps=2)
+  distance = distances.get("log_mel", sample_rate=generator.sample_rate)
+  return generator, LSAProbe(distance=distance, tau=0.5, search=SEARCH)
+
+
+def examples(length=CLIPS, times=(40, 80)):
+  """Audio, clip numbers and times, which change from clip to clip."""
+  audio = 0.1 * np.random.default_rng(0).normal(size=(length, SAMPLES))
+  t = np.resize(np.array(times, np.int32), length)
+  return audio.astype(np.float32), np.arange(length, dtype=np.uint32), t
+
+
+def score(shared, audio, number, t):
+  """As in `evaluating.Scorer`."""
+  generator, attack = shared
+  return attack(generator, jax.random.fold_in(jax.random.key(0), number), audio, t)
+
+
+def rows(shared) -> dict[str, np.ndarray]:
+  """All figures of all clips, by their names."""
+  run = parallel.over_examples(score, batch_size=8)
+  parts = [part for _, part in run(shared, *examples())]
+  whole = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+  paths = jax.tree_util.tree_leaves_with_path(whole)
+  return {jax.tree_util.keystr(path): leaf for path, leaf in paths}
+
+
+def program_text(shared) -> str:
+  """The compiled program for one clip a device: what `rows` runs on eight."""
+  mesh = parallel.example_mesh()
+  program = parallel.shard_examples(score, mesh)
+  shared = jax.device_put(shared, jax.NamedSharding(mesh, jax.P()))
+  batch = jax.device_put(examples(mesh.size), jax.NamedSharding(mesh, jax.P("example")))
+  return program.lower(shared, batch).compile().as_text()
+
+
+def communicating_text() -> str:
+  """A compiled program that does what none of ours may: it sums over devices."""
+  batched, all_alike = jax.P("example"), jax.P()
+  mesh = parallel.example_mesh()
+  total = jax.shard_map(
+    lambda x: jax.lax.psum(x, "example"),
+    mesh=mesh,
+    in_specs=batched,
+    out_specs=all_alike,
+  )
+  return jax.jit(total).lower(np.ones(mesh.size)).compile().as_text()
+
+
+if __name__ == "__main__":
+  found = {"devices": jax.device_count()}
+  if jax.device_count() > 1:
+    found |= {"program": program_text(diffwave()), "sum": communicating_text()}
+  for name, case in (("toy", toy()), ("diffwave", diffwave())):
+    found |= {f"{name}{key}": value for key, value in rows(case).items()}
+  np.savez(sys.argv[1], **found)

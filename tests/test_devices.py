@@ -1,0 +1,87 @@
+"""Many devices: the rows of one, no communication, one trace for everything."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import on_devices
+import pytest
+
+from lsaprobe_jax import parallel
+from lsaprobe_jax.attacks.loss import Loss
+
+COLLECTIVES = (
+  "all-reduce", "all-gather", "collective-permute", "all-to-all", "reduce-scatter",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def by_devices(tmp_path_factory):
+  """What one device finds, and what eight do, each in a process of its own."""
+  found = {}
+  for count in (1, 8):
+    path = tmp_path_factory.mktemp("devices") / f"{count}.npz"
+    # Compiling takes most of the time.
+    flags = (
+      "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    )
+    env = dict(
+      os.environ,
+      JAX_NUM_CPU_DEVICES=str(count),
+      XLA_FLAGS=flags,
+      JAX_COMPILATION_CACHE_DIR=str(path.parent),
+    )
+    command = [sys.executable, pathlib.Path(on_devices.__file__), path]
+    subprocess.run(command, check=True, env=env, timeout=500)
+    found[count] = dict(np.load(path))
+    assert found[count]["devices"] == count
+  return found
+
+
+def names(found, case):
+  return sorted(name for name in found if name.startswith(case))
+
+
+def test_eight_devices_give_the_rows_of_one_exactly_on_a_toy(by_devices):
+  assert len(names(by_devices[1], "toy")) >= 8
+  for name in names(by_devices[1], "toy"):
+    np.testing.assert_array_equal(by_devices[8][name], by_devices[1][name], name)
+  assert np.ptp(by_devices[1]["toy.score"]) > 0
+
+
+def test_eight_devices_give_the_rows_of_one_on_diffwave(by_devices):
+  # Threads are shared out otherwise among eight devices, and sums round otherwise.
+  for name in names(by_devices[1], "diffwave"):
+    np.testing.assert_allclose(
+      by_devices[8][name], by_devices[1][name], rtol=1e-4, err_msg=name
+    )
+  assert np.ptp(by_devices[1]["diffwave.score"]) > 0
+
+
+def test_the_program_of_eight_devices_has_no_collective(by_devices):
+  text = str(by_devices[8]["program"])
+  assert "num_partitions=8" in text
+  assert not re.findall("|".join(COLLECTIVES), text)
+  # It would have been found: a sum over devices has one.
+  assert re.findall("|".join(COLLECTIVES), str(by_devices[8]["sum"]))
+
+
+def test_times_clips_models_and_ragged_batches_share_one_trace():
+  traces = 0
+
+  def counted(*args):
+    nonlocal traces
+    traces += 1
+    return on_devices.score(*args)
+
+  run = parallel.over_examples(counted, batch_size=4)
+  for name in "ab":
+    generator, _ = on_devices.diffwave(f"diffwave-multigenre-{name}")
+    for length, times in ((5, (40,)), (3, (80,)), (4, (40, 80))):
+      examples = on_devices.examples(length, times)
+      done = list(run((generator, Loss(draws=1)), *examples))
+      assert sum(len(part.score) for _, part in done) == length
+  assert traces == 1
