@@ -16,23 +16,23 @@ from configs import mini
 
 def _forward():
   """Loss and Random stability: no gradient."""
-  for t_ratio in (0.2, 0.4, 0.6, 0.8):
+  for t_ratio in (0.2, 0.4, 0.6):
     yield {"methods": ("loss",), "loss.t_ratio": t_ratio}
-  for steps, t, eta in itertools.product((1, 4), (0.4, 0.6, 0.8), (0.4, 0.8)):
+  for t, eta in itertools.product((0.4, 0.6, 0.8), (0.4, 0.8)):
     yield {
       "methods": ("random_stability",),
-      "num_steps": steps,
       "t_ratio": t,
       "random_stability.eta": eta,
     }
 
 
 def _probe():
-  """The probe: time and steps, then distance."""
-  for steps, t in ((1, 0.4), (1, 0.6), (1, 0.8), (4, 0.6), (4, 0.8)):
-    yield {"num_steps": steps, "t_ratio": t}
-  for distance in ("log_mel", "waveform"):
-    yield {"distance": distance}
+  """The probe: a short search and a long one, by time."""
+  short = {"rungs": 5, "steps": 1, "warmup": 0}
+  for t in (0.4, 0.6):
+    yield {"t_ratio": t, **{f"search.continuation.{k}": v for k, v in short.items()}}
+  for t in (0.4, 0.6, 0.8):
+    yield {"t_ratio": t}
 
 
 _GRIDS = {"forward": _forward, "probe": _probe}
@@ -45,7 +45,11 @@ def get_config(grid: str = "probe") -> ConfigDict:
   base.t_ratio = 0.6
   base.distance = "mr_stft"
   base.num_steps = 1
+  base.search.name = "continuation"
+  base.search.continuation.update(span=16.0, rungs=16, steps=2, warmup=2)
   base.corpus.dev_clips_per_track = 3
+  # Nothing is chosen by what calibration by a reference would give.
+  del base.targets["reference"]
   base.eta_refs = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
   base.methods = ("lsa_probe",)
   return ConfigDict(dict(base=base, grid=list(_GRIDS[grid]())))
