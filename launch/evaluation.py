@@ -217,6 +217,8 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   """Refuses, before anything is scored, what would only fail on the way."""
   _make_distance(config, halves)
   make_search(config.search)
+  if config.batch_size < 0:
+    raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
   for group in ("a", "b"):
     tracks = len({clip.track for clip in halves.clips if clip.group == group})
     if tracks < 2:

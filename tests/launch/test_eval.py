@@ -263,6 +263,7 @@ def test_a_damaged_row_file_is_named(claimed, settings):
     ({"corpus.clip_seconds": 0.05}, r"--config\."),
     ({"search.name": "magic"}, r"--config\.search\.name=magic: known: bisection"),
     ({"search.norm": "l3"}, r"--config\.search: unknown norm 'l3'"),
+    ({"batch_size": -1}, r"--config\.batch_size=-1: 0 finds it"),
     ({"search.restarts": 0}, r"--config\.search: search\.restarts must be at least 1"),
     ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio = 1\.5 gives t = 30"),
     ({"part": "train"}, r"--config\.part: unknown part 'train'; known: tune, test"),
