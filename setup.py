@@ -31,7 +31,7 @@ setup(
     "librosa>=0.10.2",
     "ml_collections>=1.0",
     "numpy>=1.26",
-    "optax>=0.2.4",
+    "optax>=0.2.6",
     "orbax-checkpoint>=0.11",
     "pyloudnorm>=0.1.1",
     "safetensors>=0.4.5",

@@ -44,17 +44,26 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       num_steps=1,
       distance="mr_stft",
       search=dict(
-        name="bisection",
+        # One of those below.
+        name="continuation",
         eta_max=0.8,
-        halvings=5,
-        ascent_steps=5,
-        step_size=0.5,
-        momentum=0.9,
-        restarts=1,
         norm="rms",
-        min_gain=0.01,
-        patience=3,
-        min_gradient=1e-6,
+        continuation=dict(
+          span=16.0, rungs=16, steps=2, warmup=2, momentum=0.8, restarts=1
+        ),
+        # The paper's.
+        bisection=dict(
+          halvings=10,
+          ascent_steps=12,
+          step_size=0.25,
+          momentum=0.9,
+          restarts=5,
+          min_gain=0.01,
+          patience=3,
+          min_gradient=1e-6,
+        ),
+        auto_pgd=dict(halvings=6, ascent_steps=50, restarts=1),
+        minimum_norm=dict(steps=35, step_size=2.0, shrink=0.1, start=0.25),
       ),
       tau=dict(eta_ref=0.2, quantile=0.95),
       random_stability=dict(eta=0.4, draws=4),

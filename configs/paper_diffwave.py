@@ -26,14 +26,13 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
   config.distance = "cdpam"
   config.tau.eta_ref = 0.05
   config.tau.quantile = 0.95
-  config.search.update(
-    eta_max=0.8,
+  config.search.update(name="bisection", eta_max=0.8, norm="rms")
+  config.search.bisection.update(
     halvings=10,
     ascent_steps=12,
     step_size=0.25,
     momentum=0.9,
     restarts=5,
-    norm="rms",
     min_gain=0.01,
     patience=3,
     min_gradient=1e-6,

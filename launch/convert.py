@@ -22,7 +22,9 @@ def main(argv):
   """Converts the checkpoint."""
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  source = pathlib.Path(_SOURCE.value)
+  source, output = pathlib.Path(_SOURCE.value), pathlib.Path(_OUTPUT.value)
+  if output.exists() and not output.is_dir():
+    raise app.UsageError(f"--output={output} is a file; name a folder to write to")
   try:
     checkpoint = torch_reader.read_state_dict(source)
     for key in ("model", "params"):
@@ -34,8 +36,8 @@ def main(argv):
   except (ValueError, OSError, KeyError) as error:
     raise app.UsageError(f"--source={source}: {error}") from error
   training = {"converted_from": source.name, "steps": checkpoint.get("step")}
-  checkpoints.save_model(_OUTPUT.value, params, model, training)
-  logging.info("wrote %s", _OUTPUT.value)
+  checkpoints.save_model(output, params, model, training)
+  logging.info("wrote %s", output)
 
 
 if __name__ == "__main__":

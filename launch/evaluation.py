@@ -11,16 +11,23 @@ from ml_collections import ConfigDict
 
 from launch import common
 from lsaprobe_jax import diffusion, distances, probe
+from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
 from lsaprobe_jax.attacks.loss import Loss
-from lsaprobe_jax.attacks.lsa_probe import LSAProbe, WorstDamage
+from lsaprobe_jax.attacks.lsa_probe import (
+  DamageCurve,
+  LSAProbe,
+  WorstDamage,
+  read_costs,
+  read_damages,
+)
 from lsaprobe_jax.attacks.random_stability import RandomStability
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
-from lsaprobe_jax.search.bisection import Bisection
+from lsaprobe_jax.search import Continuation
 
 # A 95th percentile of fewer is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
@@ -36,7 +43,8 @@ class Evaluation:
     halves: clips of the groups a and b.
     development: clips that no target was trained on.
     scores: rows of the result, this process's and others'.
-    calibration: rows that tau is set from, alike.
+    calibration: rows that tau is set from, of searches that need it beforehand.
+    curves: D against eta of all clips, of a search that gives them.
     scorer: one for all methods, so that what compiles once is compiled once.
   """
 
@@ -46,6 +54,7 @@ class Evaluation:
   development: Corpus
   scores: SharedRows
   calibration: SharedRows
+  curves: SharedRows
   scorer: Scorer
 
   def score(self, file: SharedRows, attacks: dict[str, Any], parts, **names):
@@ -87,20 +96,11 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
   return records
 
 
-def finish(run: Evaluation) -> list[dict[str, Any]] | None:
-  """Merges the rows of all processes and returns them; None if some are missing."""
-  missing = run.scores.missing_shards()
-  if missing:
-    count = run.scores.shard.count
-    logging.info(
-      "this share is done, rows of shards %s are missing; the last to finish merges."
-      " If one died: the same command with --shard=K/%d",
-      missing,
-      count,
-    )
-    return None
-  run.calibration.merge()
-  run.scores.merge()
+def finish(run: Evaluation) -> list[dict[str, Any]]:
+  """Merges the rows of all processes and returns them; MissingRows if some are."""
+  run.scores.require()
+  for file in (run.calibration, run.curves, run.scores):
+    file.merge()
   return run.scores.asked
 
 
@@ -177,10 +177,76 @@ def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
 
 
 def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
-  """Rows of LSA-Probe; tau of each target comes from the development clips."""
+  """Rows of LSA-Probe; tau of each target comes from the development clips.
+
+  Raises:
+    MissingRows: other processes have yet to write what they are read off.
+  """
+  if isinstance(make_search(run.config.search), Continuation):
+    run_curves(run, distance)
+    # Reading them costs nothing: whoever sees all of them does it for all clips.
+    run.curves.require()
+    names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
+    curves = [row for row in run.curves.asked if names.items() <= row.items()]
+    rows = probe_rows(run, curves, run.config.tau.eta_ref)
+    run.scores.ask(rows)
+    run.scores.append(row for row in rows if row not in run.scores)
+    return [run.scores.get(row) for row in rows]
+  return _search_with_targets(run, distance)
+
+
+def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
+  """Rows of D against eta for all clips, which know no tau."""
+  attack = DamageCurve(distance=distance, search=make_search(run.config.search))
+  return run.score(
+    run.curves,
+    {target.name: attack for target in run.targets},
+    (run.development, run.halves),
+    method="damage_curve",
+    t_ratio=run.config.t_ratio,
+    distance=run.config.distance,
+  )
+
+
+def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
+  """Rows of LSA-Probe read off the curves, without another pass."""
+  rows = []
+  for target in run.targets:
+    own = [row for row in curves if row["model"] == target.name]
+    table = lambda name, rows: np.array([row[name] for row in rows])
+    dev = [row for row in own if row["split"] == "dev"]
+    worst = read_damages(table("budgets", dev), table("damages", dev), eta_ref)
+    tau = _tau(run, target, worst)
+    # As with every method: the null control is read on the halves alone.
+    control = target.name == summary.REFERENCE
+    kept = [row for row in own if not (control and row["split"] == "dev")]
+    costs = read_costs(table("budgets", kept), table("damages", kept), tau)
+    rows += [
+      row | {"method": "lsa_probe"} | cost
+      for row, cost in zip(kept, costs, strict=True)
+    ]
+  return rows
+
+
+def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:
+  """LSA-Probe with a search that must be told tau."""
   search = make_search(run.config.search)
-  names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
+  return run.score_all(
+    {
+      name: LSAProbe(distance=distance, tau=tau, search=search)
+      for name, tau in calibrate(run, distance).items()
+    },
+    method="lsa_probe",
+    t_ratio=run.config.t_ratio,
+    distance=run.config.distance,
+  )
+
+
+def calibrate(run: Evaluation, distance) -> dict[str, Any]:
+  """tau of each target by the search's own ascent at eta_ref on development clips."""
+  search = make_search(run.config.search)
   ascent = WorstDamage(distance=distance, eta=run.config.tau.eta_ref, search=search)
+  names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
   run.score(
     run.calibration,
     {target.name: ascent for target in run.targets},
@@ -190,25 +256,38 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   )
   run.calibration.wait()
   worst = [row for row in run.calibration.asked if names.items() <= row.items()]
-  attacks = {}
-  for target in run.targets:
-    damages = [-row["score"] for row in worst if row["model"] == target.name]
-    if len(damages) < MIN_DEVELOPMENT_CLIPS:
-      raise _too_few_development(len(damages))
-    tau = probe.calibrate_tau(damages, run.config.tau.quantile)
-    logging.info("tau of %s: %.5g from %d clips", target.name, tau, len(damages))
-    attacks[target.name] = LSAProbe(distance=distance, tau=tau, search=search)
-  return run.score_all(attacks, method="lsa_probe", **names)
+  return {
+    target.name: _tau(
+      run, target, [-row["score"] for row in worst if row["model"] == target.name]
+    )
+    for target in run.targets
+  }
 
 
-def make_search(settings: ConfigDict) -> Bisection:
-  """The search a configuration names."""
-  settings = dict(settings)
-  name = settings.pop("name")
-  if name != "bisection":
-    raise app.UsageError(f"--config.search.name={name}: known: bisection")
+def _tau(run: Evaluation, target: Target, damages):
+  """tau of one target from the worst D of its development clips at eta_ref."""
+  if len(damages) < MIN_DEVELOPMENT_CLIPS:
+    raise _too_few_development(len(damages))
+  tau = probe.calibrate_tau(damages, run.config.tau.quantile)
+  logging.info("tau of %s: %.5g from %d clips", target.name, tau, len(damages))
+  return tau
+
+
+def make_search(settings: ConfigDict, name: str | None = None):
+  """The search a configuration names, or another for which it has settings.
+
+  Args:
+    settings: `name`, `eta_max`, `norm`, and under the name of a search its own.
+    name: of the search, if not `settings.name`.
+  """
+  name = name or settings.name
+  known = [key for key, value in settings.items() if isinstance(value, ConfigDict)]
+  if name not in known:
+    raise app.UsageError(f"--config.search.name={name}: known: {', '.join(known)}")
   try:
-    return Bisection(**settings)
+    return searches.get(
+      name, eta_max=settings.eta_max, norm=settings.norm, **settings[name]
+    )
   except ValueError as error:
     raise app.UsageError(f"--config.search: {error}") from error
 
@@ -284,6 +363,7 @@ def load(
   try:
     scores = SharedRows(workdir, "scores", shard)
     calibration = SharedRows(workdir, "calibration", shard)
+    curves = SharedRows(workdir, "curves", shard)
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
   most = max(len(halves), len(development))
@@ -294,5 +374,6 @@ def load(
     development=development,
     scores=scores,
     calibration=calibration,
+    curves=curves,
     scorer=Scorer(config.seed, config.batch_size, -(-most // shard.count)),
   )

@@ -41,7 +41,6 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_NAMES = ("scores", "calibration")
 _KILLS_A_RUN = 4
 _CLIP_SECONDS = 0.256
 _TRACKS = {"a": 4, "b": 4, "dev": 7}
@@ -227,14 +226,12 @@ def compare(workdir: pathlib.Path, expected: pathlib.Path) -> int:
     SoakError: naming a row that is lost, doubled, new or changed.
   """
   total = 0
-  for name in _NAMES:
-    found = _rows([workdir / f"{name}.jsonl"])
-    wanted = _rows([expected / f"{name}.jsonl"])
-    _rows(sorted(workdir.glob(f"shards/{name}-*.jsonl")))
+  for path in sorted(expected.glob("*.jsonl")):
+    found, wanted = _rows([workdir / path.name]), _rows([path])
     for key in wanted.keys() | found.keys():
       if wanted.get(key) != found.get(key):
         raise SoakError(
-          f"{workdir / name}.jsonl: {key}\n  undisturbed: {wanted.get(key)}\n"
+          f"{workdir / path.name}: {key}\n  undisturbed: {wanted.get(key)}\n"
           f"  after kills: {found.get(key)}"
         )
     total += len(wanted)

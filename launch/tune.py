@@ -50,7 +50,13 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
   if "worst_damage" in methods:
     rows += evaluation.run_worst_damage(run, distance)
   if "lsa_probe" in methods:
-    rows += evaluation.run_lsa_probe(run, distance)
+    # Every eta_ref from the same curves: none costs another pass.
+    curves = evaluation.run_curves(run, distance)
+    for eta_ref in run.config.eta_refs:
+      rows += [
+        row | {"method": f"lsa_probe, eta_ref={eta_ref}"}
+        for row in evaluation.probe_rows(run, curves, eta_ref)
+      ]
   rows += summary.calibrate_by_reference(rows)
   records = summary.summarise(rows, resamples=200)
   return [
@@ -68,7 +74,7 @@ def table(lines: list[dict[str, Any]]) -> str:
   for line in lines:
     setting = ", ".join(f"{k}={v}" for k, v in line["changes"].items())
     found = {(r["method"], r["model"], r["calibrated"]): r for r in line["records"]}
-    for method in line["methods"]:
+    for method in dict.fromkeys(r["method"] for r in line["records"]):
       a, b, mean = (found[method, model, False] for model in ("A", "B", "mean"))
       calibrated = found.get((method, "mean", True))
       reached = "" if mean["reached"] is None else f"{mean['reached']:.0%}"

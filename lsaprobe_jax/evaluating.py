@@ -163,5 +163,5 @@ def _figures(outcome, i: int) -> dict[str, Any]:
     "reached": reached,
     "forward_passes": int(outcome.forward_passes[i]),
     "backward_passes": int(outcome.backward_passes[i]),
-    **{name: value[i].item() for name, value in outcome.details.items()},
+    **{name: value[i].tolist() for name, value in outcome.details.items()},
   }

@@ -52,11 +52,17 @@ def make_damage(generator, distance, key, audio, t):
 def probe(generator, distance, search, key, audio, t, tau):
   """C_adv: the smallest budget that degrades the reconstruction by tau.
 
-  Args are those of `make_damage`, and `search` (`search.bisection`), `tau` the
+  Args are those of `make_damage`, and `search` (`search.get`), `tau` the
   perceptual target. Returns the search's result.
   """
   damage, shape = make_damage(generator, distance, key, audio, t)
   return search(damage, _search_key(key), shape, tau)
+
+
+def damage_curve(generator, distance, search, key, audio, t):
+  """D against the budget, for a search that climbs it whole (`search.continuation`)."""
+  damage, shape = make_damage(generator, distance, key, audio, t)
+  return search.curve(damage, _search_key(key), shape)
 
 
 def worst_damage(generator, distance, search, key, audio, t, eta):

@@ -86,7 +86,7 @@ def make_step(
     # A short memory at first, else the average remembers the initial weights.
     decay = jnp.minimum(ema_decay, (1 + count) / (10 + count))
     ema = optax.incremental_update(params, state.ema, 1 - decay)
-    figures = {"loss": mean, "grad_norm": optax.global_norm(grads), "losses": losses}
+    figures = {"loss": mean, "grad_norm": optax.tree.norm(grads), "losses": losses}
     return TrainState(params=params, ema=ema, opt_state=opt_state), figures
 
   return step

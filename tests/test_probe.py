@@ -6,54 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from linear import SAMPLES, LinearGenerator, MeanSquare, T, random_symmetric
 
-from lsaprobe_jax import diffusion, probe
+from lsaprobe_jax import probe
 from lsaprobe_jax.search import norms
 from lsaprobe_jax.search.bisection import Bisection
 
-SAMPLES, T, STEPS = 32, 120, 3
 THOROUGH = Bisection(
   eta_max=1.0, halvings=14, ascent_steps=80, step_size=2.0, restarts=2, min_gain=-1.0
 )
 
 
-class MeanSquare:
-  """The waveform distance, without the package's own implementation."""
-
-  def embed(self, audio):
-    return audio
-
-  def compare(self, reference, estimate):
-    return jnp.mean(jnp.square(reference - estimate))
-
-
-@dataclasses.dataclass(frozen=True)
-class LinearGenerator:
-  """The optimal denoiser of Gaussian data is linear: so is the whole reverse."""
-
-  matrix: jax.Array
-  schedule: diffusion.Schedule = diffusion.linear(200, 1e-4, 0.02)  # noqa: RUF009
-
-  def encode(self, audio):
-    return audio
-
-  def reconstruct(self, x_t, t):
-    predict = lambda x, t: self.schedule.noise[t] * (self.matrix @ x)
-    return diffusion.reverse(predict, self.schedule, x_t, t, STEPS)
-
-  def jacobian(self):
-    return np.asarray(
-      jax.jacobian(lambda x: self.reconstruct(x, T))(jnp.zeros(SAMPLES)), np.float64
-    )
-
-
 @pytest.fixture(scope="module")
 def generator():
-  rng = np.random.default_rng(0)
-  basis = np.linalg.qr(rng.normal(size=(SAMPLES, SAMPLES)))[0]
-  # One direction that the reverse process damps least, clearly apart from the rest.
-  eigenvalues = np.r_[0.05, np.linspace(0.7, 0.95, SAMPLES - 1)]
-  return LinearGenerator(jnp.asarray(basis * eigenvalues @ basis.T, jnp.float32))
+  return random_symmetric()
 
 
 @pytest.fixture(scope="module")

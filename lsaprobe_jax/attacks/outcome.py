@@ -23,7 +23,7 @@ class Outcome(struct.PyTreeNode):
     reached: whether a search reached its target; None for methods without.
     forward_passes: network evaluations, those repeated by rematerialisation counted.
     backward_passes: network evaluations differentiated.
-    details: further figures worth a place in the row, by name.
+    details: further figures worth a place in the row, by name: scalars or vectors.
   """
 
   score: jax.Array

@@ -19,7 +19,7 @@ from lsaprobe_jax.models import convolution
 HOP_SAMPLES = 256
 
 
-def _embedding_table(max_steps: int) -> np.ndarray:
+def embedding_table(max_steps: int) -> np.ndarray:
   """Sines and cosines of the step at 64 frequencies, float32 [max_steps, 128].
 
   Arguments reach 1e4 * max_steps, so the product is rounded to float32 first, as
@@ -40,7 +40,7 @@ class DiffusionEmbedding(nn.Module):
   @nn.compact
   def __call__(self, step):
     """Scalar step, integer or real -> [width]."""
-    table = jnp.asarray(_embedding_table(self.max_steps))
+    table = jnp.asarray(embedding_table(self.max_steps))
     if jnp.issubdtype(jnp.result_type(step), jnp.integer):
       x = table[step]
     else:

@@ -13,60 +13,13 @@ are vmapped; results are the same in both.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
-from lsaprobe_jax.search import norms
-
-# delta~ (any shape) -> D, a scalar.
-Damage = Callable[[jax.Array], jax.Array]
-
-
-class Ascent(struct.PyTreeNode):
-  """Where an ascent stands.
-
-  Attributes:
-    damage: largest D met so far.
-    values: D evaluated alone (forward passes of the reverse process).
-    gradients: D evaluated with its gradient.
-  """
-
-  damage: jax.Array
-  values: jax.Array
-  gradients: jax.Array
-
-
-class SearchResult(struct.PyTreeNode):
-  """What a search returns for one example; all scalars but the trace.
-
-  Attributes:
-    cost: C_adv, the smallest budget at which tau was reached; NaN if none was.
-    reached: whether tau was reached within eta_max (False: censored).
-    rank: orders examples by stability, higher = more stable. Inside the final
-      bracket it interpolates between D at its two ends; censored examples lie above
-      eta_max, by the margin left. For ranking only: it is no bound.
-    margin: tau - D(eta_max), positive if censored.
-    budgets: [halvings + 1] budgets tried, in order; NaN where the search was over.
-    damages: [halvings + 1] D found at each.
-    descents: failed budgets whose D lies below that of a smaller failed budget:
-      bisection takes for granted that there are none.
-    values: number of evaluations of D without gradient.
-    gradients: number of evaluations of D with gradient.
-  """
-
-  cost: jax.Array
-  reached: jax.Array
-  rank: jax.Array
-  margin: jax.Array
-  budgets: jax.Array
-  damages: jax.Array
-  descents: jax.Array
-  values: jax.Array
-  gradients: jax.Array
+from lsaprobe_jax.search import norms, results
+from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,27 +178,17 @@ class Bisection:
     (low, low_damage), (high, high_damage) = bracket["low"], bracket["high"]
     reached = high <= self.eta_max
     margin = tau - jnp.where(reached, trace[0, 1], low_damage)
-    fraction = (tau - low_damage) / (high_damage - low_damage)
-    inside = low + (high - low) * jnp.clip(fraction, 0.0, 1.0)
+    inside = results.interpolate(tau, low, low_damage, high, high_damage)
     budgets, damages = trace[:, 0], trace[:, 1]
-    failed = damages < tau
     return SearchResult(
       cost=jnp.where(reached, high, jnp.nan),
       reached=reached,
-      rank=jnp.where(
-        reached, inside, self.eta_max * (1 + jnp.maximum(margin, 0) / tau)
-      ),
+      rank=jnp.where(reached, inside, results.censored_rank(self.eta_max, margin, tau)),
       margin=margin,
       budgets=budgets,
       damages=damages,
-      descents=_descents(damages, failed),
+      # Failed trials only: their budgets grow.
+      descents=results.descents(jnp.where(damages < tau, damages, jnp.nan)),
       values=bracket["values"],
       gradients=bracket["gradients"],
     )
-
-
-def _descents(damages: jax.Array, failed: jax.Array) -> jax.Array:
-  """Failed trials with less damage than an earlier one; their budgets only grow."""
-  seen = jax.lax.cummax(jnp.where(failed, damages, -jnp.inf))
-  before = jnp.concatenate([jnp.full(1, -jnp.inf), seen[:-1]])
-  return jnp.sum(failed & (damages < before)).astype(jnp.int32)

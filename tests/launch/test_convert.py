@@ -122,6 +122,12 @@ def test_a_missing_file_is_named(tmp_path):
   assert not (tmp_path / "model").exists()
 
 
+def test_a_file_in_place_of_the_output_folder_is_refused(tmp_path):
+  (tmp_path / "model").touch()
+  with pytest.raises(app.UsageError, match=r"--output=.*model is a file"):
+    run(tmp_path / "none.pt", tmp_path / "model")
+
+
 class Malicious:
   """Unpickled as Python does, it writes a file."""
 

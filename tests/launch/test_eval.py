@@ -76,12 +76,12 @@ def test_rows_tell_what_was_spent(finished):
 
 
 def test_tau_is_the_quantile_of_the_development_clips(finished):
-  calibration = read_rows(finished[0] / "calibration.jsonl")
-  assert len(calibration) == 3 * DEV
-  assert {row["split"] for row in calibration} == {"dev"}
+  curves = read_rows(finished[0] / "curves.jsonl")
+  assert len(curves) == 3 * (A + B + DEV)
+  calibration = [row for row in curves if row["split"] == "dev"]
   scores = read_rows(finished[0] / "scores.jsonl")
   for model in ("A", "B", "reference"):
-    worst = [-row["score"] for row in calibration if row["model"] == model]
+    worst = [damage_at(0.2, row) for row in calibration if row["model"] == model]
     found = {
       row["tau"]
       for row in scores
@@ -89,6 +89,35 @@ def test_tau_is_the_quantile_of_the_development_clips(finished):
     }
     assert len(worst) == DEV
     np.testing.assert_allclose(list(found), [np.quantile(worst, 0.95)], rtol=1e-4)
+
+
+def damage_at(eta, curve):
+  """Worst D within eta, on a straight line between the rungs."""
+  worst = np.maximum.accumulate(curve["damages"])
+  return np.interp(eta, [0, *curve["budgets"]], [0, *worst])
+
+
+def test_costs_are_read_off_the_curves(finished):
+  curves = {
+    (row["model"], row["clip"]): row for row in read_rows(finished[0] / "curves.jsonl")
+  }
+  probe = [
+    row
+    for row in read_rows(finished[0] / "scores.jsonl")
+    if row["method"] == "lsa_probe"
+  ]
+  assert any(row["reached"] for row in probe)
+  for row in probe:
+    curve = curves[row["model"], row["clip"]]
+    assert (row["budgets"], row["damages"]) == (curve["budgets"], curve["damages"])
+    hits = [
+      budget
+      for budget, damage in zip(curve["budgets"], curve["damages"], strict=True)
+      if damage >= row["tau"]
+    ]
+    assert row["cost"] == (min(hits) if hits else None)
+    if hits:
+      assert damage_at(row["score"], curve) == pytest.approx(row["tau"], rel=1e-4)
 
 
 def test_the_summary_holds_what_it_promises(finished):
@@ -135,17 +164,17 @@ def test_a_killed_run_ends_with_the_same_rows(
   finished, tmp_path_factory, launcher, settings
 ):
   workdir = tmp_path_factory.mktemp("eval") / "killed"
-  scores, calibration = workdir / "scores.jsonl", workdir / "calibration.jsonl"
+  scores, curves = workdir / "scores.jsonl", workdir / "curves.jsonl"
   args = eval_flags(workdir, settings)
   # Two methods are done then, and the rows that tau is set from are on their way.
-  launcher.run_and_kill(lambda: read_rows(calibration), "eval", *args)
+  launcher.run_and_kill(lambda: read_rows(curves), "eval", *args)
   some = read_rows(scores)
   assert len(some) >= A + B
   assert not (workdir / "summary.json").exists()
   done = launcher.run("eval", *args)
   assert done.returncode == 0, done.stderr
   assert read_rows(scores)[: len(some)] == some
-  for name in ("scores.jsonl", "calibration.jsonl"):
+  for name in ("scores.jsonl", "curves.jsonl"):
     assert sorted_rows(workdir / name) == sorted_rows(finished[0] / name)
   summaries = [
     json.loads((folder / "summary.json").read_text())
@@ -158,15 +187,23 @@ def test_a_killed_run_ends_with_the_same_rows(
 
 def test_a_finished_run_adds_no_row(finished, launcher, settings):
   workdir, before = finished[0], {}
-  names = ("scores.jsonl", "calibration.jsonl", "summary.json")
+  names = ("scores.jsonl", "curves.jsonl", "summary.json")
   before = {name: (workdir / name).read_bytes() for name in names}
   done = launcher.run("eval", *eval_flags(workdir, settings))
   assert done.returncode == 0, done.stderr
   assert {name: (workdir / name).read_bytes() for name in names} == before
 
 
-def test_limit_and_untrained_weights(finished, tmp_path, launcher, settings):
-  args = eval_flags(tmp_path, settings, "--limit=2", "--config.untrained=True")
+def test_limit_untrained_weights_and_the_papers_search(
+  finished, tmp_path, launcher, settings
+):
+  papers = {
+    "search.name": "bisection",
+    "search.bisection.halvings": 2,
+    "search.bisection.ascent_steps": 2,
+    "search.bisection.restarts": 1,
+  }
+  args = eval_flags(tmp_path, settings | papers, "--limit=2", "--config.untrained=True")
   done = launcher.run("eval", *args)
   assert done.returncode == 0, done.stderr
   rows = read_rows(tmp_path / "scores.jsonl")
@@ -261,10 +298,10 @@ def test_a_damaged_row_file_is_named(claimed, settings):
   [
     ({"distance": "lpips"}, r"--config\.distance.*'lpips'; known: waveform, mr_stft"),
     ({"corpus.clip_seconds": 0.05}, r"--config\."),
-    ({"search.name": "magic"}, r"--config\.search\.name=magic: known: bisection"),
+    ({"search.name": "magic"}, r"--config\.search\.name=magic: known: .*bisection"),
     ({"search.norm": "l3"}, r"--config\.search: unknown norm 'l3'"),
     ({"batch_size": -1}, r"--config\.batch_size=-1: 0 finds it"),
-    ({"search.restarts": 0}, r"--config\.search: search\.restarts must be at least 1"),
+    ({"search.continuation.rungs": 1}, r"--config\.search: search\.rungs must be at"),
     ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio = 1\.5 gives t = 30"),
     ({"part": "train"}, r"--config\.part: unknown part 'train'; known: tune, test"),
     ({"targets.B": "no-such"}, r"--config\.targets\.B: no model folder no-such"),

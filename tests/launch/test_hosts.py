@@ -7,7 +7,13 @@ import socket
 import pytest
 from launching import complaint, eval_flags, read_rows, sorted_rows
 
-NAMES = ("scores", "calibration")
+# The paper's search has to know tau before it starts: processes wait for each other.
+PAPERS = {
+  "search.name": "bisection",
+  "search.bisection.halvings": 2,
+  "search.bisection.ascent_steps": 2,
+  "search.bisection.restarts": 1,
+}
 
 
 def free_port():
@@ -38,10 +44,10 @@ def end(process):
 
 
 def assert_like_a_single_process(workdir, finished):
-  for name in NAMES:
-    assert sorted_rows(workdir / f"{name}.jsonl") == sorted_rows(
-      finished[0] / f"{name}.jsonl"
-    )
+  names = {path.name for path in finished[0].glob("*.jsonl")}
+  assert {path.name for path in workdir.glob("*.jsonl")} == names
+  for name in names:
+    assert sorted_rows(workdir / name) == sorted_rows(finished[0] / name)
   order = lambda folder: [
     (row["method"], row["model"], row["clip"])
     for row in read_rows(folder / "scores.jsonl")
@@ -64,14 +70,23 @@ def clips_by_shard(workdir, name):
 
 
 @pytest.fixture(scope="module")
-def shared_by_four(tmp_path_factory, launcher, settings):
+def by_one(tmp_path_factory, launcher, settings):
+  """(working folder, process) of the paper's search, by one process."""
+  workdir = tmp_path_factory.mktemp("hosts") / "one"
+  done = launcher.run("eval", *eval_flags(workdir, settings | PAPERS))
+  assert done.returncode == 0, done.stderr
+  return workdir, done
+
+
+@pytest.fixture(scope="module")
+def by_four(tmp_path_factory, launcher, settings):
   """(working folder, stdouts) of four processes with explicit flags."""
   workdir = tmp_path_factory.mktemp("hosts") / "four"
   port = free_port()
   processes = [
     launcher.start(
       "eval",
-      *eval_flags(workdir, settings, "--distributed"),
+      *eval_flags(workdir, settings | PAPERS, "--distributed"),
       f"--coordinator_address=127.0.0.1:{port}",
       "--num_processes=4",
       f"--process_id={k}",
@@ -85,10 +100,10 @@ def shared_by_four(tmp_path_factory, launcher, settings):
       process.kill()
 
 
-def test_four_processes_give_the_rows_of_one(shared_by_four, finished):
-  workdir, outs = shared_by_four
-  assert_like_a_single_process(workdir, finished)
-  for name in NAMES:
+def test_four_processes_give_the_rows_of_one(by_four, by_one):
+  workdir, outs = by_four
+  assert_like_a_single_process(workdir, by_one)
+  for name in ("scores", "calibration"):
     kinds = clips_by_shard(workdir, name)
     assert list(kinds) == [f"{name}-{k:05d}-of-00004.jsonl" for k in range(4)]
     assert all(kinds.values())
@@ -101,16 +116,16 @@ def test_four_processes_give_the_rows_of_one(shared_by_four, finished):
 
 
 def test_another_number_of_processes_completes_what_is_missing(
-  shared_by_four, finished, tmp_path, launcher, settings
+  by_four, by_one, tmp_path, launcher, settings
 ):
-  workdir = shutil.copytree(shared_by_four[0], tmp_path / "completed")
+  workdir = shutil.copytree(by_four[0], tmp_path / "completed")
   for path in (*workdir.glob("*.jsonl"), workdir / "summary.json"):
     path.unlink()
-  for name in NAMES:
-    (workdir / "shards" / f"{name}-00002-of-00004.jsonl").unlink()
-  done = launcher.run("eval", *eval_flags(workdir, settings))
+  for path in (workdir / "shards").glob("*-00002-of-00004.jsonl"):
+    path.unlink()
+  done = launcher.run("eval", *eval_flags(workdir, settings | PAPERS))
   assert done.returncode == 0, done.stderr
-  assert_like_a_single_process(workdir, finished)
+  assert_like_a_single_process(workdir, by_one)
 
 
 def test_one_of_two_is_killed_and_rerun_alone(finished, tmp_path, launcher, settings):
@@ -122,16 +137,16 @@ def test_one_of_two_is_killed_and_rerun_alone(finished, tmp_path, launcher, sett
   )
   survivor = start(1)
   try:
-    calibration = tmp_path / "shards" / "calibration-00000-of-00002.jsonl"
-    # All rows that the other needs for tau: 11 of 21 clips under three models.
-    launcher.kill(start(0), lambda: len(read_rows(calibration)) == 33)
+    curves = tmp_path / "shards" / "curves-00000-of-00002.jsonl"
+    launcher.kill(start(0), lambda: read_rows(curves))
     _, err = end(survivor)
   finally:
     survivor.kill()
-  assert "rows of shards [0] are missing" in err
+  assert "rows of shards [0] of 2 are missing" in err
   assert not (tmp_path / "summary.json").exists()
   assert not (tmp_path / "scores.jsonl").exists()
   mine = clips_by_shard(tmp_path, "scores")["scores-00001-of-00002.jsonl"]
+  assert mine
   before = {
     path: path.read_bytes() for path in (tmp_path / "shards").glob("*00001-of*")
   }

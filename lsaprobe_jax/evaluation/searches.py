@@ -1,0 +1,147 @@
+"""An audit of searches: what each finds, and what it spends, on the same clips."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from lsaprobe_jax.evaluation import comparisons, intervals
+
+# Costs nearer than this, relative, are the same.
+_TIE = 1e-4
+
+
+def passes(row: dict[str, Any], num_steps: int) -> float:
+  """What a row spent, in differentiated reverse processes.
+
+  One takes S network evaluations forward, S again in rematerialisation and S
+  backward, each of those as much as two forward: 4 S in all.
+  """
+  return (row["forward_passes"] + 2 * row["backward_passes"]) / (4 * num_steps)
+
+
+def summarise(
+  rows: Iterable[dict[str, Any]], *, baseline: str, num_steps: int
+) -> list[dict[str, Any]]:
+  """One record for each search.
+
+  Only halves count, and only clips that every search has scored under both models of
+  the cross-over. A search that did not reach tau has an infinite cost.
+
+  Args:
+    rows: rows of the probe (`results`) under A and B, `method` the search's name.
+    baseline: the search to compare the others with.
+    num_steps: S, DDIM steps of the reverse process.
+
+  Returns:
+    Records, in the order of the rows, with `search`, `n` (clips times models),
+    `passes` (median, differentiated reverse processes), `seconds` (median, a clip),
+    `ratio` and `ratio_p90` (cost over the baseline's, median and 90th percentile),
+    `rank_ratio` (the same of the interpolated crossing, median), `tightest` (share
+    with the lowest cost, ties counted for all), `censored` (share), `descents`
+    (share in which D failed to grow somewhere), `auc` (cross-over mean), and
+    against the baseline `auc_difference`, `auc_difference_ci`, `p_value` (paired,
+    clustered by track).
+
+  Raises:
+    ValueError: no clips in common, or no rows of the baseline.
+  """
+  tables: dict[str, dict[tuple[str, str], dict]] = {}
+  for row in rows:
+    if row["split"] != "dev" and row["model"] in ("A", "B"):
+      tables.setdefault(row["method"], {})[row["model"], row["clip"]] = row
+  if baseline not in tables:
+    raise ValueError(f"no rows of the baseline {baseline}")
+  clips = _common_clips(tables.values())
+  keys = [(model, clip) for model in ("A", "B") for clip in clips]
+  costs = {
+    name: np.array([_cost(table[key]) for key in keys])
+    for name, table in tables.items()
+  }
+  ranks = {
+    name: np.array([table[key]["score"] for key in keys])
+    for name, table in tables.items()
+  }
+  least = np.min(list(costs.values()), axis=0)
+  records = []
+  for name, table in tables.items():
+    chosen = [table[key] for key in keys]
+    ratio = _ratio(costs[name], costs[baseline])
+    records.append(
+      {
+        "search": name,
+        "n": len(keys),
+        "passes": _median([passes(row, num_steps) for row in chosen]),
+        "seconds": _median([row["seconds"] for row in chosen]),
+        "ratio": _median(ratio),
+        "ratio_p90": float(np.quantile(ratio, 0.9, method="nearest")),
+        "rank_ratio": _median(ranks[name] / ranks[baseline]),
+        "tightest": float(
+          np.mean(np.isfinite(costs[name]) & (costs[name] <= least * (1 + _TIE)))
+        ),
+        "censored": float(np.mean(~np.isfinite(costs[name]))),
+        "descents": float(np.mean([row["descents"] > 0 for row in chosen])),
+        **_aucs(table, tables[baseline], clips),
+      }
+    )
+  return records
+
+
+def format_table(records: list[dict[str, Any]]) -> str:
+  """The records as a Markdown table."""
+  lines = [
+    "| search | passes | s/clip | cost ratio, median | P90 | crossing ratio | tightest"
+    " | not reached | D fell | AUC | minus baseline [95% by track] | p |",
+    "|---" * 12 + "|",
+  ]
+  for r in records:
+    low, high = r["auc_difference_ci"]
+    lines.append(
+      f"| {r['search']} | {r['passes']:.1f} | {r['seconds']:.2f} | {r['ratio']:.3f} |"
+      f" {r['ratio_p90']:.3f} | {r['rank_ratio']:.3f} | {r['tightest']:.0%} |"
+      f" {r['censored']:.0%} | {r['descents']:.0%} | {r['auc']:.3f} |"
+      f" {r['auc_difference']:+.3f} [{low:+.3f}, {high:+.3f}] | {r['p_value']:.2f} |"
+    )
+  return "\n".join(lines)
+
+
+def _common_clips(tables) -> list[str]:
+  shared = set.intersection(*(set(table) for table in tables))
+  clips = sorted(
+    {c for m, c in shared if m == "A"} & {c for m, c in shared if m == "B"}
+  )
+  if not clips:
+    raise ValueError("no clip was scored by every search under both A and B")
+  return clips
+
+
+def _cost(row) -> float:
+  return np.inf if row["cost"] is None else row["cost"]
+
+
+def _ratio(costs, baseline) -> np.ndarray:
+  """Cost over the baseline's; 1 where neither reached tau."""
+  neither = np.isinf(costs) & np.isinf(baseline)
+  return np.where(neither, 1.0, costs / np.where(neither, 1.0, baseline))
+
+
+def _median(values) -> float:
+  # Infinite costs have an order but no mean.
+  return float(np.quantile(np.asarray(values, float), 0.5, method="nearest"))
+
+
+def _aucs(table, baseline, clips) -> dict[str, Any]:
+  lanes = [(rows, model) for rows in (table, baseline) for model in ("A", "B")]
+  scores = [[rows[model, clip]["score"] for clip in clips] for rows, model in lanes]
+  labels = [
+    [rows[model, clip]["split"] == "member" for clip in clips] for rows, model in lanes
+  ]
+  tracks = [table["A", clip]["track"] for clip in clips]
+  estimate = intervals.clustered_auc(np.array(scores), np.array(labels), tracks)
+  found = comparisons.compare(estimate, (0.5, 0.5, -0.5, -0.5))
+  return {
+    "auc": float(np.mean(estimate.auc[:2])),
+    "auc_difference": found.difference,
+    "auc_difference_ci": [float(bound) for bound in found.ci],
+    "p_value": found.p_value,
+  }

@@ -1,0 +1,215 @@
+"""A fast search: one climb of a ladder of budgets by power iteration.
+
+D grows almost like a norm of the response, `D(delta) ~ |J delta|` (MR-STFT, CDPAM) or
+its square (waveform, log-mel). To maximise a convex D on a sphere, the point where
+the gradient touches it,
+
+  u <- g / ||g||,   g = grad D(eta u),
+
+never loses (the generalised power method, Journee et al. 2010): for the square of a
+linear response that is power iteration, which needs no step length and forgets its
+random start at once. Here the gradients are averaged by momentum, since the true D is
+only nearly convex, and the direction is carried from one budget to the next: a ladder
+from eta_max / span to eta_max is climbed once, a few steps a rung.
+
+One climb gives the curve D(eta), and from it the cost for any tau and any smaller
+eta_max without another pass. A rung is a certified bound: a perturbation of that size
+that reaches tau was in hand. How it fails: the certified cost is as coarse as the
+ladder; the first rungs have seen few steps and may come out too low, which makes costs
+there too high; on a D with several maxima it finds one of them (`restarts`).
+
+Fixed length, no branches: made to be vmapped.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from lsaprobe_jax import parallel
+from lsaprobe_jax.search import norms, results
+from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
+
+
+class Curve(struct.PyTreeNode):
+  """D against eta for one example, from one climb.
+
+  Attributes:
+    budgets: [rungs], growing.
+    damages: [rungs] largest D found at each budget itself.
+    values: number of evaluations of D without gradient.
+    gradients: number of evaluations of D with gradient.
+  """
+
+  budgets: jax.Array
+  damages: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+
+  @property
+  def worst(self) -> jax.Array:
+    """[rungs] largest D found within each budget: the balls are nested."""
+    return jax.lax.cummax(self.damages)
+
+  def damage_at(self, eta) -> jax.Array:
+    """Worst D within a budget, straight lines between the rungs and from 0 to them."""
+    grow = lambda x: jnp.concatenate([jnp.zeros(1), x])
+    return jnp.interp(eta, grow(self.budgets), grow(self.worst))
+
+  def search_result(self, tau, eta_max=np.inf) -> SearchResult:
+    """C_adv for any tau and eta_max, read off the curve.
+
+    Args:
+      tau: targets, of any shape.
+      eta_max: largest budgets allowed, of a shape that goes with tau's; those
+        beyond the ladder mean its last rung, those below its first nothing.
+
+    Returns:
+      The result, `cost`, `reached`, `rank` and `margin` in the common shape.
+    """
+    tau, eta_max = jnp.broadcast_arrays(jnp.asarray(tau), jnp.asarray(eta_max))
+    cross = jnp.vectorize(self._cross, signature="(),()->(),(),(),()")
+    cost, reached, rank, margin = cross(tau, eta_max)
+    return SearchResult(
+      cost=cost,
+      reached=reached,
+      rank=rank,
+      margin=margin,
+      budgets=self.budgets,
+      damages=self.damages,
+      descents=results.descents(self.damages),
+      values=self.values,
+      gradients=self.gradients,
+    )
+
+  def _cross(self, tau, eta_max):
+    # A hair of room: the ladder's last rung is eta_max up to rounding.
+    allowed = self.budgets <= eta_max * (1 + 1e-6)
+    worst = jnp.where(allowed, self.worst, -jnp.inf)
+    hit = worst >= tau
+    reached = jnp.any(hit)
+    high = jnp.argmax(hit)
+    # Below the first rung D is taken to fall to 0 at no perturbation.
+    before = jnp.maximum(high - 1, 0)
+    low = jnp.where(high > 0, self.budgets[before], 0.0)
+    low_damage = jnp.where(high > 0, worst[before], 0.0)
+    inside = results.interpolate(tau, low, low_damage, self.budgets[high], worst[high])
+    top = jnp.max(jnp.where(allowed, self.budgets, 0.0))
+    margin = tau - jnp.maximum(jnp.max(worst), 0.0)
+    return (
+      jnp.where(reached, self.budgets[high], jnp.nan),
+      reached,
+      jnp.where(reached, inside, results.censored_rank(top, margin, tau)),
+      margin,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Continuation:
+  """The search and its settings.
+
+  Attributes:
+    eta_max: the ladder's last budget, in units of the noise level sigma_t.
+    span: eta_max over the ladder's first budget.
+    rungs: budgets, in geometric progression.
+    steps: gradients at each.
+    warmup: further gradients at the first, to leave the random start.
+    momentum: of the normalised gradient, `m = momentum * m + g / ||g||`.
+    restarts: climbs from different random directions; the largest D counts.
+    norm: `rms`, `l2` or `linf` (see `norms`).
+  """
+
+  eta_max: float = 0.8
+  span: float = 16.0
+  rungs: int = 16
+  steps: int = 2
+  warmup: int = 2
+  momentum: float = 0.8
+  restarts: int = 1
+  norm: str = "rms"
+
+  def __post_init__(self):
+    norms.get(self.norm)
+    if self.eta_max <= 0:
+      raise ValueError(f"search.eta_max must be positive, got {self.eta_max}")
+    if self.span <= 1:
+      raise ValueError(f"search.span must be above 1, got {self.span}")
+    if self.warmup < 0:
+      raise ValueError(f"search.warmup must be at least 0, got {self.warmup}")
+    for name, least in (("rungs", 2), ("steps", 1), ("restarts", 1)):
+      if getattr(self, name) < least:
+        raise ValueError(
+          f"search.{name} must be at least {least}, got {getattr(self, name)}"
+        )
+
+  def __call__(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+  ) -> SearchResult:
+    """Smallest budget at which D reaches tau; tau may have any shape."""
+    return self.curve(damage, key, shape).search_result(tau)
+
+  def worst(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+  ) -> Ascent:
+    """Largest D found in the ball of radius eta, by a ladder that ends there."""
+    del target  # It has a fixed length.
+    curve = self.curve(damage, key, shape, eta)
+    return Ascent(
+      damage=curve.worst[-1], values=curve.values, gradients=curve.gradients
+    )
+
+  def curve(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta_max=None
+  ) -> Curve:
+    """D against the budget, up to eta_max (the search's own if None).
+
+    Args:
+      damage: D as a function of delta~.
+      key: for the random starts.
+      shape: of delta~.
+      eta_max: scalar, the ladder's last budget.
+    """
+    eta_max = self.eta_max if eta_max is None else eta_max
+    budgets = eta_max * np.geomspace(1 / self.span, 1, self.rungs)
+    rung = np.repeat(np.arange(self.rungs), self._steps_by_rung())
+
+    def climb(key):
+      start = norms.get(self.norm).sample(key, shape)
+      return self._climb(damage, start, jnp.asarray(budgets)[rung])
+
+    # The last point comes after the last rung's steps, and belongs to it.
+    met = parallel.map_examples(climb, jax.random.split(key, self.restarts))
+    by_rung = jax.ops.segment_max(
+      jnp.max(met, axis=0), np.append(rung, self.rungs - 1), self.rungs
+    )
+    return Curve(
+      budgets=jnp.asarray(budgets, by_rung.dtype),
+      damages=by_rung,
+      values=jnp.int32(self.restarts),
+      gradients=jnp.int32(self.restarts * len(rung)),
+    )
+
+  def _steps_by_rung(self) -> np.ndarray:
+    steps = np.full(self.rungs, self.steps)
+    steps[0] += self.warmup
+    return steps
+
+  def _climb(self, damage, start, budgets) -> jax.Array:
+    """D at each budget in turn, [n], and at the last one after its step: [n + 1]."""
+    norm = norms.get(self.norm)
+
+    def step(state, eta):
+      direction, momentum = state
+      value, gradient = jax.value_and_grad(damage)(eta * direction)
+      momentum = self.momentum * momentum + norm.steepest(gradient)
+      ahead = norm.steepest(momentum)
+      # Where nothing can be felt the direction stays, rather than vanish.
+      direction = jnp.where(norm.size(ahead) > 0, ahead, direction)
+      return (direction, momentum), value
+
+    direction = norm.steepest(start)
+    state = (direction, jnp.zeros_like(direction))
+    (direction, _), met = jax.lax.scan(step, state, budgets)
+    return jnp.append(met, damage(budgets[-1] * direction))

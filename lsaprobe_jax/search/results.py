@@ -1,0 +1,80 @@
+"""What every search takes and returns.
+
+A search is a frozen dataclass of its settings with two methods:
+
+  search(damage, key, shape, tau) -> SearchResult
+  search.worst(damage, key, shape, eta, target) -> Ascent
+
+where `damage` is D as a function of delta~. What it finds is an upper bound on the
+true cost: a budget at which a perturbation that reaches tau is in hand.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+# delta~ (any shape) -> D, a scalar.
+Damage = Callable[[jax.Array], jax.Array]
+
+
+class Ascent(struct.PyTreeNode):
+  """Where an ascent stands.
+
+  Attributes:
+    damage: largest D met so far.
+    values: D evaluated alone (forward passes of the reverse process).
+    gradients: D evaluated with its gradient.
+  """
+
+  damage: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+
+
+class SearchResult(struct.PyTreeNode):
+  """What a search returns for one example; scalars (or of tau's shape) but the trace.
+
+  Attributes:
+    cost: C_adv, the smallest budget at which tau was reached; NaN if none was.
+    reached: whether tau was reached within eta_max (False: censored).
+    rank: orders examples by stability, higher = more stable. Inside the final
+      bracket it interpolates between D at its two ends; censored examples lie above
+      eta_max, by the margin left. For ranking only: it is no bound.
+    margin: tau - D(eta_max), positive if censored.
+    budgets: [n] budgets tried, in order; NaN where the search was over.
+    damages: [n] D found at each.
+    descents: budgets whose D lies below that of a smaller one, as far as the search
+      saw: D as found by ascent need not grow with the budget.
+    values: number of evaluations of D without gradient.
+    gradients: number of evaluations of D with gradient.
+  """
+
+  cost: jax.Array
+  reached: jax.Array
+  rank: jax.Array
+  margin: jax.Array
+  budgets: jax.Array
+  damages: jax.Array
+  descents: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+
+
+def censored_rank(eta_max, margin, tau) -> jax.Array:
+  """Rank of an example that tau was not reached on: above eta_max, by what is left."""
+  return eta_max * (1 + jnp.maximum(margin, 0) / tau)
+
+
+def interpolate(tau, low, low_damage, high, high_damage) -> jax.Array:
+  """Budget at which D would cross tau on a straight line from `low` to `high`."""
+  fraction = (tau - low_damage) / (high_damage - low_damage)
+  return low + (high - low) * jnp.clip(fraction, 0.0, 1.0)
+
+
+def descents(damages: jax.Array) -> jax.Array:
+  """How many of [n] damages, by growing budget, lie below an earlier one; NaN: none."""
+  seen = jax.lax.cummax(jnp.where(jnp.isnan(damages), -jnp.inf, damages))
+  before = jnp.concatenate([jnp.full(1, -jnp.inf), seen[:-1]])
+  return jnp.sum(damages < before).astype(jnp.int32)
