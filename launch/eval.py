@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from launch import common, evaluation, hosts
 from lsaprobe_jax.evaluation import summary
-from lsaprobe_jax.results import ALONE, write_whole
+from lsaprobe_jax.results import ALONE, MissingRows, write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -43,9 +43,15 @@ def main(argv):
   if shard == ALONE:
     evaluation.print_report(run, run.scores.asked)
   evaluation.run_random_stability(run, distance)
-  evaluation.run_lsa_probe(run, distance)
-  rows = evaluation.finish(run)
-  if rows is None:
+  try:
+    evaluation.run_lsa_probe(run, distance)
+    rows = evaluation.finish(run)
+  except MissingRows as error:
+    logging.info(
+      "this share is done; %s. The last to finish merges; if one died, give this"
+      " command --shard=K/N",
+      error,
+    )
     return
   records = evaluation.print_report(run, rows)
   write_whole(workdir / "summary.json", summary.rows_to_json(records))

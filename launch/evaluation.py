@@ -43,8 +43,8 @@ class Evaluation:
     halves: clips of the groups a and b.
     development: clips that no target was trained on.
     scores: rows of the result, this process's and others'.
-    calibration: rows that tau is set from, alike, of searches that need it beforehand.
-    curves: D against eta of all clips, alike, of a search that gives them.
+    calibration: rows that tau is set from, of searches that need it beforehand.
+    curves: D against eta of all clips, of a search that gives them.
     scorer: one for all methods, so that what compiles once is compiled once.
   """
 
@@ -96,18 +96,9 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
   return records
 
 
-def finish(run: Evaluation) -> list[dict[str, Any]] | None:
-  """Merges the rows of all processes and returns them; None if some are missing."""
-  missing = run.scores.missing_shards()
-  if missing:
-    count = run.scores.shard.count
-    logging.info(
-      "this share is done, rows of shards %s are missing; the last to finish merges."
-      " If one died: the same command with --shard=K/%d",
-      missing,
-      count,
-    )
-    return None
+def finish(run: Evaluation) -> list[dict[str, Any]]:
+  """Merges the rows of all processes and returns them; MissingRows if some are."""
+  run.scores.require()
   for file in (run.calibration, run.curves, run.scores):
     file.merge()
   return run.scores.asked
@@ -186,22 +177,28 @@ def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
 
 
 def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
-  """Rows of LSA-Probe; tau of each target comes from the development clips."""
+  """Rows of LSA-Probe; tau of each target comes from the development clips.
+
+  Raises:
+    MissingRows: other processes have yet to write what they are read off.
+  """
   if isinstance(make_search(run.config.search), Continuation):
-    curves = run_curves(run, distance)
-    rows = []
-    for part in (run.halves, run.development):
-      found = probe_rows(run, curves, run.config.tau.eta_ref, part)
-      run.scores.append(found[i] for i in run.scores.to_score(found))
-      rows += found
-    return rows
+    run_curves(run, distance)
+    # Reading them costs nothing: whoever sees all of them does it for all clips.
+    run.curves.require()
+    names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
+    curves = [row for row in run.curves.asked if names.items() <= row.items()]
+    rows = probe_rows(run, curves, run.config.tau.eta_ref)
+    run.scores.ask(rows)
+    run.scores.append(row for row in rows if row not in run.scores)
+    return [run.scores.get(row) for row in rows]
   return _search_with_targets(run, distance)
 
 
 def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
   """Rows of D against eta for all clips, which know no tau."""
   attack = DamageCurve(distance=distance, search=make_search(run.config.search))
-  run.score(
+  return run.score(
     run.curves,
     {target.name: attack for target in run.targets},
     (run.development, run.halves),
@@ -209,13 +206,11 @@ def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
     t_ratio=run.config.t_ratio,
     distance=run.config.distance,
   )
-  run.curves.wait()
-  return run.curves.asked
 
 
-def probe_rows(run: Evaluation, curves, eta_ref: float, part: Corpus):
-  """Rows of LSA-Probe on one part, read off the curves without another pass."""
-  rows, clips = [], {clip.id for clip in part.clips}
+def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
+  """Rows of LSA-Probe read off the curves, without another pass."""
+  rows = []
   for target in run.targets:
     own = [row for row in curves if row["model"] == target.name]
     table = lambda name, rows: np.array([row[name] for row in rows])
@@ -223,9 +218,8 @@ def probe_rows(run: Evaluation, curves, eta_ref: float, part: Corpus):
     worst = read_damages(table("budgets", dev), table("damages", dev), eta_ref)
     tau = _tau(run, target, worst)
     # As with every method: the null control is read on the halves alone.
-    if target.name == summary.REFERENCE and part is run.development:
-      continue
-    kept = [row for row in own if row["clip"] in clips]
+    control = target.name == summary.REFERENCE
+    kept = [row for row in own if not (control and row["split"] == "dev")]
     costs = read_costs(table("budgets", kept), table("damages", kept), tau)
     rows += [
       row | {"method": "lsa_probe"} | cost
@@ -252,20 +246,19 @@ def calibrate(run: Evaluation, distance) -> dict[str, Any]:
   """tau of each target by the search's own ascent at eta_ref on development clips."""
   search = make_search(run.config.search)
   ascent = WorstDamage(distance=distance, eta=run.config.tau.eta_ref, search=search)
+  names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
   run.score(
     run.calibration,
     {target.name: ascent for target in run.targets},
     (run.development,),
     method="worst_damage",
-    t_ratio=run.config.t_ratio,
-    distance=run.config.distance,
+    **names,
   )
   run.calibration.wait()
+  worst = [row for row in run.calibration.asked if names.items() <= row.items()]
   return {
     target.name: _tau(
-      run,
-      target,
-      [-r["score"] for r in run.calibration.asked if r["model"] == target.name],
+      run, target, [-row["score"] for row in worst if row["model"] == target.name]
     )
     for target in run.targets
   }
@@ -303,6 +296,8 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   """Refuses, before anything is scored, what would only fail on the way."""
   _make_distance(config, halves)
   make_search(config.search)
+  if config.batch_size < 0:
+    raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
   for group in ("a", "b"):
     tracks = len({clip.track for clip in halves.clips if clip.group == group})
     if tracks < 2:

@@ -55,10 +55,9 @@ def join() -> Shard:
       " --coordinator_address, --num_processes and --process_id"
     ) from error
   shard = Shard(jax.process_index(), jax.process_count())
-  # While the runtime lives it aborts every process when one dies. Nothing here
-  # communicates, so it can go; on TPU the devices of a pod are reached through it.
-  if jax.default_backend() != "tpu":
-    jax.distributed.shutdown()
+  # While the runtime lives it aborts every process when one dies, or ends minutes
+  # before the others (docs/hosts.md). Devices are local and nothing communicates.
+  jax.distributed.shutdown()
   return shard
 
 

@@ -55,7 +55,7 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
     for eta_ref in run.config.eta_refs:
       rows += [
         row | {"method": f"lsa_probe, eta_ref={eta_ref}"}
-        for row in evaluation.probe_rows(run, curves, eta_ref, run.halves)
+        for row in evaluation.probe_rows(run, curves, eta_ref)
       ]
   rows += summary.calibrate_by_reference(rows)
   records = summary.summarise(rows, resamples=200)

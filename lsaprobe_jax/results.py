@@ -148,6 +148,10 @@ class Shard:
 ALONE = Shard()
 
 
+class MissingRows(Exception):
+  """Other processes have yet to write rows that are asked for."""
+
+
 class SharedRows(RowFile):
   """Rows that several processes bring together in one folder.
 
@@ -188,14 +192,18 @@ class SharedRows(RowFile):
         self._rows.setdefault(key, row)
       self._offsets[seen] = first + _whole(data)
 
+  def ask(self, rows: Sequence[dict[str, Any]]) -> None:
+    """Counts these rows, given with all others of their kind, to what must be there."""
+    self.refresh()
+    self._asked |= {_key(row): (row, i) for i, row in enumerate(rows)}
+
   def to_score(self, rows: Sequence[dict[str, Any]]) -> list[int]:
     """See RowFile; of the rows that are missing, those of this process's shard.
 
     Args:
       rows: of all clips of a corpus, in the corpus's order.
     """
-    self.refresh()
-    self._asked |= {_key(row): (row, i) for i, row in enumerate(rows)}
+    self.ask(rows)
     missing = super().to_score(rows)
     return [i for i in missing if self.shard.owner(i) == self.shard.index]
 
@@ -224,6 +232,11 @@ class SharedRows(RowFile):
       if row not in self
     }
     return sorted(owners - {self.shard.index})
+
+  def require(self) -> None:
+    """MissingRows unless the other processes have written all rows asked for."""
+    if missing := self.missing_shards():
+      raise MissingRows(f"rows of shards {missing} of {self.shard.count} are missing")
 
   def wait(self, poll_seconds: float = 1.0) -> None:
     """Waits until the other processes have written all rows asked for."""

@@ -1,8 +1,13 @@
 import types
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from lsaprobe_jax.evaluating import Target
+from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.evaluating import Scorer, Target
+from lsaprobe_jax.results import Shard, SharedRows
 
 
 def clip(name, group, sha256="h"):
@@ -29,3 +34,27 @@ def test_split_follows_the_training_record():
 def test_a_clip_that_is_neither_is_refused(bad, message):
   with pytest.raises(ValueError, match=message):
     TARGET.split(bad)
+
+
+def loudness(generator, key, audio, t):
+  """An attack that has no score for silence."""
+  level = jnp.mean(jnp.square(audio))
+  score = jnp.where(level > 0, level, jnp.nan)
+  return Outcome(score=score, forward_passes=t, backward_passes=0 * t)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_clip_without_a_score_counts_as_done_for_others(tmp_path, count):
+  clips = [
+    types.SimpleNamespace(id=name, track=name, group="dev", sha256="h")
+    for name in "uvw"
+  ]
+  audio = np.array([[1, 1], [0, 0], [2, 2]], np.float32)
+  corpus = types.SimpleNamespace(name="c", clips=clips, audio=audio)
+  files = [SharedRows(tmp_path, "scores", Shard(k, count)) for k in range(count)]
+  attack = jax.tree_util.Partial(loudness)
+  for file in files:
+    Scorer(0, 2)(file, attack, TARGET, corpus, t=3, method="m")
+  for file in files:
+    assert file.missing_shards() == []
+    assert [row["clip"] for row in file.asked] == ["u", "w"]

@@ -68,11 +68,11 @@ class Launcher:
       JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
     )
 
-  def start(self, name: str, *args: str) -> subprocess.Popen:
+  def start(self, name: str, *args: str, env=None) -> subprocess.Popen:
     """Starts `python -m launch.<name>`; stdout and stderr are pipes."""
     return subprocess.Popen(
       [sys.executable, "-m", f"launch.{name}", *args],
-      cwd=ROOT, env=self._env, text=True,
+      cwd=ROOT, env=self._env | (env or {}), text=True,
       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -84,7 +84,10 @@ class Launcher:
 
   def run_and_kill(self, when, name: str, *args: str) -> None:
     """Starts it and sends SIGKILL as soon as `when()` holds, which must be in time."""
-    process = self.start(name, *args)
+    self.kill(self.start(name, *args), when)
+
+  def kill(self, process: subprocess.Popen, when) -> None:
+    """Sends SIGKILL as soon as `when()` holds, which must be in time."""
     try:
       while process.poll() is None and not when():
         time.sleep(0.002)

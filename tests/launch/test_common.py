@@ -6,10 +6,11 @@ import threading
 
 import jax
 import pytest
-from absl import app
+from absl import app, flags
+from absl.testing import flagsaver
 
 from launch import common, hosts
-from lsaprobe_jax.results import Shard
+from lsaprobe_jax.results import ALONE, Shard
 
 
 def claim_at_once(workdir, identities):
@@ -55,16 +56,42 @@ def test_shares_count_from_zero():
 
 
 @pytest.fixture
-def cache_folder(monkeypatch, tmp_path):
+def parsed():
+  """Flags as if a launcher had been called with none."""
+  flags.FLAGS.mark_as_parsed()
+  with flagsaver.flagsaver():
+    yield
+
+
+@pytest.mark.parametrize(
+  ("given", "match"),
+  [
+    (dict(shard="0/2", distributed=True), "--shard and --distributed exclude"),
+    (dict(process_id=1), "--process_id: need --distributed"),
+    (dict(shard="2/2"), "--shard=2/2: must be K/N"),
+  ],
+)
+def test_contradictory_flags_are_named(parsed, given, match):
+  with flagsaver.flagsaver(**given), pytest.raises(app.UsageError, match=match):
+    hosts.join()
+
+
+def test_without_flags_a_process_is_alone(parsed):
+  assert hosts.join() == ALONE
+  with flagsaver.flagsaver(shard="1/3"):
+    assert hosts.join() == Shard(1, 3)
+
+
+@pytest.fixture
+def cache_folder(monkeypatch, tmp_path, parsed):
   """`cache_folder(flag)`: where compiled programs go, as JAX is told."""
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
   monkeypatch.setenv("HOME", str(tmp_path / "home"))
   before = jax.config.jax_compilation_cache_dir
-  flag = common._COMPILATION_CACHE
 
   def find(value):
-    monkeypatch.setattr(type(flag), "value", value)
-    common.use_compilation_cache()
+    with flagsaver.flagsaver(compilation_cache=value):
+      common.use_compilation_cache()
     return jax.config.jax_compilation_cache_dir
 
   yield find

@@ -203,8 +203,7 @@ def test_limit_untrained_weights_and_the_papers_search(
     "search.bisection.ascent_steps": 2,
     "search.bisection.restarts": 1,
   }
-  changed = settings | papers
-  args = eval_flags(tmp_path, changed, "--limit=2", "--config.untrained=True")
+  args = eval_flags(tmp_path, settings | papers, "--limit=2", "--config.untrained=True")
   done = launcher.run("eval", *args)
   assert done.returncode == 0, done.stderr
   rows = read_rows(tmp_path / "scores.jsonl")
@@ -301,6 +300,7 @@ def test_a_damaged_row_file_is_named(claimed, settings):
     ({"corpus.clip_seconds": 0.05}, r"--config\."),
     ({"search.name": "magic"}, r"--config\.search\.name=magic: known: .*bisection"),
     ({"search.norm": "l3"}, r"--config\.search: unknown norm 'l3'"),
+    ({"batch_size": -1}, r"--config\.batch_size=-1: 0 finds it"),
     ({"search.continuation.rungs": 1}, r"--config\.search: search\.rungs must be at"),
     ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio = 1\.5 gives t = 30"),
     ({"part": "train"}, r"--config\.part: unknown part 'train'; known: tune, test"),
