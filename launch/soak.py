@@ -8,7 +8,7 @@ at moments drawn from the whole length of an undisturbed run and are started aga
 the one that was killed, or all of them with another number of processes. Every run
 ends with the rows of the undisturbed one, but for `seconds`, or this ends with 1.
 
-About 10 minutes for 30 kills on two CPU cores.
+About half a minute a kill on two CPU cores, one of them busy with something else.
 """
 
 import json
