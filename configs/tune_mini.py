@@ -31,7 +31,7 @@ def _probe():
   short = {"rungs": 5, "steps": 1, "warmup": 0}
   for t in (0.4, 0.6):
     yield {"t_ratio": t, **{f"search.continuation.{k}": v for k, v in short.items()}}
-  for t in (0.4, 0.6, 0.8):
+  for t in (0.4, 0.6):
     yield {"t_ratio": t}
 
 

@@ -88,7 +88,9 @@ def search_command(config: ConfigDict, workdir: pathlib.Path) -> None:
     changed = copy.deepcopy(config)
     changed.distance, changed.part = distance, "tune"
     # The null control has no side to be a member of.
-    del changed.targets[summary.REFERENCE]
+    if summary.REFERENCE in changed.targets:
+      with changed.unlocked():
+        del changed.targets[summary.REFERENCE]
     run = evaluation.load(changed, workdir / distance, _LIMIT.value)
     parts += [_title(run), searches.format_table(bench_searches(run))]
     (workdir / "search.md").write_text("\n\n".join(parts) + "\n")

@@ -1,13 +1,17 @@
 """What the tests of the launchers share: a corpus, a training, a way to run."""
 
-import jax
-import numpy as np
 import pytest
-from launching import Launcher, eval_flags, train_flags, write_bad_files, write_corpus
+from launching import (
+  Launcher,
+  eval_flags,
+  tiny_weights,
+  train_flags,
+  write_bad_files,
+  write_corpus,
+)
 
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.models import generator as generators
 
 
 @pytest.fixture(scope="session")
@@ -65,12 +69,6 @@ def settings(tmp_path_factory, corpus_folder, trained):
     "random_stability.draws": 2,
     "batch_size": 4,
   }
-
-
-def tiny_weights(model, seed):
-  rng = np.random.default_rng(seed)
-  draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
-  return jax.tree.map(draw, generators.abstract_params(model))
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import scipy.signal
 import soundfile
+
+from lsaprobe_jax.models import generator as generators
 
 RATE = 8000
 ROOT = pathlib.Path(__file__).parents[2]
@@ -122,6 +125,13 @@ def eval_flags(workdir: pathlib.Path, settings: dict, *more: str) -> list[str]:
   """Flags of launch.eval: changes in configs/mini.py, and others."""
   changes = [f"--config.{name}={value}" for name, value in settings.items()]
   return ["--config=configs/mini.py", f"--workdir={workdir}", *changes, *more]
+
+
+def tiny_weights(model, seed):
+  """Random weights of a model that model.json describes."""
+  rng = np.random.default_rng(seed)
+  draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
+  return jax.tree.map(draw, generators.abstract_params(model))
 
 
 MODEL_FLAGS = (
