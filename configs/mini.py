@@ -42,6 +42,8 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       untrained=False,
       t_ratio=0.4,
       num_steps=1,
+      # Of the models' blocks: bfloat16 for accelerators, see docs/speed.md.
+      precision="float32",
       distance="mr_stft",
       search=dict(
         # One of those below.

@@ -16,26 +16,36 @@ from configs import mini
 
 def _forward():
   """Loss and Random stability: no gradient."""
-  for t_ratio in (0.2, 0.4, 0.6):
+  for t_ratio in (0.2, 0.3, 0.4, 0.6):
     yield {"methods": ("loss",), "loss.t_ratio": t_ratio}
-  for t, eta in itertools.product((0.4, 0.6, 0.8), (0.4, 0.8)):
+  for distance, t, eta in itertools.product(
+    ("waveform", "mr_stft"), (0.1, 0.2, 0.4), (0.05, 0.2, 0.8)
+  ):
     yield {
       "methods": ("random_stability",),
+      "distance": distance,
       "t_ratio": t,
       "random_stability.eta": eta,
     }
 
 
 def _probe():
-  """The probe: a short search and a long one, by time."""
-  short = {"rungs": 5, "steps": 1, "warmup": 0}
-  for t in (0.4, 0.6):
-    yield {"t_ratio": t, **{f"search.continuation.{k}": v for k, v in short.items()}}
-  for t in (0.4, 0.6):
-    yield {"t_ratio": t}
+  """The probe by distance and time, then by norm, reverse steps and search."""
+  for distance in ("waveform", "log_mel", "mr_stft"):
+    for t in (0.1, 0.2, 0.4, 0.6):
+      yield {"distance": distance, "t_ratio": t}
+  waveform = {"distance": "waveform", "t_ratio": 0.2}
+  yield waveform | {"search.norm": "linf"}
+  yield waveform | {"search.continuation.rungs": 5, "search.continuation.steps": 1}
+  yield waveform | {"num_steps": 4}
 
 
-_GRIDS = {"forward": _forward, "probe": _probe}
+def _cdpam():
+  """The paper's own distance: a fourth of the clips' worth of patience."""
+  yield {"distance": "cdpam", "t_ratio": 0.2}
+
+
+_GRIDS = {"forward": _forward, "probe": _probe, "cdpam": _cdpam}
 
 
 def get_config(grid: str = "probe") -> ConfigDict:

@@ -150,8 +150,8 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
   """The models of an evaluation.
 
   Args:
-    config: `targets` (name -> embedded model or folder), `num_steps`, `untrained`,
-      `seed`.
+    config: `targets` (name -> embedded model or folder), `num_steps`, `precision`,
+      `untrained`, `seed`.
 
   Returns:
     (targets in the order of their names, hash of each one's weights).
@@ -167,7 +167,9 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
       if config.untrained:
         key = jax.random.fold_in(jax.random.key(config.seed), i)
         params = generators.random_params(model, key)
-      generator = generators.build_generator(model, params, config.num_steps)
+      generator = generators.build_generator(
+        model, params, config.num_steps, config.precision
+      )
     except checkpoints.CheckpointError as error:
       raise app.UsageError(f"--config.targets.{name}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:

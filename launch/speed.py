@@ -1,5 +1,9 @@
-"""Times one pass of the probe: D with its gradient, ours and PyTorch's, in turns."""
+"""Times one pass of the probe: D with its gradient, ours and PyTorch's, in turns.
 
+And counts what its parts do, against the best the machine did in the same run.
+"""
+
+import dataclasses
 import os
 import platform
 import time
@@ -7,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 
@@ -16,6 +21,8 @@ from lsaprobe_jax.models import diffwave
 
 _ROUNDS = 7
 _ETA = 0.2
+_PRODUCT = 1024
+_COPY = 16_000_000
 
 
 def report(
@@ -26,7 +33,7 @@ def report(
   names: Sequence[str],
   seed: int,
 ) -> str:
-  """Markdown: our pass against PyTorch's, then the distances against each other.
+  """Markdown: our pass against PyTorch's, then what each part of it costs.
 
   Args:
     generator: an unconditional DiffWave (`models.generator`).
@@ -36,28 +43,112 @@ def report(
     seed: of noise and perturbation.
   """
   t = diffusion.timestep(generator.schedule, t_ratio)
-  ours = {name: _jax_pass(generator, audio, t, name, seed) for name in names}
-  ours["waveform"] = _jax_pass(generator, audio, t, "waveform", seed)
+  names = list(dict.fromkeys(["waveform", *names]))
+  ours = {
+    f"jax, {name}": _jax_program(generator, audio, t, name, seed) for name in names
+  }
+  half = generator.replace(network=generator.network.clone(dtype=jnp.bfloat16))
+  ours["jax, waveform, bfloat16"] = _jax_program(half, audio, t, "waveform", seed)
   theirs = _torch_passes(generator, audio, t, seed)
-  _check_alike(ours["waveform"](), {name: run() for name, run in theirs.items()})
-  seconds = _in_turns({f"jax, {name}": run for name, run in ours.items()} | theirs)
-  base = np.array(seconds["jax, waveform"])
+  base = "jax, waveform"
+  _check_alike(ours[base].run(), {name: run() for name, run in theirs.items()})
+  parts = _parts(generator, audio, t, names, seed)
+  peaks = _peaks()
+  programs = ours | parts | peaks
+  seconds = _in_turns({name: p.run for name, p in programs.items()} | theirs)
+  count = len(audio)
   lines = [
-    f"{len(audio)} clips of {audio.shape[1]} samples, S = {generator.num_steps},"
+    f"{count} clips of {audio.shape[1]} samples, S = {generator.num_steps},"
     f" DiffWave {generator.network.channels} x {generator.network.layers};"
     f" {_device()}; median of {_ROUNDS} rounds in turns. Ratios are taken within a"
     " round.",
     "",
-    "| pass | ms a clip | over jax, waveform [least, most] |",
+    f"| pass | ms a clip | over {base} [least, most] |",
     "|---|---|---|",
   ]
-  for name, values in seconds.items():
-    ratio = np.array(values) / base
+  for name in [*ours, *theirs]:
+    ratio = np.array(seconds[name]) / np.array(seconds[base])
     lines.append(
-      f"| {name} | {1e3 * np.median(values) / len(audio):.1f} |"
+      f"| {name} | {1e3 * np.median(seconds[name]) / count:.1f} |"
       f" {np.median(ratio):.2f} [{ratio.min():.2f}, {ratio.max():.2f}] |"
     )
+  rate = lambda name, count: count / np.median(seconds[name])
+  flops = rate("matrix product", peaks["matrix product"].flops)
+  bandwidth = rate("copy", peaks["copy"].bytes)
+  lines += [
+    "",
+    f"Roof, measured in the same rounds: {flops / 1e9:.0f} GFLOP/s (float32 matrix"
+    f" product of {_PRODUCT}), {bandwidth / 1e9:.0f} GB/s (copy of"
+    f" {4e-6 * _COPY:.0f} MB). Operations and bytes are XLA's count for one clip: bytes"
+    " as if nothing stayed in cache between fused operations, so that the roof may be"
+    " passed where it does.",
+    "",
+    "| part | Mflop | MB | ms a clip | GFLOP/s | bound by | share of roof |",
+    "|---|---|---|---|---|---|---|",
+  ]
+  for name, program in (ours | parts).items():
+    time_each = np.median(seconds[name]) / count
+    compute, memory = program.flops / flops, program.bytes / bandwidth
+    lines.append(
+      f"| {name} | {program.flops / 1e6:.0f} | {program.bytes / 1e6:.0f} |"
+      f" {1e3 * time_each:.1f} | {program.flops / time_each / 1e9:.1f} |"
+      f" {'compute' if compute > memory else 'memory'} |"
+      f" {max(compute, memory) / time_each:.0%} |"
+    )
   return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Program:
+  """A compiled function of a batch, and XLA's count of what it does."""
+
+  run: Callable[[], Any]
+  flops: float
+  bytes: float
+
+
+def _program(fn, shared, *batches, per_run: int = 1) -> _Program:
+  """`fn(shared, *example)` over all devices; counts are those of `per_run` clips."""
+  run = parallel.over_examples(fn, batch_size=len(batches[0]))
+  one = jax.jit(fn).lower(shared, *(batch[0] for batch in batches)).compile()
+  counts = one.cost_analysis()
+  return _Program(
+    run=lambda: next(run(shared, *batches))[1],
+    flops=per_run * counts["flops"],
+    bytes=per_run * counts["bytes accessed"],
+  )
+
+
+def _parts(generator, audio, t, names, seed) -> dict[str, _Program]:
+  """The reverse process and the distances, each alone."""
+  x_t, delta, _ = _states(generator, audio, t, seed)
+  reverse = lambda generator, x: generator.reconstruct(x, t)
+  parts = {"reverse, no gradient": _program(reverse, generator, x_t)}
+  for name in names:
+    distance = distances.get(name, sample_rate=generator.sample_rate)
+    noisy = (audio + 0.01 * delta).astype(np.float32)
+    clean = [distance.embed(x) for x in audio]
+    clean = jax.tree.map(lambda *x: np.stack(x), *clean)
+    leaves, tree = jax.tree.flatten(clean)
+    embed = lambda distance, x: distance.embed(x)
+
+    def compare(distance, x, *leaves, tree=tree):
+      clean = jax.tree.unflatten(tree, leaves)
+      return jax.value_and_grad(lambda x: distance.compare(clean, distance.embed(x)))(x)
+
+    parts[f"{name}, embedding alone"] = _program(embed, distance, audio)
+    parts[f"{name} and its gradient"] = _program(compare, distance, noisy, *leaves)
+  return parts
+
+
+def _peaks() -> dict[str, _Program]:
+  """What the machine can do at best, all devices at work."""
+  count = jax.local_device_count()
+  square = np.ones((count, _PRODUCT, _PRODUCT), np.float32)
+  long = np.ones((count, _COPY), np.float32)
+  product = _program(lambda _, x: x @ x, (), square, per_run=count)
+  copy = _program(lambda _, x: x + 1, (), long, per_run=count)
+  return {"matrix product": product, "copy": copy}
 
 
 def _states(generator, audio, t, seed):
@@ -71,7 +162,7 @@ def _states(generator, audio, t, seed):
   return x_t.astype(np.float32), (_ETA * delta).astype(np.float32), sigma
 
 
-def _jax_pass(generator, audio, t, name, seed) -> Callable[[], Any]:
+def _jax_program(generator, audio, t, name, seed) -> _Program:
   x_t, delta, sigma = _states(generator, audio, t, seed)
   distance = distances.get(name, sample_rate=generator.sample_rate)
 
@@ -85,8 +176,7 @@ def _jax_pass(generator, audio, t, name, seed) -> Callable[[], Any]:
 
     return jax.value_and_grad(damage)(delta)
 
-  run = parallel.over_examples(one, batch_size=len(x_t))
-  return lambda: next(run((generator, distance), x_t, delta))[1]
+  return _program(one, (generator, distance), x_t, delta)
 
 
 def _torch_passes(generator, audio, t, seed) -> dict[str, Callable[[], Any]]:

@@ -6,6 +6,8 @@ matrix, keep the speed of a matrix product. Accelerators have fused convolutions
 This module is the only place that chooses.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -49,10 +51,14 @@ def _as_convolution(x, kernel, dilation):
 
 
 class DilatedConv(nn.Module):
-  """A width-3 dilated convolution with bias: [samples, C] -> [samples, features]."""
+  """A width-3 dilated convolution with bias: [samples, C] -> [samples, features].
+
+  `dtype`, as in `nn.Dense`: what is computed in; None for that of input and kernel.
+  """
 
   features: int
   dilation: int
+  dtype: Any = None
 
   @nn.compact
   def __call__(self, x):
@@ -60,4 +66,5 @@ class DilatedConv(nn.Module):
     shape = (3, x.shape[-1], self.features)
     kernel = self.param("kernel", nn.initializers.he_normal(), shape)
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     return dilated_conv(x, kernel, self.dilation) + bias

@@ -7,6 +7,7 @@ its state dict maps onto these parameters one to one (`porting.py`). Arrays are
 
 import functools
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -82,19 +83,22 @@ class ResidualBlock(nn.Module):
 
   channels: int
   dilation: int
+  dtype: Any = None
 
   @nn.compact
   def __call__(self, x, step_embedding, condition):
     """[samples, C] -> ([samples, C] for the next block, [samples, C] for the sum)."""
-    y = x + nn.Dense(self.channels, name="diffusion_projection")(step_embedding)
-    y = convolution.DilatedConv(2 * self.channels, self.dilation, name="dilated_conv")(
-      y
+    pointwise = functools.partial(_pointwise, dtype=self.dtype)
+    shift = nn.Dense(self.channels, dtype=self.dtype, name="diffusion_projection")
+    conv = convolution.DilatedConv(
+      2 * self.channels, self.dilation, self.dtype, name="dilated_conv"
     )
+    y = conv(x + shift(step_embedding))
     if condition is not None:
-      y = y + _pointwise(2 * self.channels, name="conditioner_projection")(condition)
+      y = y + pointwise(2 * self.channels, name="conditioner_projection")(condition)
     gate, signal = jnp.split(y, 2, axis=-1)
     y = nn.sigmoid(gate) * jnp.tanh(signal)
-    y = _pointwise(2 * self.channels, name="output_projection")(y)
+    y = pointwise(2 * self.channels, name="output_projection")(y)
     residual, skip = jnp.split(y, 2, axis=-1)
     return (x + residual) / math.sqrt(2.0), skip
 
@@ -109,6 +113,8 @@ class DiffWave(nn.Module):
     max_steps: T, steps of the training schedule (LMNT: 50).
     mels: mel bands of the conditioning spectrogram, or None for unconditional.
     embedding_width: width of the step embedding (LMNT: 512).
+    dtype: of the residual blocks; None for that of input and parameters. The sum of
+      their skips, and all around them, keep the input's.
   """
 
   channels: int = 64
@@ -117,6 +123,7 @@ class DiffWave(nn.Module):
   max_steps: int = 50
   mels: int | None = None
   embedding_width: int = 512
+  dtype: Any = None
 
   @nn.compact
   def __call__(self, x, step, spectrogram=None):
@@ -140,9 +147,13 @@ class DiffWave(nn.Module):
       condition = SpectrogramUpsampler(name="spectrogram_upsampler")(spectrogram)
     h = nn.relu(_pointwise(self.channels, name="input_projection")(x[:, None]))
     total = jnp.zeros_like(h)
+    h = h if self.dtype is None else h.astype(self.dtype)
     for i in range(self.layers):
       block = ResidualBlock(
-        self.channels, 2 ** (i % self.dilation_cycle), name=f"residual_layers_{i}"
+        self.channels,
+        2 ** (i % self.dilation_cycle),
+        self.dtype,
+        name=f"residual_layers_{i}",
       )
       h, skip = block(h, embedding, condition)
       total = total + skip

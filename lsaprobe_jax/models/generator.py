@@ -16,6 +16,9 @@ _SCHEDULES = {
   "cosine": diffusion.cosine,
 }
 
+# None: as the input and the parameters, which tests make float64.
+_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
+
 
 class WaveformGenerator(struct.PyTreeNode):
   """A diffusion model on waveforms. A pytree: weights travel as arguments.
@@ -56,13 +59,27 @@ class WaveformGenerator(struct.PyTreeNode):
     return self.decode(x_0)
 
 
-def build_network(model_config: dict[str, Any]) -> nn.Module:
-  """The network a model configuration describes; ValueError on an unknown family."""
+def build_network(
+  model_config: dict[str, Any], precision: str = "float32"
+) -> nn.Module:
+  """The network a model configuration describes.
+
+  Args:
+    model_config: as of `build_generator`.
+    precision: of its blocks, `float32` or `bfloat16`.
+
+  Raises:
+    ValueError: on an unknown family or precision.
+  """
+  if precision not in _DTYPES:
+    raise ValueError(f"unknown precision {precision!r}; known: {', '.join(_DTYPES)}")
   family = model_config["family"]
   if family != "diffwave":
     raise ValueError(f"unknown model family {family!r}; known: diffwave")
   return DiffWave(
-    max_steps=model_config["schedule"]["num_steps"], **model_config["network"]
+    max_steps=model_config["schedule"]["num_steps"],
+    dtype=_DTYPES[precision],
+    **model_config["network"],
   )
 
 
@@ -78,7 +95,10 @@ def build_schedule(model_config: dict[str, Any]) -> diffusion.Schedule:
 
 
 def build_generator(
-  model_config: dict[str, Any], params: Any, num_steps: int
+  model_config: dict[str, Any],
+  params: Any,
+  num_steps: int,
+  precision: str = "float32",
 ) -> WaveformGenerator:
   """A generator from its configuration and weights.
 
@@ -86,11 +106,12 @@ def build_generator(
     model_config: keys `family`, `network`, `schedule`, `sample_rate`, `scale`.
     params: parameters that fit the network.
     num_steps: S, DDIM steps of the reverse process.
+    precision: of the network's blocks, `float32` or `bfloat16`.
   """
   return WaveformGenerator(
     params=params,
     schedule=build_schedule(model_config),
-    network=build_network(model_config),
+    network=build_network(model_config, precision),
     sample_rate=model_config["sample_rate"],
     scale=model_config["scale"],
     num_steps=num_steps,
