@@ -1,0 +1,57 @@
+"""PFAMI: members lie on peaks of the likelihood (Fu et al. 2024, arXiv 2308.12143).
+
+The loss of a member rises more when the clip is changed a little. For images the
+change is a crop; here it is a gain and a shift in time, mild ones. Our reading for
+audio.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.diffusion import add_noise
+from lsaprobe_jax.probe import clip_noise
+
+
+class PFAMI(struct.PyTreeNode):
+  """Mean relative rise of the loss under mild changes; higher = member.
+
+  Draw i = 1..n has time `round(t i / n)`, its own eps, the same for both losses, and
+  the change number i: a gain of `1 - gain i / n` and a shift of `round(shift i / n)`
+  samples, the front filled with silence.
+
+  Attributes:
+    draws: n.
+    gain: largest attenuation.
+    shift: largest shift, samples.
+  """
+
+  draws: int = struct.field(pytree_node=False, default=20)
+  gain: float = struct.field(pytree_node=False, default=0.1)
+  shift: int = struct.field(pytree_node=False, default=16)
+
+  def __call__(self, generator, key, audio, t) -> Outcome:
+    """Scores one clip (see `attacks.outcome`)."""
+
+    def loss(audio, s, i):
+      x_0 = generator.encode(audio)
+      noise = clip_noise(key, x_0.shape, i)
+      x_s = add_noise(generator.schedule, x_0, s, noise)
+      return jnp.sum(jnp.square(noise - generator.predict_noise(x_s, s)))
+
+    def change(audio, i):
+      by = (2 * self.shift * i + self.draws) // (2 * self.draws)
+      later = jnp.where(jnp.arange(audio.size) < by, 0.0, jnp.roll(audio, by))
+      return (1 - self.gain * i / self.draws) * later
+
+    def one(i):
+      s = jnp.maximum((2 * t * i + self.draws) // (2 * self.draws), 1)
+      # eps of the first draw is the clip's own.
+      plain = loss(audio, s, i - 1)
+      return (loss(change(audio, i), s, i - 1) - plain) / plain
+
+    rises = jax.lax.map(one, jnp.arange(1, self.draws + 1))
+    return Outcome(
+      score=jnp.mean(rises), forward_passes=2 * self.draws, backward_passes=0
+    )

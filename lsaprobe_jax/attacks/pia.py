@@ -1,0 +1,46 @@
+"""PIA and PIAN: the noise a model sees in a clean clip, seen again (Kong et al. 2024).
+
+arXiv 2305.18355. e(x_0, 0) takes the place of drawn noise: two network evaluations.
+"""
+
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.diffusion import add_noise
+
+# Mean absolute value of a standard normal.
+STANDARD_NORMAL = 0.7978845608028654  # sqrt(2 / pi)
+
+
+class PIA(struct.PyTreeNode):
+  """`||e(x_0, 0) - e(x_t, t)||_p`, x_t noised by e(x_0, 0); lower = member.
+
+  Attributes:
+    order: p of the norm.
+    mean_absolute: for PIAN, what the mean absolute value of e(x_0, 0) is scaled to
+      (`STANDARD_NORMAL`; the paper's text and its code differ); None for PIA.
+  """
+
+  order: float = struct.field(pytree_node=False, default=4.0)
+  mean_absolute: float | None = struct.field(pytree_node=False, default=None)
+
+  def __call__(self, generator, key, audio, t) -> Outcome:
+    """Scores one clip (see `attacks.outcome`)."""
+    del key  # No noise is drawn.
+    x_0 = generator.encode(audio)
+    noise = generator.predict_noise(x_0, 0)
+    if self.mean_absolute is not None:
+      noise = noise * self.mean_absolute / jnp.mean(jnp.abs(noise))
+    x_t = add_noise(generator.schedule, x_0, t, noise)
+    error = noise - generator.predict_noise(x_t, t)
+    return Outcome(
+      score=-p_norm(error, self.order), forward_passes=2, backward_passes=0
+    )
+
+
+def p_norm(x, order: float):
+  """`(sum |x|^p)^(1/p)` over all of x, scaled so that no power overflows."""
+  size = jnp.abs(x)
+  most = jnp.maximum(jnp.max(size), jnp.finfo(x.dtype).tiny)
+  return most * jnp.sum((size / most) ** order) ** (1 / order)

@@ -1,0 +1,37 @@
+"""ReDiffuse: a member is the mean of its own reconstructions (Li et al. 2024).
+
+arXiv 2405.20771. Needs no weights in principle, only a way to noise and denoise.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.diffusion import add_noise
+from lsaprobe_jax.probe import clip_noise
+
+
+class ReDiffuse(struct.PyTreeNode):
+  """`||x - mean_i R_t(x_t^i)||^2` over n noise draws; lower = member.
+
+  Attributes:
+    draws: n; the first is the clip's own eps.
+  """
+
+  draws: int = struct.field(pytree_node=False, default=10)
+
+  def __call__(self, generator, key, audio, t) -> Outcome:
+    """Scores one clip (see `attacks.outcome`)."""
+    x_0 = generator.encode(audio)
+
+    def one(draw):
+      noise = clip_noise(key, x_0.shape, draw)
+      return generator.reconstruct(add_noise(generator.schedule, x_0, t, noise), t)
+
+    mean = jnp.mean(jax.lax.map(one, jnp.arange(self.draws)), axis=0)
+    return Outcome(
+      score=-jnp.sum(jnp.square(audio - mean)),
+      forward_passes=generator.num_steps * self.draws,
+      backward_passes=0,
+    )

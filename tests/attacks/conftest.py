@@ -1,0 +1,30 @@
+"""A small network, a clip and its key."""
+
+import jax
+import numpy as np
+import pytest
+from naive import MODEL, SAMPLES, STEPS, Naive
+
+from lsaprobe_jax.models import generator as generators
+
+
+@pytest.fixture(scope="module")
+def generator():
+  params = generators.random_params(MODEL, jax.random.key(5))
+  return generators.build_generator(MODEL, params, STEPS)
+
+
+@pytest.fixture(scope="module")
+def audio():
+  return np.random.default_rng(0).normal(scale=0.2, size=SAMPLES).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def key():
+  return jax.random.fold_in(jax.random.key(0), 123)
+
+
+@pytest.fixture(scope="module")
+def naive(generator, audio, key):
+  """The formulae of METHOD.md once more, with a loop for the reverse process."""
+  return Naive(generator, audio, key)
