@@ -17,7 +17,7 @@ from configs import mini
 def _forward():
   """Loss and Random stability: no gradient."""
   for t_ratio in (0.2, 0.3, 0.4, 0.6):
-    yield {"methods": ("loss",), "loss.t_ratio": t_ratio}
+    yield {"methods": ("loss",), "baselines.loss.t_ratio": t_ratio}
   for distance, t, eta in itertools.product(
     ("waveform", "mr_stft"), (0.1, 0.2, 0.4), (0.05, 0.2, 0.8)
   ):
@@ -25,7 +25,7 @@ def _forward():
       "methods": ("random_stability",),
       "distance": distance,
       "t_ratio": t,
-      "random_stability.eta": eta,
+      "baselines.random_stability.eta": eta,
     }
 
 

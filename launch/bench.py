@@ -1,7 +1,7 @@
 """Benchmarks: ratios, measured in one run.
 
 python -m launch.bench search --config=configs/mini.py --workdir=runs/bench-search
-  [--limit=6] [--distances=mr_stft,log_mel]
+  [--limit=6] [--distances=waveform,mr_stft]
 python -m launch.bench speed --config=configs/mini.py --workdir=runs/bench-speed
 
 `search` compares searches on the same clips, models and distances. It reads tune
@@ -36,7 +36,7 @@ _LIMIT = flags.DEFINE_integer(
   "limit", None, "Score at most this many clips of each half.", lower_bound=2
 )
 _DISTANCES = flags.DEFINE_list(
-  "distances", ["mr_stft", "log_mel"], "Distances to compare under."
+  "distances", ["waveform", "mr_stft"], "Distances to compare under."
 )
 
 _BASELINE = "bisection"

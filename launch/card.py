@@ -47,8 +47,9 @@ def snapshot_rows(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path
         {m: str(train / f"{corpus}-{_MODELS[m]}" / "snapshots" / epoch) for m in "AB"}
       )
     run = evaluation.load(changed, workdir / epoch, limit=None)
-    rows = evaluation.run_loss(run)
-    rows += evaluation.run_random_stability(run, evaluation.make_distance(run))
+    distance = evaluation.make_distance(run)
+    rows = evaluation.run_baseline(run, "loss", distance)
+    rows += evaluation.run_baseline(run, "random_stability", distance)
     yield int(epoch), summary.summarise(rows, resamples=200)
 
 
@@ -64,8 +65,9 @@ def epochs_table(config: ConfigDict, found: list[tuple[int, list[dict]]]) -> str
     lines.append(f"| {epoch} | {cells[0]} | {cells[1]} |")
   lines.append(
     f"\nMean of A and B over all tracks of both halves, 95% interval by track; Loss at"
-    f" t = {config.loss.t_ratio} T, Random stability ({config.distance}) at"
-    f" t = {config.t_ratio} T, eta = {config.random_stability.eta}."
+    f" t = {config.baselines.loss.t_ratio} T, Random stability ({config.distance}) at"
+    f" t = {config.baselines.random_stability.t_ratio} T, eta ="
+    f" {config.baselines.random_stability.eta}."
   )
   return "\n".join(lines)
 

@@ -37,14 +37,14 @@ def main(argv):
   distance = evaluation.make_distance(run)
 
   evaluation.run_blind(run)
-  if shard == ALONE:
-    evaluation.print_report(run, run.scores.asked)
-  evaluation.run_loss(run)
-  if shard == ALONE:
-    evaluation.print_report(run, run.scores.asked)
-  evaluation.run_random_stability(run, distance)
   try:
-    evaluation.run_lsa_probe(run, distance)
+    for name in run.config.methods:
+      if shard == ALONE:
+        evaluation.print_report(run, run.scores.asked)
+      if name == evaluation.PROBE:
+        evaluation.run_lsa_probe(run, distance)
+      else:
+        evaluation.run_baseline(run, name, distance)
     rows = evaluation.finish(run)
   except MissingRows as error:
     logging.info(

@@ -10,10 +10,9 @@ from absl import app, logging
 from ml_collections import ConfigDict
 
 from launch import common
-from lsaprobe_jax import diffusion, distances, probe
+from lsaprobe_jax import attacks, diffusion, distances, probe
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
-from lsaprobe_jax.attacks.loss import Loss
 from lsaprobe_jax.attacks.lsa_probe import (
   DamageCurve,
   LSAProbe,
@@ -21,7 +20,6 @@ from lsaprobe_jax.attacks.lsa_probe import (
   read_costs,
   read_damages,
 )
-from lsaprobe_jax.attacks.random_stability import RandomStability
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
@@ -31,6 +29,8 @@ from lsaprobe_jax.search import Continuation
 
 # A 95th percentile of fewer is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
+
+PROBE = "lsa_probe"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,12 @@ class Evaluation:
   curves: SharedRows
   scorer: Scorer
 
-  def score(self, file: SharedRows, attacks: dict[str, Any], parts, **names):
+  def score(self, file: SharedRows, by_target: dict[str, Any], parts, **names):
     """Rows of one method.
 
     Args:
       file: where they go.
-      attacks: the attack on each target, by the target's name.
+      by_target: the attack on each target, by the target's name.
       parts: corpora to score.
       **names: `method`, `t_ratio`, `distance` of the rows.
     """
@@ -73,13 +73,13 @@ class Evaluation:
         # The reference saw neither half; on development clips it controls nothing.
         control = target.name == summary.REFERENCE and file is self.scores
         if not (control and corpus is self.development):
-          attack = attacks[target.name]
+          attack = by_target[target.name]
           rows += self.scorer(file, attack, target, corpus, t=t, **names)
     return rows
 
-  def score_all(self, attacks: dict[str, Any], **names):
+  def score_all(self, by_target: dict[str, Any], **names):
     """Rows of one method on halves and development clips."""
-    return self.score(self.scores, attacks, (self.halves, self.development), **names)
+    return self.score(self.scores, by_target, (self.halves, self.development), **names)
 
 
 def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
     seed=run.config.seed,
   )
   print(f"\n{summary.format_gates(records)}\n\n{summary.format_table(records)}\n")
-  alike = comparisons.rank_correlations(rows, "lsa_probe")
+  alike = comparisons.rank_correlations(rows, PROBE)
   for (method, model), rho in alike.items():
     print(f"rank correlation of lsa_probe with {method} under {model}: {rho:.2f}")
   return records
@@ -140,23 +140,25 @@ def run_blind(run: Evaluation) -> list[dict[str, Any]]:
   return rows
 
 
-def run_loss(run: Evaluation) -> list[dict[str, Any]]:
-  """Rows of the Loss baseline."""
-  attack = Loss(draws=run.config.loss.draws)
-  attacks = {target.name: attack for target in run.targets}
-  return run.score_all(attacks, method="loss", t_ratio=run.config.loss.t_ratio)
-
-
-def run_random_stability(run: Evaluation, distance) -> list[dict[str, Any]]:
-  """Rows of the probe without its search."""
-  settings = run.config.random_stability
-  attack = RandomStability(distance=distance, eta=settings.eta, draws=settings.draws)
+def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
+  """Rows of one of `config.baselines`."""
+  settings = _baseline_settings(run.config, name)
+  t_ratio = settings.pop("t_ratio")
+  attack = attacks.get(name, distance, **settings)
   return run.score_all(
     {target.name: attack for target in run.targets},
-    method="random_stability",
-    t_ratio=run.config.t_ratio,
-    distance=run.config.distance,
+    method=name,
+    t_ratio=t_ratio,
+    distance=run.config.distance if attacks.takes_distance(name) else None,
   )
+
+
+def _baseline_settings(config: ConfigDict, name: str) -> dict[str, Any]:
+  """A baseline's own settings; its t is the probe's where it has none."""
+  if name not in config.baselines:
+    known = ", ".join(("lsa_probe", *config.baselines))
+    raise app.UsageError(f"--config.methods: {name!r} is not one of {known}")
+  return {"t_ratio": config.t_ratio} | dict(config.baselines[name])
 
 
 def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
@@ -222,8 +224,7 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
     kept = [row for row in own if not (control and row["split"] == "dev")]
     costs = read_costs(table("budgets", kept), table("damages", kept), tau)
     rows += [
-      row | {"method": "lsa_probe"} | cost
-      for row, cost in zip(kept, costs, strict=True)
+      row | {"method": PROBE} | cost for row, cost in zip(kept, costs, strict=True)
     ]
   return rows
 
@@ -236,7 +237,7 @@ def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:
       name: LSAProbe(distance=distance, tau=tau, search=search)
       for name, tau in calibrate(run, distance).items()
     },
-    method="lsa_probe",
+    method=PROBE,
     t_ratio=run.config.t_ratio,
     distance=run.config.distance,
   )
@@ -294,7 +295,6 @@ def make_search(settings: ConfigDict, name: str | None = None):
 
 def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   """Refuses, before anything is scored, what would only fail on the way."""
-  _make_distance(config, halves)
   make_search(config.search)
   if config.batch_size < 0:
     raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
@@ -307,14 +307,21 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
       )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise _too_few_development(len(development))
-  for target in targets:
+  distance = _make_distance(config, halves)
+  times = {"--config.t_ratio": config.t_ratio}
+  for name in set(config.methods) - {PROBE, "worst_damage"}:
+    settings = _baseline_settings(config, name)
+    times[f"--config.baselines.{name}.t_ratio"] = settings.pop("t_ratio")
     try:
-      for ratio in (config.t_ratio, config.loss.t_ratio):
-        diffusion.timestep(target.generator.schedule, ratio)
+      attacks.get(name, distance, **settings)
     except ValueError as error:
-      raise app.UsageError(
-        f"--config.t_ratio, --config.loss.t_ratio: {error}"
-      ) from error
+      raise app.UsageError(f"--config.baselines.{name}: {error}") from error
+  for target in targets:
+    for flag, ratio in times.items():
+      try:
+        diffusion.timestep(target.generator.schedule, ratio)
+      except ValueError as error:
+        raise app.UsageError(f"{flag}: {error}") from error
     try:
       for clip in (*halves.clips, *development.clips):
         target.split(clip)

@@ -43,18 +43,17 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
   """Runs some methods; returns one record for each model, raw and calibrated."""
   distance = evaluation.make_distance(run)
   rows = []
-  if "loss" in methods:
-    rows += evaluation.run_loss(run)
-  if "random_stability" in methods:
-    rows += evaluation.run_random_stability(run, distance)
+  for name in methods:
+    if name not in (evaluation.PROBE, "worst_damage"):
+      rows += evaluation.run_baseline(run, name, distance)
   if "worst_damage" in methods:
     rows += evaluation.run_worst_damage(run, distance)
-  if "lsa_probe" in methods:
+  if evaluation.PROBE in methods:
     # Every eta_ref from the same curves: none costs another pass.
     curves = evaluation.run_curves(run, distance)
     for eta_ref in run.config.eta_refs:
       rows += [
-        row | {"method": f"lsa_probe, eta_ref={eta_ref}"}
+        row | {"method": f"{evaluation.PROBE}, eta_ref={eta_ref}"}
         for row in evaluation.probe_rows(run, curves, eta_ref)
       ]
   rows += summary.calibrate_by_reference(rows)

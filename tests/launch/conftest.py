@@ -65,8 +65,8 @@ def settings(tmp_path_factory, corpus_folder, trained):
     "search.continuation.rungs": 3,
     "search.continuation.steps": 1,
     "bootstrap_resamples": 50,
-    "loss.draws": 2,
-    "random_stability.draws": 2,
+    "baselines.loss.draws": 2,
+    "baselines.random_stability.draws": 2,
     "batch_size": 4,
   }
 
