@@ -2,9 +2,9 @@
 
   python -m launch.tune --config=configs/tune_mini.py:probe --workdir=runs/tune-probe
 
-The grid `forward` holds what needs no gradient, `probe` the probe itself: every
-eta_ref of a setting is read off the same curves. What they gave is in
-benchmarks/tune_mini.md.
+The grid `baselines` holds those, `probe` the probe itself: every eta_ref of a setting
+is read off the same curves; `cdpam` is the probe by the paper's distance. What they
+gave is in benchmarks/tune_mini.md.
 """
 
 import itertools
@@ -13,20 +13,32 @@ from ml_collections import ConfigDict
 
 from configs import mini
 
+_ALONE = (
+  "loss",
+  "secmi",
+  "pia",
+  "pian",
+  "sima",
+  "pfami",
+  "rediffuse",
+  "gradient_norm",
+  "noise_optimisation",
+)
 
-def _forward():
-  """Loss and Random stability: no gradient."""
-  for t_ratio in (0.2, 0.3, 0.4, 0.6):
-    yield {"methods": ("loss",), "baselines.loss.t_ratio": t_ratio}
-  for distance, t, eta in itertools.product(
-    ("waveform", "mr_stft"), (0.1, 0.2, 0.4), (0.05, 0.2, 0.8)
-  ):
-    yield {
-      "methods": ("random_stability",),
-      "distance": distance,
-      "t_ratio": t,
-      "baselines.random_stability.eta": eta,
-    }
+
+def _baselines():
+  """Each baseline by time; those that compare reconstructions by distance too."""
+  for name, t in itertools.product(_ALONE, (0.1, 0.2, 0.3, 0.4, 0.6)):
+    yield {"methods": (name,), f"baselines.{name}.t_ratio": t}
+  for distance, t in itertools.product(("waveform", "mr_stft"), (0.1, 0.2, 0.4)):
+    own = {"distance": distance}
+    for eta in (0.05, 0.2, 0.8):
+      yield own | {
+        "methods": ("random_stability",),
+        "baselines.random_stability.t_ratio": t,
+        "baselines.random_stability.eta": eta,
+      }
+    yield own | {"methods": ("trajectory",), "baselines.trajectory.t_ratio": t}
 
 
 def _probe():
@@ -41,11 +53,11 @@ def _probe():
 
 
 def _cdpam():
-  """The paper's own distance: a fourth of the clips' worth of patience."""
+  """The paper's own distance, which is slow."""
   yield {"distance": "cdpam", "t_ratio": 0.2}
 
 
-_GRIDS = {"forward": _forward, "probe": _probe, "cdpam": _cdpam}
+_GRIDS = {"baselines": _baselines, "probe": _probe, "cdpam": _cdpam}
 
 
 def get_config(grid: str = "probe") -> ConfigDict:

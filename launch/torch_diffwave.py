@@ -60,17 +60,28 @@ class TorchDiffWave:
     return F.conv1d(h, *self._output)[:, 0]
 
 
-def reconstruct(
-  network: TorchDiffWave, schedule, x_t: Tensor, t: int, num_steps: int
-) -> Tensor:
-  """`diffusion.reverse` for a batch of states [batch, samples]."""
+def reverse_steps(schedule, t: int, num_steps: int) -> list[tuple[int, float, float]]:
+  """The steps of `diffusion.reverse` as plain numbers, which torch.compile can read.
+
+  Returns:
+    One (network index, factor of the state, factor of the predicted noise) a step.
+  """
   signal, noise = np.asarray(schedule.signal), np.asarray(schedule.noise)
   grid = [
     (2 * t * left + num_steps) // (2 * num_steps) for left in range(num_steps, -1, -1)
   ]
-  x = x_t
+  steps = []
   for t, s in itertools.pairwise(grid):
     ratio = float(signal[s] / signal[t])
-    predicted = network(x, max(t, 1) - 1)
-    x = ratio * x + (float(noise[s]) - ratio * float(noise[t])) * predicted
+    steps.append((max(t, 1) - 1, ratio, float(noise[s]) - ratio * float(noise[t])))
+  return steps
+
+
+def reconstruct(
+  network: TorchDiffWave, steps: list[tuple[int, float, float]], x_t: Tensor
+) -> Tensor:
+  """`diffusion.reverse` for a batch of states [batch, samples]."""
+  x = x_t
+  for index, ratio, factor in steps:
+    x = ratio * x + factor * network(x, index)
   return x

@@ -61,6 +61,7 @@ def settings(tmp_path_factory, corpus_folder, trained):
     "corpus.dev_clips_per_track": 3,
     **{f"targets.{name}": str(folder) for name, folder in folders.items()},
     "distance": "log_mel",
+    "tau.eta_ref": 0.2,
     "part": "all",
     "search.continuation.rungs": 3,
     "search.continuation.steps": 1,
