@@ -14,11 +14,13 @@ from lsaprobe_jax.attacks.pfami import PFAMI
 from lsaprobe_jax.attacks.pia import PIA
 from lsaprobe_jax.attacks.random_stability import RandomStability
 from lsaprobe_jax.attacks.rediffuse import ReDiffuse
+from lsaprobe_jax.attacks.relative_damage import RelativeDamage
 from lsaprobe_jax.attacks.secmi import SecMI
+from lsaprobe_jax.attacks.second_order import SecondOrder
 from lsaprobe_jax.attacks.sima import SimA
 from lsaprobe_jax.attacks.trajectory import Trajectory
 
-__all__ = ["get", "takes_distance"]
+__all__ = ["get", "matched", "takes_distance", "takes_search"]
 
 _KNOWN = {
   "loss": Loss,
@@ -32,6 +34,8 @@ _KNOWN = {
   "rediffuse": ReDiffuse,
   "gradient_norm": GradientNorm,
   "noise_optimisation": NoiseOptimisation,
+  "second_order": SecondOrder,
+  "relative_damage": RelativeDamage,
 }
 
 
@@ -40,13 +44,18 @@ def takes_distance(name: str) -> bool:
   return "distance" in inspect.signature(_find(name)).parameters
 
 
+def takes_search(name: str) -> bool:
+  """Whether a baseline has the probe's search in it (its setting `search`)."""
+  return "search" in inspect.signature(_find(name)).parameters
+
+
 def get(name: str, distance: Any, **settings: Any):
   """Builds a baseline.
 
   Args:
     name: one of `_KNOWN`; "pian" is PIA with `mean_absolute` set.
     distance: a distance (`distances.get`), for those that compare by one.
-    **settings: its other fields.
+    **settings: its other fields; `search` (`search.get`) for those that take one.
 
   Raises:
     ValueError: on an unknown name or setting.
@@ -57,6 +66,35 @@ def get(name: str, distance: Any, **settings: Any):
     return _find(name)(**settings)
   except TypeError as error:
     raise ValueError(f"attack {name}: {error}") from error
+
+
+def matched(attack: Any, evaluations: int, num_steps: int):
+  """The attack, repeated until it has spent what another does (BASELINES rule 4).
+
+  Its own kind of repeat is set, the field that its `repeats` names: draws, times or
+  steps. Others count for nothing, nor does what is not the network.
+
+  Args:
+    attack: a baseline (`get`).
+    evaluations: network evaluations to spend on a clip, forward and backward.
+    num_steps: S of the generator's reverse process.
+
+  Returns:
+    The attack, spending as near to `evaluations` as whole repeats come, at least
+    one: half a repeat off at most (6 for SecMI in ten steps, S / 2 or 3 S / 2 for
+    those that reconstruct). For noise optimisation it is an estimate from below, as
+    its line searches are as long as the loss makes them; its rows say what it spent.
+
+  Raises:
+    ValueError: for an attack without such a field (`relative_damage`: its spending is
+      its search's).
+  """
+  if not hasattr(attack, "repeats"):
+    raise ValueError(f"{type(attack).__name__} has nothing to repeat")
+  repeat = lambda n: attack.replace(**{attack.repeats: n})
+  # What is spent is a straight line in the repeats.
+  first, second = (repeat(n).evaluations(num_steps) for n in (1, 2))
+  return repeat(max(1, 1 + round((evaluations - first) / (second - first))))
 
 
 def _find(name: str):

@@ -5,11 +5,14 @@ of each layer's gradient. They are in the row (`norms`) for that; the score here
 no labels: minus the norm of the whole gradient.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
+from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import add_noise
 from lsaprobe_jax.probe import clip_noise
@@ -24,6 +27,13 @@ class GradientNorm(struct.PyTreeNode):
 
   times: int = struct.field(pytree_node=False, default=10)
 
+  repeats: ClassVar[str] = "times"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    del num_steps  # Nothing is reversed.
+    return 2 * self.times
+
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     x_0 = generator.encode(audio)
@@ -33,13 +43,13 @@ class GradientNorm(struct.PyTreeNode):
       error = noise - generator.replace(params=params).predict_noise(x_s, s)
       return jnp.mean(jnp.square(error))
 
-    def one(i):
-      s = jnp.maximum((2 * t * i + self.times) // (2 * self.times), 1)
-      grads = jax.grad(loss)(generator.params, s, clip_noise(key, x_0.shape, i - 1))
+    def one(draw):
+      i, s = draw
+      grads = jax.grad(loss)(generator.params, s, clip_noise(key, x_0.shape, i))
       layers = [optax.tree.norm(grads[name]) for name in sorted(grads)]
       return jnp.stack(layers)
 
-    norms = jax.lax.map(one, jnp.arange(1, self.times + 1))
+    norms = jax.lax.map(one, (jnp.arange(self.times), times_up_to(t, self.times)))
     return Outcome(
       score=-jnp.mean(jnp.sqrt(jnp.sum(jnp.square(norms), axis=1))),
       forward_passes=self.times,

@@ -1,5 +1,7 @@
 """The Loss baseline: members are denoised with less error (Matsumoto et al. 2023)."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -17,6 +19,13 @@ class Loss(struct.PyTreeNode):
   """
 
   draws: int = struct.field(pytree_node=False, default=4)
+
+  repeats: ClassVar[str] = "draws"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    del num_steps  # Nothing is reversed.
+    return self.draws
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""

@@ -5,6 +5,10 @@ the target model (`models.generator`), the clip's key (it fixes eps, whatever th
 method or batch), its waveform [samples] and the time t. Settings are static fields,
 arrays (tau, a distance's weights) are leaves. A new attack is one file with one such
 class.
+
+Those that `attacks.matched` can repeat say by which field, `repeats`, and what they
+spend for S steps of the reverse process, `evaluations(num_steps)`: network evaluations
+of one clip, forward and backward, linear in that field.
 """
 
 from typing import Any, Protocol

@@ -5,10 +5,13 @@ change is a crop; here it is a gain and a shift in time, mild ones. Our reading 
 audio.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from lsaprobe_jax.attacks.grid import round_grid, times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import add_noise
 from lsaprobe_jax.probe import clip_noise
@@ -31,6 +34,13 @@ class PFAMI(struct.PyTreeNode):
   gain: float = struct.field(pytree_node=False, default=0.1)
   shift: int = struct.field(pytree_node=False, default=16)
 
+  repeats: ClassVar[str] = "draws"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    del num_steps  # Nothing is reversed.
+    return 2 * self.draws
+
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
 
@@ -40,18 +50,19 @@ class PFAMI(struct.PyTreeNode):
       x_s = add_noise(generator.schedule, x_0, s, noise)
       return jnp.sum(jnp.square(noise - generator.predict_noise(x_s, s)))
 
-    def change(audio, i):
-      by = (2 * self.shift * i + self.draws) // (2 * self.draws)
+    def change(audio, i, by):
       later = jnp.where(jnp.arange(audio.size) < by, 0.0, jnp.roll(audio, by))
       return (1 - self.gain * i / self.draws) * later
 
-    def one(i):
-      s = jnp.maximum((2 * t * i + self.draws) // (2 * self.draws), 1)
+    def one(draw):
+      i, s, by = draw
       # eps of the first draw is the clip's own.
       plain = loss(audio, s, i - 1)
-      return (loss(change(audio, i), s, i - 1) - plain) / plain
+      return (loss(change(audio, i, by), s, i - 1) - plain) / plain
 
-    rises = jax.lax.map(one, jnp.arange(1, self.draws + 1))
+    n = self.draws
+    draws = (jnp.arange(1, n + 1), times_up_to(t, n), round_grid(self.shift, n)[1:])
+    rises = jax.lax.map(one, draws)
     return Outcome(
       score=jnp.mean(rises), forward_passes=2 * self.draws, backward_passes=0
     )

@@ -3,9 +3,13 @@
 arXiv 2305.18355. e(x_0, 0) takes the place of drawn noise: two network evaluations.
 """
 
+from typing import ClassVar
+
+import jax
 import jax.numpy as jnp
 from flax import struct
 
+from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import add_noise
 
@@ -20,10 +24,19 @@ class PIA(struct.PyTreeNode):
     order: p of the norm.
     mean_absolute: for PIAN, what the mean absolute value of e(x_0, 0) is scaled to
       (`STANDARD_NORMAL`; the paper's text and its code differ); None for PIA.
+    times: n, the mean is over the times `round(t i / n)`, i = 1..n; t alone if 1.
   """
 
   order: float = struct.field(pytree_node=False, default=4.0)
   mean_absolute: float | None = struct.field(pytree_node=False, default=None)
+  times: int = struct.field(pytree_node=False, default=1)
+
+  repeats: ClassVar[str] = "times"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    del num_steps  # Nothing is reversed.
+    return 1 + self.times
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
@@ -32,10 +45,14 @@ class PIA(struct.PyTreeNode):
     noise = generator.predict_noise(x_0, 0)
     if self.mean_absolute is not None:
       noise = noise * self.mean_absolute / jnp.mean(jnp.abs(noise))
-    x_t = add_noise(generator.schedule, x_0, t, noise)
-    error = noise - generator.predict_noise(x_t, t)
+
+    def one(s):
+      x_s = add_noise(generator.schedule, x_0, s, noise)
+      return p_norm(noise - generator.predict_noise(x_s, s), self.order)
+
+    errors = jax.lax.map(one, times_up_to(t, self.times))
     return Outcome(
-      score=-p_norm(error, self.order), forward_passes=2, backward_passes=0
+      score=-jnp.mean(errors), forward_passes=1 + self.times, backward_passes=0
     )
 
 

@@ -1,6 +1,6 @@
 """Random stability: the probe without its search. Ours; the first ablation."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import struct
 
@@ -20,6 +20,12 @@ class RandomStability(struct.PyTreeNode):
   distance: Any
   eta: Any
   draws: int = struct.field(pytree_node=False, default=4)
+
+  repeats: ClassVar[str] = "draws"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    return num_steps * (self.draws + 1)
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""

@@ -3,6 +3,8 @@
 arXiv 2405.20771. Needs no weights in principle, only a way to noise and denoise.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -20,6 +22,12 @@ class ReDiffuse(struct.PyTreeNode):
   """
 
   draws: int = struct.field(pytree_node=False, default=10)
+
+  repeats: ClassVar[str] = "draws"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    return num_steps * self.draws
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""

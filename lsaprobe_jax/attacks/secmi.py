@@ -4,10 +4,13 @@ arXiv 2302.01316, the statistic SecMI_stat. There t = 100 of T = 1000, reached i
 deterministic steps of 10.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
+from lsaprobe_jax.attacks.grid import round_grid, times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import ddim_step
 
@@ -20,28 +23,40 @@ class SecMI(struct.PyTreeNode):
 
   Attributes:
     steps: of noising from 0 to t.
+    times: n, the mean is over the times `round(t i / n)`, i = 1..n; t alone if 1.
   """
 
   steps: int = struct.field(pytree_node=False, default=10)
+  times: int = struct.field(pytree_node=False, default=1)
+
+  repeats: ClassVar[str] = "times"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    del num_steps  # Nothing is reversed.
+    return (self.steps + 2) * self.times
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     del key  # No noise is drawn.
-    schedule = generator.schedule
+    schedule, x_0 = generator.schedule, generator.encode(audio)
 
     def move(x, times):
       now, after = times
       e = generator.predict_noise(x, now)
       return ddim_step(schedule, x, e, now, after), None
 
-    grid = (2 * t * jnp.arange(self.steps + 1) + self.steps) // (2 * self.steps)
-    step = jnp.maximum((2 * t + self.steps) // (2 * self.steps), 1)
-    above = jnp.minimum(t + step, schedule.num_steps)
-    x_t, _ = jax.lax.scan(move, generator.encode(audio), (grid[:-1], grid[1:]))
-    up, _ = move(x_t, (t, above))
-    back, _ = move(up, (above, t))
+    def one(s):
+      grid = round_grid(s, self.steps)
+      above = jnp.minimum(s + jnp.maximum(grid[1], 1), schedule.num_steps)
+      x_s, _ = jax.lax.scan(move, x_0, (grid[:-1], grid[1:]))
+      up, _ = move(x_s, (s, above))
+      back, _ = move(up, (above, s))
+      return jnp.sum(jnp.square(back - x_s))
+
+    errors = jax.lax.map(one, times_up_to(t, self.times))
     return Outcome(
-      score=-jnp.sum(jnp.square(back - x_t)),
-      forward_passes=self.steps + 2,
+      score=-jnp.mean(errors),
+      forward_passes=(self.steps + 2) * self.times,
       backward_passes=0,
     )

@@ -1,7 +1,12 @@
 """SimA: the noise a model sees in a clean clip (arXiv 2509.25003). One evaluation."""
 
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
 from flax import struct
 
+from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.attacks.pia import p_norm
 
@@ -11,14 +16,26 @@ class SimA(struct.PyTreeNode):
 
   Attributes:
     order: p of the norm.
+    times: n, the mean is over the times `round(t i / n)`, i = 1..n; t alone if 1.
   """
 
   order: float = struct.field(pytree_node=False, default=4.0)
+  times: int = struct.field(pytree_node=False, default=1)
+
+  repeats: ClassVar[str] = "times"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    del num_steps  # Nothing is reversed.
+    return self.times
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     del key  # No noise is drawn.
-    noise = generator.predict_noise(generator.encode(audio), t)
-    return Outcome(
-      score=-p_norm(noise, self.order), forward_passes=1, backward_passes=0
-    )
+    x_0 = generator.encode(audio)
+
+    def one(s):
+      return p_norm(generator.predict_noise(x_0, s), self.order)
+
+    norms = jax.lax.map(one, times_up_to(t, self.times))
+    return Outcome(score=-jnp.mean(norms), forward_passes=self.times, backward_passes=0)

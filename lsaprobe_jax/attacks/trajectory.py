@@ -5,13 +5,14 @@ over a grid of times of the distance from the clip to its reconstruction, with t
 probe's own reverse process and distance.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import probe
+from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import add_noise
 
@@ -27,19 +28,24 @@ class Trajectory(struct.PyTreeNode):
   distance: Any
   times: int = struct.field(pytree_node=False, default=4)
 
+  repeats: ClassVar[str] = "times"
+
+  def evaluations(self, num_steps: int) -> int:
+    """Network evaluations (see `attacks.matched`)."""
+    return num_steps * self.times
+
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     x_0 = generator.encode(audio)
     noise = probe.clip_noise(key, x_0.shape)
     clean = self.distance.embed(audio)
 
-    def one(i):
-      s = jnp.maximum((2 * t * i + self.times) // (2 * self.times), 1)
+    def one(s):
       x_s = add_noise(generator.schedule, x_0, s, noise)
       found = self.distance.embed(generator.reconstruct(x_s, s))
       return self.distance.compare(clean, found)
 
-    damages = jax.lax.map(one, jnp.arange(1, self.times + 1))
+    damages = jax.lax.map(one, times_up_to(t, self.times))
     return Outcome(
       score=-jnp.mean(damages),
       forward_passes=generator.num_steps * self.times,

@@ -6,8 +6,9 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
-from lsaprobe_jax import distances
+from lsaprobe_jax import diffusion, distances
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.search.bisection import Bisection
 
@@ -42,13 +43,46 @@ def _tally_backward(_, cotangent):
 _count_backward.defvjp(lambda x: (x, None), _tally_backward)
 
 
-class CountingGenerator(generators.WaveformGenerator):
+class Counting:
   """Counts its network's evaluations as they happen."""
 
   def predict_noise(self, x, t):
     noise = super().predict_noise(x, t)
     jax.debug.callback(functools.partial(_count, "forward"), noise[0])
     return _count_backward(noise)
+
+
+class CountingGenerator(Counting, generators.WaveformGenerator):
+  pass
+
+
+class LatentGenerator(struct.PyTreeNode):
+  """A smaller state than the waveform, of any shape; a network of two small layers."""
+
+  params: dict[str, jax.Array]
+  encoder: jax.Array  # [latent, samples]
+  schedule: diffusion.Schedule
+  shape: tuple[int, ...] = struct.field(pytree_node=False)
+  num_steps: int = struct.field(pytree_node=False, default=STEPS)
+
+  def encode(self, audio):
+    return jnp.reshape(self.encoder @ audio, self.shape)
+
+  def decode(self, x_0):
+    return jnp.linalg.pinv(self.encoder) @ jnp.ravel(x_0)
+
+  def predict_noise(self, x, t):
+    flat = jnp.ravel(x)
+    hidden = jnp.tanh(self.params["first"] @ flat + 0.1 * t)
+    return jnp.reshape(flat + self.params["last"] @ hidden, self.shape)
+
+  def reconstruct(self, x_t, t):
+    x_0 = diffusion.reverse(self.predict_noise, self.schedule, x_t, t, self.num_steps)
+    return self.decode(x_0)
+
+
+class CountingLatent(Counting, LatentGenerator):
+  pass
 
 
 class Naive:
@@ -78,6 +112,13 @@ class Naive:
       x_0 = (x - self.sigma[t] * e) / self.signal[t]
       x = self.signal[s] * x_0 + self.sigma[s] * e
     return x / MODEL["scale"]
+
+  def random_damages(self, eta, draws):
+    damages = []
+    for key in jax.random.split(jax.random.fold_in(self.key, SEARCH_DRAW), draws):
+      u = np.asarray(jax.random.normal(key, (SAMPLES,)))
+      damages.append(self.damage(np.float32(eta * u / np.sqrt(np.mean(u**2)))))
+    return damages
 
   def ascend(self, key, eta, target):
     """(largest D, plain evaluations, evaluations with gradient) of one ascent."""
@@ -137,11 +178,11 @@ _run = jax.jit(lambda attack, *args: attack(*args))
 def run(attack, generator, audio, key, t=T):
   """The attack's outcome, whose passes must be those that the network made."""
   fields = {name: getattr(generator, name) for name in generator.__dataclass_fields__}
+  latent = isinstance(generator, LatentGenerator)
+  counting = (CountingLatent if latent else CountingGenerator)(**fields)
   jax.effects_barrier()
   TALLY.update(forward=0, backward=0)
-  found = jax.block_until_ready(
-    _run(attack, CountingGenerator(**fields), key, audio, t)
-  )
+  found = jax.block_until_ready(_run(attack, counting, key, audio, t))
   jax.effects_barrier()
   passes = {"forward": found.forward_passes, "backward": found.backward_passes}
   assert passes == TALLY

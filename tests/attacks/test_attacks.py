@@ -10,6 +10,7 @@ from lsaprobe_jax import parallel, probe
 from lsaprobe_jax.attacks.loss import Loss
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe, WorstDamage
 from lsaprobe_jax.attacks.random_stability import RandomStability
+from lsaprobe_jax.attacks.relative_damage import RelativeDamage
 
 
 def test_loss_is_the_mean_squared_error_over_draws(generator, audio, key, naive):
@@ -28,10 +29,7 @@ def test_random_stability_is_the_mean_damage_over_directions(
   eta = 0.4
   attack = RandomStability(distance=DISTANCE, eta=eta, draws=3)
   found = run(attack, generator, audio, key)
-  damages = []
-  for direction_key in jax.random.split(jax.random.fold_in(key, SEARCH_DRAW), 3):
-    u = np.asarray(jax.random.normal(direction_key, (SAMPLES,)))
-    damages.append(naive.damage(np.float32(eta * u / np.sqrt(np.mean(u**2)))))
+  damages = naive.random_damages(eta, 3)
   assert len(set(map(float, damages))) == 3
   np.testing.assert_allclose(found.score, -np.mean(damages), rtol=1e-4)
 
@@ -46,6 +44,31 @@ def test_worst_damage_is_the_loop(generator, audio, key, naive):
   np.testing.assert_allclose(found.score, -worst, rtol=1e-4)
   assert found.forward_passes == STEPS * (1 + values + 2 * gradients)
   assert found.backward_passes == STEPS * gradients
+
+
+def test_relative_damage_is_worst_over_mean_random(generator, audio, key, naive):
+  eta, draws = 0.3, 3
+  attack = RelativeDamage(distance=DISTANCE, eta=eta, search=SEARCH, draws=draws)
+  found = run(attack, generator, audio, key)
+  start = jax.random.fold_in(key, SEARCH_DRAW)
+  worst, values, gradients = naive.worst(start, eta, np.inf)
+  random = naive.random_damages(eta, draws)
+  np.testing.assert_allclose(found.score, np.log(np.mean(random) / worst), rtol=1e-3)
+  np.testing.assert_allclose(found.details["worst"], worst, rtol=1e-4)
+  np.testing.assert_allclose(found.details["random"], np.mean(random), rtol=1e-4)
+  assert found.forward_passes == STEPS * (2 + values + draws + 2 * gradients)
+  assert found.backward_passes == STEPS * gradients
+
+
+def test_relative_damage_is_0_where_nothing_can_be_felt(generator, audio, key):
+  class Deaf:
+    def embed(self, audio):
+      return 0 * audio
+
+    compare = staticmethod(DISTANCE.compare)
+
+  attack = RelativeDamage(distance=Deaf(), eta=0.3, search=SEARCH)
+  assert attack(generator, key, audio, T).score == 0
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 3.0])

@@ -46,13 +46,23 @@ def test_trajectory_is_the_mean_distance_to_the_clip(generator, audio, key, naiv
   np.testing.assert_allclose(found.score, -np.mean(damages), rtol=1e-4)
 
 
+def secmi(naive, t, steps):
+  x, by = naive.x_0, t // steps
+  for now in range(0, t, by):
+    x = move(naive, x, now, now + by)
+  back = move(naive, move(naive, x, t, t + by), t + by, t)
+  return np.sum((back - x) ** 2)
+
+
 def test_secmi_is_one_step_up_and_back(generator, audio, key, naive):
   found = run(SecMI(steps=5), generator, audio, key, t=10)
-  x = naive.x_0
-  for now in range(0, 10, 2):
-    x = move(naive, x, now, now + 2)
-  back = move(naive, move(naive, x, 10, 12), 12, 10)
-  np.testing.assert_allclose(found.score, -np.sum((back - x) ** 2), rtol=1e-3)
+  np.testing.assert_allclose(found.score, -secmi(naive, 10, 5), rtol=1e-3)
+
+
+def test_secmi_repeats_over_times(generator, audio, key, naive):
+  found = run(SecMI(steps=5, times=3), generator, audio, key, t=15)
+  errors = [secmi(naive, t, 5) for t in (5, 10, 15)]
+  np.testing.assert_allclose(found.score, -np.mean(errors), rtol=1e-3)
 
 
 def test_secmi_has_the_originals_steps(audio, key):
@@ -77,26 +87,30 @@ def test_secmi_has_the_originals_steps(audio, key):
   assert found.forward_passes == len(asked)
 
 
+@pytest.mark.parametrize("times", [(4,), (1, 3, 4)])
 @pytest.mark.parametrize("mean_absolute", [None, STANDARD_NORMAL])
 def test_pia_compares_the_noise_of_the_clean_clip(
-  generator, audio, key, naive, mean_absolute
+  generator, audio, key, naive, mean_absolute, times
 ):
-  found = run(PIA(mean_absolute=mean_absolute), generator, audio, key, t=4)
+  attack = PIA(mean_absolute=mean_absolute, times=len(times))
+  found = run(attack, generator, audio, key, t=4)
   noise = np.asarray(naive.predict(naive.x_0, 0))
   if mean_absolute:
     noise = noise * np.sqrt(2 / np.pi) / np.mean(np.abs(noise))
-  x_t = naive.signal[4] * naive.x_0 + naive.sigma[4] * noise
-  error = fourth_norm(noise - naive.predict(np.float32(x_t), 4))
-  np.testing.assert_allclose(found.score, -error, rtol=1e-4)
+  errors = []
+  for t in times:
+    x_t = naive.signal[t] * naive.x_0 + naive.sigma[t] * noise
+    errors.append(fourth_norm(noise - naive.predict(np.float32(x_t), t)))
+  np.testing.assert_allclose(found.score, -np.mean(errors), rtol=1e-4)
 
 
+@pytest.mark.parametrize("times", [(8,), (2, 4, 6, 8)])
 def test_sima_is_the_size_of_the_noise_seen_in_the_clean_clip(
-  generator, audio, key, naive
+  generator, audio, key, naive, times
 ):
-  found = run(SimA(), generator, audio, key, t=8)
-  np.testing.assert_allclose(
-    found.score, -fourth_norm(naive.predict(naive.x_0, 8)), rtol=1e-5
-  )
+  found = run(SimA(times=len(times)), generator, audio, key, t=8)
+  norms = [fourth_norm(naive.predict(naive.x_0, t)) for t in times]
+  np.testing.assert_allclose(found.score, -np.mean(norms), rtol=1e-5)
 
 
 def test_p_norms_do_not_overflow():

@@ -1,0 +1,76 @@
+"""Attacks on a latent model: a state that is smaller than the audio, of any shape."""
+
+import jax
+import numpy as np
+import pytest
+from naive import DISTANCE, MODEL, SAMPLES, SEARCH, LatentGenerator, run
+
+from lsaprobe_jax import attacks
+from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe, WorstDamage
+from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.search.continuation import Continuation
+
+LATENT = 12
+SETTINGS = {
+  "loss": {},
+  "random_stability": {"eta": 0.3},
+  "trajectory": {},
+  "secmi": {},
+  "pia": {"times": 2},
+  "pian": {"mean_absolute": 0.8},
+  "sima": {"times": 2},
+  "pfami": {},
+  "rediffuse": {},
+  "gradient_norm": {"times": 3},
+  "noise_optimisation": {},
+  "second_order": {},
+  "relative_damage": {"eta": 0.3, "search": SEARCH},
+}
+ATTACKS = {
+  name: attacks.get(name, DISTANCE, **settings) for name, settings in SETTINGS.items()
+} | {
+  "lsa_probe": LSAProbe(distance=DISTANCE, tau=1e-3, search=SEARCH),
+  "worst_damage": WorstDamage(distance=DISTANCE, eta=0.3, search=SEARCH),
+  "damage_curve": DamageCurve(distance=DISTANCE, search=Continuation(rungs=4)),
+}
+
+
+def latent_generator(shape):
+  rng = np.random.default_rng(3)
+  draw = lambda *shape: rng.normal(size=shape).astype(np.float32) / shape[-1] ** 0.5
+  return LatentGenerator(
+    params={"first": draw(5, LATENT), "last": draw(LATENT, 5)},
+    encoder=draw(LATENT, SAMPLES),
+    schedule=generators.build_schedule(MODEL),
+    shape=shape,
+  )
+
+
+def test_all_attacks_are_tried_here():
+  assert set(attacks._KNOWN) <= set(ATTACKS)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_scores_a_latent_model_whatever_its_shape(audio, key, name):
+  # `run` holds the passes to those that the network made.
+  found = run(ATTACKS[name], latent_generator((3, 4)), audio, key)
+  assert np.isfinite(found.score)
+  # The same model with its state in a row: no shape enters the score.
+  flat = run(ATTACKS[name], latent_generator((LATENT,)), audio, key)
+  np.testing.assert_allclose(found.score, flat.score, rtol=1e-3)
+
+
+def test_a_budget_is_in_units_of_the_latent(audio, key):
+  # rms over the 12 latent values, not over the 96 samples of the audio.
+  attack = attacks.get("second_order", DISTANCE, eta=1e-3, steps=60)
+  generator = latent_generator((3, 4))
+  found = run(attack, generator, audio, key, t=1)
+  x_1 = generator.schedule.signal[1] * generator.encode(audio)
+  x_1 += generator.schedule.noise[1] * jax.random.normal(
+    jax.random.fold_in(key, 0), (3, 4)
+  )
+  jacobian = jax.jacobian(lambda x: generator.reconstruct(x, 1))(x_1)
+  matrix = np.asarray(jacobian, np.float64).reshape(SAMPLES, LATENT)
+  exact = np.linalg.norm(matrix, 2) * np.sqrt(LATENT / SAMPLES)
+  exact *= float(generator.schedule.noise[1])
+  np.testing.assert_allclose(found.details["gain"], exact, rtol=0.01)

@@ -1,0 +1,76 @@
+"""The gain by power iteration against singular values of the whole Jacobian."""
+
+import jax
+import jax.numpy as jnp
+import linear
+import numpy as np
+import pytest
+from naive import DISTANCE, SAMPLES, STEPS, T, run
+
+from lsaprobe_jax import distances
+from lsaprobe_jax.attacks.second_order import SecondOrder
+
+
+def largest_singular_value(naive, embed):
+  """rms of all the embedding's leaves together over rms of delta~, at its worst."""
+  x_t = naive.noised(T, 0)
+
+  def embedding(delta):
+    leaves = jax.tree.leaves(embed(naive.reverse(x_t + naive.sigma[T] * delta)))
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
+
+  jacobian = np.asarray(jax.jacobian(embedding)(jnp.zeros(SAMPLES)), np.float64)
+  return np.linalg.norm(jacobian, 2) * np.sqrt(SAMPLES / len(jacobian))
+
+
+# Not MR-STFT: the logarithms of its nearly empty bins bend within any eta that float32
+# can tell from 0, and the finite difference is about half of the derivative here.
+SMALL = distances.get("log_mel", sample_rate=8000, fft_size=64, hop=16, mels=8)
+
+
+@pytest.mark.parametrize("distance", [DISTANCE, SMALL], ids=lambda d: d.name)
+def test_gain_is_the_largest_singular_value(generator, audio, key, naive, distance):
+  attack = SecondOrder(distance=distance, eta=1e-3, steps=60)
+  found = run(attack, generator, audio, key)
+  exact = largest_singular_value(naive, distance.embed)
+  np.testing.assert_allclose(found.details["gain"], exact, rtol=0.01)
+  assert found.score == -found.details["gain"]
+  assert found.forward_passes == STEPS * (1 + 2 * 60)
+  assert found.backward_passes == STEPS * 60
+
+
+class Linear(linear.LinearGenerator):
+  num_steps = linear.STEPS
+
+
+def linear_gains(key, numbers_of_steps):
+  model = Linear(linear.random_symmetric().matrix)
+  return [
+    float(
+      SecondOrder(distance=linear.MeanSquare(), steps=steps)(
+        model, key, jnp.zeros(linear.SAMPLES), linear.T
+      ).details["gain"]
+    )
+    for steps in numbers_of_steps
+  ]
+
+
+def test_gain_gives_the_cost_of_a_quadratic_distance(key):
+  # Of a linear model D = (gain eta)^2 at the worst direction, for every eta.
+  exact = linear.gain(linear.random_symmetric())
+  np.testing.assert_allclose(linear_gains(key, [8]), exact, rtol=0.01)
+
+
+def test_more_steps_never_lower_the_gain(key):
+  gains = np.array(linear_gains(key, range(1, 9)))
+  assert gains[0] < 0.9 * gains[-1]
+  assert np.all(np.diff(gains) >= -1e-5 * gains[-1])
+
+
+def test_gain_is_0_where_nothing_can_be_felt(generator, audio, key):
+  class Deaf:
+    def embed(self, audio):
+      return 0 * audio
+
+  found = SecondOrder(distance=Deaf())(generator, key, audio, T)
+  assert found.score == 0
