@@ -29,6 +29,7 @@ setup(
     "flax>=0.10.4",
     "jax>=0.10,<0.12",
     "librosa>=0.10.2",
+    "matplotlib>=3.8",
     "ml_collections>=1.0",
     "numpy>=1.26",
     "optax>=0.2.6",
@@ -43,7 +44,7 @@ setup(
   ],
   extras_require={
     # What the tests need.
-    "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
+    "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6", "statsmodels>=0.14"],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": ["auraloss==0.4.0", "torch>=2.5"],
     # What builds the corpora from their sources (`launch.corpus`).

@@ -1,12 +1,13 @@
 """Tests between methods: paired, clustered by track, corrected for their number."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from lsaprobe_jax.evaluation import intervals
+from lsaprobe_jax.evaluation import intervals, summary
 
 
 class Comparison(NamedTuple):
@@ -118,3 +119,173 @@ def rank_correlations(rows, method: str) -> dict[tuple[str, str], float]:
       pairs = ([ours[clip] for clip in common], [theirs[clip] for clip in common])
       found[other, model] = float(stats.spearmanr(*pairs).statistic)
   return found
+
+
+def against(
+  rows: Iterable[dict],
+  method: str = "lsa_probe",
+  *,
+  distance: str | None = None,
+  t_ratio: float | None = None,
+  confidence: float = 0.95,
+) -> list[dict]:
+  """Every other setting against one of the probe, paired and clustered by track.
+
+  Raw scores are compared with the raw probe, calibrated ones with the calibrated
+  probe. On a cross-over the contrast is of means, (1/2, 1/2, -1/2, -1/2) of the method
+  and the probe under A and B; where either lacks one of the two, each model that both
+  have is compared alone. Only clips that both have scored count, under both models on a
+  cross-over. Holm's correction is over all records together. The blind baseline (a
+  gate, and cross-fitted, which the variance here does not know) and the null control
+  are not compared.
+
+  Args:
+    rows: result rows (see `summary`); add those of `calibrate_by_reference` for both.
+    method: to compare the others with; its own other settings are among them.
+    distance: of that method, where it has several; any by default.
+    t_ratio: likewise.
+    confidence: coverage asked for, in (0, 1).
+
+  Returns:
+    Records sorted by setting: corpus, method, distance, t_ratio, calibrated, `model`
+    ('mean' on a cross-over), `auc` and `auc_probe` on the clips they share,
+    `difference` (auc minus auc_probe; positive where the method is the better), its
+    `ci`, `p_value`, `p_holm`, and `n` clips of `n_tracks` tracks. ci and p are None
+    where a side has a single track or the variance is 0; such a record does not count
+    in the correction.
+
+  Raises:
+    ValueError: no rows of the method, or several settings of it; a clip scored twice;
+      clips in common of one side only.
+  """
+  settings = _by_setting(rows)
+  records = []
+  for key, probe in _probes(settings, method, distance, t_ratio).items():
+    for (corpus, *other, calibrated), tables in settings.items():
+      same = (corpus, calibrated) == (key[0], key[-1])
+      if same and (corpus, *other, calibrated) != key:
+        names = dict(zip(("method", "distance", "t_ratio"), other, strict=True))
+        names = {"corpus": corpus, **names, "calibrated": calibrated}
+        records += _compare_settings(names, tables, probe, confidence)
+  known = [record for record in records if record["p_value"] is not None]
+  adjusted = holm([record["p_value"] for record in known])
+  for record, p in zip(known, adjusted, strict=True):
+    record["p_holm"] = float(p)
+  return sorted(records, key=_order)
+
+
+def format_comparisons(records: list[dict]) -> str:
+  """A fixed-width table of the records of `against`.
+
+  Args:
+    records: see `against`.
+
+  Returns:
+    Lines of text: a header, one line a record, and what the columns mean.
+  """
+  header = ["method", "model", "distance", "t/T", "AUC", "probe"]
+  header += ["minus probe [95% by track]", "p", "p Holm", "clips/tracks"]
+  lines = summary.align([header, *map(_cells, records)])
+  lines.append(
+    "Paired on the clips both scored, raw with the raw probe and '- ref' with the probe"
+    " less its reference; p Holm: corrected for their number."
+  )
+  return "\n".join(lines)
+
+
+def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
+  """Judged rows by setting, target and clip."""
+  settings: dict[tuple, dict[str, dict[str, dict]]] = {}
+  names = ("corpus", "method", "distance", "t_ratio", "calibrated")
+  for row in rows:
+    gate = row["method"] == summary.BLIND or row["model"] == summary.REFERENCE
+    if not gate and row["split"] in ("member", "nonmember"):
+      key = tuple(row[name] for name in names)
+      table = settings.setdefault(key, {}).setdefault(row["model"], {})
+      if row["clip"] in table:
+        raise ValueError(f"two rows for {key}, {row['model']}, {row['clip']}")
+      table[row["clip"]] = row
+  return settings
+
+
+def _probes(settings, method, distance, t_ratio) -> dict[tuple, dict]:
+  """The probe's one setting, by corpus and raw or calibrated."""
+  wanted = {1: method, 2: distance, 3: t_ratio}
+  wanted = {i: value for i, value in wanted.items() if value is not None}
+  probes = {
+    k: v for k, v in settings.items() if all(k[i] == w for i, w in wanted.items())
+  }
+  if not probes:
+    known = ", ".join(sorted({key[1] for key in settings})) or "none"
+    raise ValueError(
+      f"no rows of {' '.join(map(str, wanted.values()))}; known: {known}"
+    )
+  if len({(key[0], key[-1]) for key in probes}) < len(probes):
+    found = "; ".join(sorted(f"{key[2]}, {key[3]}" for key in probes))
+    raise ValueError(
+      f"{method} has several settings, name distance and t_ratio: {found}"
+    )
+  return probes
+
+
+def _compare_settings(names, tables, probe, confidence) -> list[dict]:
+  """One record on a cross-over, else one for each model that both have."""
+  common = sorted(tables.keys() & probe.keys())
+  if set(summary.CROSS_OVER) <= set(common):
+    groups = {"mean": list(summary.CROSS_OVER)}
+  else:
+    groups = {model: [model] for model in common}
+  records = []
+  for name, models in groups.items():
+    lanes = [side[model] for side in (tables, probe) for model in models]
+    try:
+      records.append({**names, "model": name, **_paired(lanes, confidence)})
+    except ValueError as error:
+      raise ValueError(
+        f"{names} against the probe under {', '.join(models)}: {error}; score both on"
+        " the same clips"
+      ) from error
+  return records
+
+
+def _paired(lanes: list[dict[str, dict]], confidence: float) -> dict:
+  """Compares the first half of the lanes with the second, on the clips of all."""
+  clips = sorted(set.intersection(*map(set, lanes)))
+  scores = np.array([[lane[c]["score"] for c in clips] for lane in lanes], float)
+  labels = np.array([[lane[c]["split"] == "member" for c in clips] for lane in lanes])
+  tracks = [lanes[0][c]["track"] for c in clips]
+  estimate = intervals.clustered_auc(scores, labels, tracks)
+  k = len(lanes) // 2
+  found = compare(estimate, np.repeat([1 / k, -1 / k], k), confidence)
+  known = not math.isnan(found.p_value)
+  return {
+    "auc": float(estimate.auc[:k].mean()),
+    "auc_probe": float(estimate.auc[k:].mean()),
+    "difference": found.difference,
+    "ci": [float(bound) for bound in found.ci] if known else None,
+    "p_value": found.p_value if known else None,
+    "p_holm": None,
+    "n": len(clips),
+    "n_tracks": len(set(tracks)),
+  }
+
+
+def _order(record: dict) -> tuple:
+  t_ratio = -1 if record["t_ratio"] is None else record["t_ratio"]
+  names = (record["corpus"], record["method"], record["distance"] or "", t_ratio)
+  return (*names, record["calibrated"], record["model"])
+
+
+def _cells(record: dict) -> list[str]:
+  bounds = "[-]"
+  if record["ci"] is not None:
+    bounds = f"[{record['ci'][0]:+.3f}, {record['ci'][1]:+.3f}]"
+  p_values = (record["p_value"], record["p_holm"])
+  return [
+    *summary.setting_cells(record),
+    f"{record['auc']:.3f}",
+    f"{record['auc_probe']:.3f}",
+    f"{record['difference']:+.3f} {bounds}",
+    *("-" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.1e}" for p in p_values),
+    f"{record['n']}/{record['n_tracks']}",
+  ]

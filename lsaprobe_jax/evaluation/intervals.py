@@ -117,11 +117,11 @@ def clustered_auc(scores, labels, clusters=None, used=None) -> AucEstimate:
   influence, present = np.array(influence), np.array(present)
   both = present.astype(float) @ present.T
   either = np.diag(both)[:, None] + np.diag(both) - both
+  k = len(aucs)
   with np.errstate(divide="ignore", invalid="ignore"):
     products = either / (either - 1) * (influence @ influence.T)
-  k = len(aucs)
+    covariance = products.reshape(k, 2, k, 2).sum(axis=(1, 3))
   by_role = np.diag(both).astype(int).reshape(k, 2)
-  covariance = products.reshape(k, 2, k, 2).sum(axis=(1, 3))
   covariance[by_role.min(axis=1) < 2] = np.nan
   covariance[:, by_role.min(axis=1) < 2] = np.nan
   return AucEstimate(

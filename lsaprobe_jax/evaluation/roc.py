@@ -55,6 +55,18 @@ class TprAtFpr(NamedTuple):
   flagged: bool
 
 
+class Calibrated(NamedTuple):
+  """One operating point, cut beforehand (`tpr_calibrated` in BASELINES rule 2).
+
+  Attributes:
+    tpr: share of the members accepted.
+    fpr_realised: share of the test non-members accepted; may exceed the target.
+  """
+
+  tpr: float
+  fpr_realised: float
+
+
 def check_scores(scores, labels) -> tuple[np.ndarray, np.ndarray]:
   """Validates one set of scores.
 
@@ -189,3 +201,93 @@ def tpr_at_fpr(scores, labels, target: float) -> TprAtFpr:
     # 0.1 * 100 must not be flagged for a rounding in the last bit.
     flagged=bool(expected < FEW_FALSE_POSITIVES * (1 - 1e-12)),
   )
+
+
+def cutoff(development, target: float) -> float | None:
+  """Score above which at most the target share of development non-members lies.
+
+  The (1 - target) quantile without interpolation: the smallest v for which the share
+  with `score > v` is at most the target. Whether clips are independent it does not
+  ask: clips of one track count as many.
+
+  Args:
+    development: [n] scores of non-members that are not judged; may be empty.
+    target: false-positive rate in [0, 1].
+
+  Returns:
+    v, or None where it cannot be estimated: the target is below 1 / n, so that v would
+    be the maximum whatever lies beyond.
+
+  Raises:
+    ValueError: where a score is NaN, or the target is not in [0, 1].
+  """
+  down = -np.sort(-np.asarray(development, np.float64))
+  if np.isnan(down).any():
+    raise ValueError(f"{int(np.isnan(down).sum())} development scores are NaN")
+  allowed = int(most_false_positives(target, down.size))
+  if allowed == 0 or down.size == 0:
+    return None
+  return float(down[allowed]) if allowed < down.size else -np.inf
+
+
+def at_cutoff(scores, labels, cut: float) -> Calibrated:
+  """Both rates of accepting `score > cut`, for a cut that was fixed beforehand.
+
+  Args:
+    scores: [n] higher = member.
+    labels: [n] True for members.
+    cut: see `cutoff`.
+
+  Raises:
+    ValueError: see `check_scores`.
+  """
+  scores, labels = check_scores(scores, labels)
+  accepted = scores > cut
+  return Calibrated(float(accepted[labels].mean()), float(accepted[~labels].mean()))
+
+
+def precision(tpr: float, fpr: float, base_rate: float) -> float:
+  """Share of true members among the accepted, by Bayes' rule.
+
+  `b TPR / (b TPR + (1 - b) FPR)`. An FPR of 0 gives 1, but none of few accepted proves
+  no such thing: where a *realised* FPR is 0, give the target FPR in its place.
+
+  Args:
+    tpr: true-positive rate in [0, 1].
+    fpr: false-positive rate in [0, 1].
+    base_rate: b, share of members among all that are judged, in [0, 1].
+
+  Returns:
+    The precision; NaN where nothing is accepted.
+
+  Raises:
+    ValueError: where a rate is not in [0, 1].
+  """
+  for name, rate in (("TPR", tpr), ("FPR", fpr), ("base rate", base_rate)):
+    if not 0 <= rate <= 1:
+      raise ValueError(f"a {name} lies in [0, 1], got {rate}")
+  true, false = base_rate * tpr, (1 - base_rate) * fpr
+  return true / (true + false) if true + false > 0 else float("nan")
+
+
+def log_log_points(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+  """The ROC's points for logarithmic axes, which have no zero.
+
+  A rate of 0 is drawn at the smallest that these clips can show, 1 / non-members and
+  1 / members: all points from (0, 0) on that lie below are moved up to it, the others
+  stay. The left end of the curve therefore says 'fewer than one in n', no rate.
+
+  Args:
+    scores: [n] higher = member.
+    labels: [n] True for members.
+
+  Returns:
+    fpr [points] and tpr [points], both rising, as in `roc_curve`.
+
+  Raises:
+    ValueError: see `check_scores`.
+  """
+  curve = roc_curve(scores, labels)
+  members = int(np.asarray(labels).astype(bool).sum())
+  nonmembers = np.size(labels) - members
+  return np.maximum(curve.fpr, 1 / nonmembers), np.maximum(curve.tpr, 1 / members)

@@ -21,6 +21,7 @@ import numpy as np
 from lsaprobe_jax.evaluation import intervals, roc
 
 TARGETS = (0.001, 0.01, 0.05)
+BASE_RATES = (0.01, 0.1, 0.5)
 CROSS_OVER = ("A", "B")
 REFERENCE = "reference"
 BLIND = "blind"
@@ -60,10 +61,19 @@ def summarise(
 ) -> list[dict]:
   """Records of every setting and model, the content of summary.json.
 
-  Only the splits member and nonmember enter. The mean of a cross-over takes the
+  Only the splits member and nonmember are judged. The mean of a cross-over takes the
   clips that have a row under both models; its counts are sums over the two models
   and its TPR, realised FPR and AUC are means. `n_dropped` is the number of clips of
   the setting that the record lacks. A mean is flagged where either model is.
+
+  By target FPR: `tpr` (`tpr_roc` in BASELINES rule 2) with `fpr_realised`,
+  `false_positives` and `ties` (clips at the cut: one a model is no tie) is cut on the
+  judged clips' own ROC. `tpr_calibrated` and `fpr_calibrated`, the rate it came to on
+  the judged non-members, are cut where the split dev of the same setting and model,
+  `n_dev` clips, says (`roc.cutoff`); None where that cannot be estimated, for a mean
+  under either model. `precision`, by base rate besides, goes with `tpr` and the
+  realised FPR; where that is 0 the target stands in for it, as 0 of few false
+  positives prove no rate of 0.
 
   `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
   with every clip its own cluster, both widened for the cross-fitted blind scores;
@@ -85,10 +95,13 @@ def summarise(
       twice, a track on both sides, a clip that is a member of both A and B.
   """
   records = []
+  rows = list(rows)
+  development = _development(rows)
   for setting, models in sorted(_by_setting(rows).items(), key=_sort_key):
     named = dict(zip(_SETTING, setting, strict=True))
+    dev = {model: development.get((*setting, model), []) for model in models}
     try:
-      for name, estimates in _estimates(models, targets, resamples, seed):
+      for name, estimates in _estimates(models, dev, (targets, resamples, seed)):
         records.append(_record(named, name, estimates, targets))
     except ValueError as error:
       raise ValueError(f"{named}: {error}") from error
@@ -136,8 +149,7 @@ def format_table(records: list[dict]) -> str:
   header = ["method", "model", "distance", "t/T", "n m/n", "AUC [95% by track]"]
   header += ["[DeLong]", *(f"TPR% at {float(t):.1%} FPR" for t in targets)]
   header += ["FPR%", "FP", "fwd/bwd", "reached"]
-  lines = _align([header, *(_cells(r, targets) for r in shown)])
-  lines.insert(1, "-" * max(map(len, lines)))
+  lines = align([header, *(_cells(r, targets) for r in shown)])
   few = any(flag for r in shown for flag in r["flagged"].values())
   lines.append(
     "FPR%, FP: realised rate and false positives at each target; fwd/bwd: median"
@@ -145,6 +157,64 @@ def format_table(records: list[dict]) -> str:
   )
   lines += ["* fewer than 10 false positives expected: read with care."] * few
   return "\n".join(lines)
+
+
+def format_operating_points(records: list[dict]) -> str:
+  """A fixed-width table of what the scores are worth at each target FPR.
+
+  Cross-over means, and the targets of settings without one; the blind baseline and
+  the null control are gates and have no line.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    Lines of text: a header, one line a record and target, and what the columns mean.
+  """
+  means = {_identity(r) for r in records if r["model"] == "mean"}
+  shown = [
+    r
+    for r in records
+    if r["method"] != BLIND
+    and r["model"] != REFERENCE
+    and (r["model"] == "mean" or _identity(r) not in means)
+  ]
+  header = ["method", "model", "distance", "t/T", "FPR", "TPR% (FPR%) on ROC", "ties"]
+  header += ["TPR% (FPR%) cut on dev", "n dev"]
+  header += [f"precision at {b:.0%}" for b in BASE_RATES]
+  cells = [_operating_cells(r, target) for r in shown for target in r["tpr"]]
+  lines = align([header, *cells])
+  flagged = any(flag for r in shown for flag in r["flagged"].values())
+  lines += [
+    "(FPR%): realised on the test clips; ties: clips at the cut, one a model is none.",
+    "cut on dev: fixed beforehand on development non-members, 'not estimable' where"
+    " the target is below 1 / n dev of a model.",
+    "precision at a base rate of members: of the TPR on the ROC, with the target FPR"
+    " where the realised one is 0.",
+  ]
+  lines += ["* fewer than 10 false positives expected: read with care."] * flagged
+  return "\n".join(lines)
+
+
+def align(cells: list[list[str]]) -> list[str]:
+  """Lines of a fixed-width table, a rule below the first, its header."""
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+  lines = [
+    "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+    for row in cells
+  ]
+  return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+
+
+def setting_cells(record: dict) -> list[str]:
+  """Method, model, distance and t/T of a record, as a table shows them."""
+  t_ratio = record["t_ratio"]
+  return [
+    record["method"] + (" - ref" if record["calibrated"] else ""),
+    record["model"],
+    record["distance"] or "-",
+    "-" if t_ratio is None else f"{t_ratio:g}",
+  ]
 
 
 def rows_to_json(rows: list[dict]) -> str:
@@ -173,13 +243,15 @@ class _Estimates:
 
   rows: list[list[dict]]  # [k][clips of that model]
   points: list[list[roc.TprAtFpr]]  # [k][targets]
+  calibrated: list[list[roc.Calibrated | None]]  # [k][targets]
+  n_dev: int
   clustered: intervals.AucEstimate  # of k models
   delong: intervals.AucEstimate
   tpr: np.ndarray  # [targets, resamples], averaged over the k models
   dropped: int
 
 
-def _estimates(models, targets, resamples, seed) -> Iterator[tuple[str, _Estimates]]:
+def _estimates(models, development, how) -> Iterator[tuple[str, _Estimates]]:
   """Record names with their estimates, for one setting."""
   scored = {m: t for m, t in models.items() if m != REFERENCE}
   groups = {name: [name] for name in sorted(scored)}
@@ -199,13 +271,14 @@ def _estimates(models, targets, resamples, seed) -> Iterator[tuple[str, _Estimat
       name,
       _estimate(
         [[tables[m][c] for c in common] for m in members],
+        [development[m] for m in members],
         len(clips) - len(common),
-        (targets, resamples, seed),
+        how,
       ),
     )
 
 
-def _estimate(rows, dropped, how) -> _Estimates:
+def _estimate(rows, development, dropped, how) -> _Estimates:
   targets, resamples, seed = how
   scores = np.array([[row["score"] for row in table] for table in rows], float)
   labels = np.array([[_label(row) for row in table] for table in rows])
@@ -221,11 +294,21 @@ def _estimate(rows, dropped, how) -> _Estimates:
   return _Estimates(
     rows=rows,
     points=points,
+    calibrated=[
+      [_calibrated_point(s, label, dev, target) for target in targets]
+      for s, label, dev in zip(scores, labels, development, strict=True)
+    ],
+    n_dev=sum(map(len, development)),
     clustered=intervals.clustered_auc(scores, labels, tracks),
     delong=intervals.clustered_auc(scores, labels),
     tpr=replicates.tpr.mean(axis=0),
     dropped=dropped,
   )
+
+
+def _calibrated_point(scores, labels, development, target) -> roc.Calibrated | None:
+  cut = roc.cutoff(development, target)
+  return None if cut is None else roc.at_cutoff(scores, labels, cut)
 
 
 def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
@@ -268,11 +351,33 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
       t: sum(p.false_positives for p in ps) for t, ps in by_target.items()
     },
     "flagged": {t: any(p.flagged for p in ps) for t, ps in by_target.items()},
+    "ties": {t: sum(p.ties for p in ps) for t, ps in by_target.items()},
+    "precision": {t: _precision(ps, float(t)) for t, ps in by_target.items()},
+    "n_dev": estimates.n_dev,
+    **_calibrated_rates(by_target, estimates.calibrated),
     "reached": _mean(reached) if reached else None,
     "forward_passes": _median(rows, "forward_passes"),
     "backward_passes": _median(rows, "backward_passes"),
     "seconds": _median(rows, "seconds"),
   }
+
+
+def _precision(points: list[roc.TprAtFpr], target: float) -> dict[str, float | None]:
+  """Precision by base rate of k models taken together; None where none is accepted."""
+  tpr = _mean([p.tpr for p in points])
+  fpr = _mean([p.fpr_realised or target for p in points])
+  values = {str(b): roc.precision(tpr, fpr, b) for b in BASE_RATES}
+  return {b: None if math.isnan(value) else value for b, value in values.items()}
+
+
+def _calibrated_rates(targets, points) -> dict[str, dict[str, float | None]]:
+  """tpr_calibrated and fpr_calibrated by target; None where a model has no cutoff."""
+  tpr, fpr = {}, {}
+  for target, of_models in zip(targets, zip(*points, strict=True), strict=True):
+    known = all(point is not None for point in of_models)
+    tpr[target] = _mean([p.tpr for p in of_models]) if known else None
+    fpr[target] = _mean([p.fpr_realised for p in of_models]) if known else None
+  return {"tpr_calibrated": tpr, "fpr_calibrated": fpr}
 
 
 def _calibrated(row: dict, reference: dict) -> dict:
@@ -304,6 +409,15 @@ def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
     if model == REFERENCE or row["split"] in ("member", "nonmember"):
       settings.setdefault(tuple(setting), {}).setdefault(model, {})[clip] = row
   return {s: models for s, models in settings.items() if models.keys() - {REFERENCE}}
+
+
+def _development(rows) -> dict[tuple, list[float]]:
+  """Scores of development clips by setting and model."""
+  scores = {}
+  for (*key, _), row in _index(rows).items():
+    if row["split"] == "dev":
+      scores.setdefault(tuple(key), []).append(row["score"])
+  return scores
 
 
 def _index(rows) -> dict[tuple, dict]:
@@ -382,13 +496,10 @@ def _setting(record: dict) -> str:
 
 
 def _cells(record: dict, targets: list[str]) -> list[str]:
-  t_ratio, reached = record["t_ratio"], record["reached"]
+  reached = record["reached"]
   passes = [record["forward_passes"], record["backward_passes"]]
   return [
-    record["method"] + (" - ref" if record["calibrated"] else ""),
-    record["model"],
-    record["distance"] or "-",
-    "-" if t_ratio is None else f"{t_ratio:g}",
+    *setting_cells(record),
     f"{record['n_member']}/{record['n_nonmember']}",
     f"{record['auc']:.3f} {_bounds(record['auc_ci'])}",
     _bounds(record["auc_ci_delong"]),
@@ -397,6 +508,27 @@ def _cells(record: dict, targets: list[str]) -> list[str]:
     "/".join(str(record["false_positives"][t]) for t in targets),
     "/".join("-" if p is None else f"{p:g}" for p in passes),
     "-" if reached is None else f"{reached:.0%}",
+  ]
+
+
+def _identity(record: dict) -> tuple:
+  return tuple(record[name] for name in _SETTING)
+
+
+def _operating_cells(record: dict, target: str) -> list[str]:
+  calibrated = record["tpr_calibrated"][target]
+  realised = f"({100 * record['fpr_realised'][target]:.1f})"
+  precisions = record["precision"][target].values()
+  return [
+    *setting_cells(record),
+    f"{float(target):.1%}",
+    f"{100 * record['tpr'][target]:.1f} {realised}{'*' * record['flagged'][target]}",
+    str(record["ties"][target]),
+    "not estimable"
+    if calibrated is None
+    else f"{100 * calibrated:.1f} ({100 * record['fpr_calibrated'][target]:.1f})",
+    str(record["n_dev"]),
+    *("-" if value is None else f"{value:.1%}" for value in precisions),
   ]
 
 
@@ -410,11 +542,3 @@ def _tpr(record: dict, target: str) -> str:
 
 def _bounds(interval: list[float] | None) -> str:
   return "[-]" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
-
-
-def _align(cells: list[list[str]]) -> list[str]:
-  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-  return [
-    "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-    for row in cells
-  ]

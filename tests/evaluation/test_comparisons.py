@@ -1,10 +1,11 @@
 import math
 
+import crossover
 import numpy as np
 import pytest
 from scipy import stats
 
-from lsaprobe_jax.evaluation import comparisons, intervals
+from lsaprobe_jax.evaluation import comparisons, intervals, summary
 
 
 def _estimate(auc, covariance, clusters=40):
@@ -103,3 +104,133 @@ def test_rank_correlations_of_hand_made_rows():
     ("same", "A"): pytest.approx(1.0),
     ("swapped", "A"): pytest.approx(0.8),
   }
+
+
+def _sided(rows, models, sign):
+  """The rows with scores that are exactly those of the probe, or their negatives."""
+  probe = {(r["model"], r["clip"]): r["score"] for r in crossover.rows()}
+  return [
+    row | {"score": sign * probe[row["model"], row["clip"]]}
+    for row in rows
+    if row["model"] in models
+  ]
+
+
+def test_every_setting_is_compared_with_the_probe():
+  """Against the contrast of `clustered_auc` by hand, and Holm over the family."""
+  probe = crossover.rows("lsa_probe", seed=0, effect=0.2)
+  loss = crossover.rows("loss", seed=1)
+  late = crossover.rows("loss", seed=2, effect=3.0, t_ratio=0.8)
+  blind = crossover.rows("blind", seed=3, models=("A",))
+  control = crossover.rows("loss", seed=4, models=("reference",))
+  found = comparisons.against(probe + loss + late + blind + control)
+  assert [(r["method"], r["t_ratio"], r["model"]) for r in found] == [
+    *[("loss", 0.4, "mean"), ("loss", 0.8, "mean")]
+  ]
+  lanes = [[r for r in rows if r["model"] == m] for rows in (loss, probe) for m in "AB"]
+  estimate = intervals.clustered_auc(
+    [[row["score"] for row in lane] for lane in lanes],
+    [[row["split"] == "member" for row in lane] for lane in lanes],
+    [row["track"] for row in lanes[0]],
+  )
+  by_hand = comparisons.compare(estimate, (0.5, 0.5, -0.5, -0.5))
+  first, second = found
+  assert first["difference"] == pytest.approx(by_hand.difference)
+  assert first["ci"] == pytest.approx(list(by_hand.ci))
+  assert first["p_value"] == pytest.approx(by_hand.p_value)
+  assert first["auc"] - first["auc_probe"] == pytest.approx(first["difference"])
+  assert (first["n"], first["n_tracks"]) == (24, 24)
+  adjusted = comparisons.holm([first["p_value"], second["p_value"]])
+  assert [r["p_holm"] for r in found] == pytest.approx(adjusted.tolist())
+  # Three standard deviations are better than the probe's 0.2.
+  assert second["difference"] > 0
+  assert second["p_holm"] < 0.05
+
+
+def test_calibrated_is_compared_with_the_calibrated_probe():
+  rows = []
+  for seed, method in enumerate(("lsa_probe", "loss")):
+    rows += crossover.rows(method, seed)
+    rows += crossover.rows(method, seed + 9, 0.0, models=("reference",))
+  rows += crossover.rows("pia", seed=5)  # has no reference
+  found = comparisons.against(rows + summary.calibrate_by_reference(rows))
+  assert [(r["method"], r["calibrated"]) for r in found] == [
+    *[("loss", False), ("loss", True), ("pia", False)]
+  ]
+  table = {(r["method"], r["calibrated"]): r["auc"] for r in _means(rows)}
+  for record in found:
+    assert record["auc"] == pytest.approx(table[record["method"], record["calibrated"]])
+    probe = table["lsa_probe", record["calibrated"]]
+    assert record["auc_probe"] == pytest.approx(probe)
+
+
+def _means(rows):
+  rows = rows + summary.calibrate_by_reference(rows)
+  return [r for r in summary.summarise(rows, resamples=2) if r["model"] == "mean"]
+
+
+def test_only_clips_that_both_have_scored_count():
+  probe, loss = crossover.rows(), crossover.rows("loss", seed=1)
+  gone = {"a00@0", "b05@0"}
+  # One is missing under A alone, the other from the probe alone.
+  probe_part = [r for r in probe if r["clip"] != "b05@0"]
+  loss_part = [r for r in loss if (r["clip"], r["model"]) != ("a00@0", "A")]
+  (found,) = comparisons.against(probe_part + loss_part)
+  (expected,) = comparisons.against(
+    [row for row in probe + loss if row["clip"] not in gone]
+  )
+  assert found == expected
+  assert found["n"] == 22
+
+
+def test_without_a_cross_over_the_one_target_is_compared():
+  rows = _sided(crossover.rows("opposite"), ("A",), -1) + crossover.rows()
+  (found,) = comparisons.against(rows)
+  assert found["model"] == "A"
+  assert found["auc"] == pytest.approx(1 - found["auc_probe"])
+  same = _sided(crossover.rows("same"), ("A", "B"), 1) + crossover.rows()
+  (found,) = comparisons.against(same)
+  assert (found["difference"], found["p_value"]) == (0, 1)
+
+
+def test_what_has_no_p_value_is_not_counted_in_the_correction():
+  one_track = crossover.rows("pia", seed=2, corpus="other")
+  one_track += crossover.rows("lsa_probe", seed=3, corpus="other")
+  rows = [row | {"track": row["group"]} for row in one_track]
+  rows += crossover.rows() + crossover.rows("loss", seed=1)
+  pia, loss = sorted(comparisons.against(rows), key=lambda r: r["method"] == "loss")
+  assert pia["ci"] is pia["p_value"] is pia["p_holm"] is None
+  assert loss["p_holm"] == loss["p_value"]
+  lines = comparisons.format_comparisons([pia, loss]).splitlines()
+  assert "[-]" in lines[2]
+  assert lines[3].split()[:2] == ["loss", "mean"]
+  assert f"{loss['difference']:+.3f} [" in lines[3]
+  assert comparisons.format_comparisons([]).startswith("method")
+
+
+def test_the_family_wise_error_of_rivals_that_are_no_better():
+  """Four rivals with the probe's own effect: Holm rejects any in at most about 5%."""
+  rejected = []
+  for draw in range(150):
+    rows = [
+      row
+      for i, name in enumerate(("lsa_probe", "loss", "pia", "sima", "secmi"))
+      for row in crossover.rows(name, seed=1000 + 5 * draw + i)
+    ]
+    rejected.append(min(r["p_holm"] for r in comparisons.against(rows)) <= 0.05)
+  assert stats.binomtest(sum(rejected), 150, 0.05, "greater").pvalue > 0.01
+
+
+def test_refuses_a_probe_that_is_not_one():
+  rows = crossover.rows() + crossover.rows(seed=1, t_ratio=0.8)
+  with pytest.raises(ValueError, match=r"several settings.*None, 0\.4; None, 0\.8"):
+    comparisons.against(rows)
+  (found,) = comparisons.against(rows, t_ratio=0.8)
+  assert found["t_ratio"] == 0.4
+  with pytest.raises(ValueError, match="no rows of pia; known: lsa_probe"):
+    comparisons.against(rows, "pia")
+  with pytest.raises(ValueError, match="two rows for"):
+    comparisons.against(crossover.rows() + crossover.rows())
+  half = [row for row in crossover.rows("loss") if row["group"] == "a"]
+  with pytest.raises(ValueError, match=r"loss.*score both on the same clips"):
+    comparisons.against(crossover.rows() + half)

@@ -102,3 +102,52 @@ def test_refuses_bad_scores(statistic, scores, labels, message):
 def test_refuses_a_target_that_is_no_rate():
   with pytest.raises(ValueError, match="got 5"):
     roc.tpr_at_fpr([1, 2], [1, 0], 5)
+
+
+@given(st.lists(st.integers(-4, 4), max_size=40), targets)
+def test_the_cutoff_is_the_smallest_that_meets_the_target(development, target):
+  scores = np.array(development, float)
+  cut = roc.cutoff(scores, target)
+  if scores.size == 0 or target < 1 / scores.size:
+    assert cut is None
+    return
+  assert np.mean(scores > cut) <= target
+  # The next lower distinct score, or everything, would break it.
+  lower = max(scores[scores < cut], default=-np.inf)
+  assert cut == -np.inf or np.mean(scores > lower) > target
+
+
+def test_a_calibrated_point_by_hand():
+  # At 25% one of the four may lie above: the cut is the second highest, 3.
+  cut = roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.25)
+  assert cut == 3
+  assert roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.24) is None
+  # A tie with the cut is rejected; two of three non-members lie above: 67%, not 25%.
+  point = roc.at_cutoff([3, 4, 5, 4, 9, 1], [1, 1, 1, 0, 0, 0], cut)
+  assert point == pytest.approx((2 / 3, 2 / 3))
+  with pytest.raises(ValueError, match="1 development scores are NaN"):
+    roc.cutoff([1.0, np.nan], 0.5)
+
+
+@given(both_classes, st.integers(-5, 5))
+def test_precision_at_the_clips_own_base_rate_is_scikit_learns(clips, cut):
+  scores, labels = map(np.array, zip(*clips, strict=True))
+  tpr, fpr = roc.at_cutoff(scores, labels, cut)
+  ours = roc.precision(tpr, fpr, labels.mean())
+  theirs = metrics.precision_score(labels, scores > cut, zero_division=np.nan)
+  assert ours == pytest.approx(theirs, nan_ok=True)
+
+
+def test_precision_by_hand():
+  # Of 1,000 clips 10 are members: 5 are found, with 1% of 990 that are none.
+  assert roc.precision(0.5, 0.01, 0.01) == pytest.approx(5 / (5 + 9.9))
+  assert roc.precision(0.5, 0.0, 0.01) == 1
+  with pytest.raises(ValueError, match="base rate lies in"):
+    roc.precision(0.5, 0.01, 10)
+
+
+def test_log_log_points_move_what_lies_below_one_clip():
+  scores, labels = [5, 4, 3, 2, 1], [0, 1, 1, 0, 0]
+  fpr, tpr = roc.log_log_points(scores, labels)
+  np.testing.assert_allclose(fpr, [1 / 3, 1 / 3, 1 / 3, 1 / 3, 2 / 3, 1])
+  np.testing.assert_allclose(tpr, [0.5, 0.5, 0.5, 1, 1, 1])

@@ -11,7 +11,8 @@ KEYS = [
   *("method", "model", "corpus", "distance", "t_ratio", "calibrated"),
   *("n_member", "n_nonmember", "n_tracks", "n_dropped"),
   *("auc", "auc_ci", "auc_ci_delong", "tpr", "tpr_ci", "fpr_realised"),
-  *("false_positives", "flagged", "reached"),
+  *("false_positives", "flagged", "ties", "precision"),
+  *("n_dev", "tpr_calibrated", "fpr_calibrated", "reached"),
   *("forward_passes", "backward_passes", "seconds"),
 ]
 GROUPS = {"c1": "a", "c2": "a", "c3": "b", "c4": "b", "c5": None}
@@ -82,6 +83,82 @@ def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
   assert mean["tpr"] == {"0.5": 1}
   assert mean["false_positives"] == {"0.5": 2}
   assert mean["fpr_realised"] == {"0.5": 0.5}
+
+
+def _development(model, scores):
+  return [
+    _row(model, "c5", score, group="dev", split="dev") | {"clip": f"dev{i}"}
+    for i, score in enumerate(scores)
+  ]
+
+
+def test_cutoffs_come_from_the_development_clips_of_the_same_model():
+  dev_a = _development("A", [2.5, 0.0, 0.0, 0.0, 9.0])  # 20%: above 2.5
+  dev_b = _development("B", [3.0, 1.0, 1.0, 0.5, 5.0])  # 20%: above 3.0
+  other = [row | {"method": "loss"} for row in _development("A", [99.0] * 5)]
+  rows = _rows(("A", "B")) + dev_a + dev_b + other
+  a, b, mean = _summarise(rows, targets=(0.1, 0.2))
+  assert [r["n_dev"] for r in (a, b, mean)] == [5, 5, 10]
+  assert a["tpr_calibrated"] == {"0.1": None, "0.2": 0.5}  # c1; c2 at 2.0 is below
+  assert a["fpr_calibrated"] == {"0.1": None, "0.2": 0.5}  # c3 at 3.0
+  assert b["tpr_calibrated"]["0.2"] == 0.5  # c4; c3 ties with the cut
+  assert b["fpr_calibrated"]["0.2"] == 0
+  assert mean["tpr_calibrated"] == {"0.1": None, "0.2": 0.5}
+  assert mean["fpr_calibrated"]["0.2"] == 0.25
+  # The judged clips themselves are not touched by any of this.
+  without = _summarise(_rows(("A", "B")), targets=(0.1, 0.2))
+  assert [r["auc"] for r in without] == [r["auc"] for r in (a, b, mean)]
+  assert without[2]["tpr_calibrated"] == {"0.1": None, "0.2": None}
+  # A mean needs both models' cutoffs.
+  half = _summarise(_rows(("A", "B")) + dev_a, targets=(0.2,))
+  assert [r["tpr_calibrated"]["0.2"] for r in half] == [0.5, None, None]
+
+
+def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips():
+  rows = _rows() + _development("A", [1.0, 2.0]) + _development("B", [1.0, 2.0])
+  records = _summarise(rows + summary.calibrate_by_reference(rows), targets=(0.5,))
+  found = {(r["model"], r["calibrated"]): r["tpr_calibrated"]["0.5"] for r in records}
+  assert found["mean", True] is None
+  assert found["mean", False] is not None
+  rows += _development("reference", [1.0, 0.0])
+  records = _summarise(rows + summary.calibrate_by_reference(rows), targets=(0.5,))
+  (a,) = (r for r in records if (r["model"], r["calibrated"]) == ("A", True))
+  # Less the reference: 0 and 2 on dev, so the cut is 0; c1 and c2 have 3 and 2.
+  assert (a["n_dev"], a["tpr_calibrated"]["0.5"]) == (2, 1)
+
+
+def test_ties_and_precision_by_hand():
+  rows = [row | {"score": min(row["score"], 3.0)} for row in _rows(("A", "B"))]
+  # A: 3, 2 against 3, 1. B: 3, 3 against 1, 2.
+  a, b, mean = _summarise(rows, targets=(0.01, 0.5))
+  assert a["ties"] == {"0.01": 0, "0.5": 1}  # nothing; down to c2
+  assert b["ties"]["0.01"] == mean["ties"]["0.01"] == 2
+  assert a["precision"]["0.01"] == {"0.01": 0, "0.1": 0, "0.5": 0}
+  # TPR 1 with no false positive: the target stands in, 0.01.
+  assert b["precision"]["0.01"]["0.01"] == pytest.approx(0.01 / (0.01 + 0.99 * 0.01))
+  # TPR 1 and realised FPR 0.5 under both.
+  assert mean["precision"]["0.5"]["0.1"] == pytest.approx(0.1 / (0.1 + 0.9 * 0.5))
+  (none, *_) = _summarise(rows, targets=(0.0,))
+  assert none["precision"]["0.0"]["0.5"] is None
+
+
+def test_operating_points_read_as_text():
+  blind = [row | {"method": "blind"} for row in _rows(("A",))]
+  single = [row | {"method": "loss"} for row in _rows(("A",))]
+  dev = _development("A", [0.0] * 20)
+  records = _summarise(_rows() + blind + single + [r | {"method": "loss"} for r in dev])
+  header, rule, *lines = summary.format_operating_points(records).splitlines()
+  assert set(rule) == {"-"}
+  assert [line.split()[:2] for line in lines[:6]] == [
+    *[["loss", "A"]] * 3,
+    *[["lsa_probe", "mean"]] * 3,
+  ]
+  column = header.index("TPR% (FPR%) cut on dev")
+  cells = [line[column:].split("  ")[0] for line in lines[:6]]
+  # The cut of 20 clips is known at 5%: everything lies above 0.
+  assert cells == [*["not estimable"] * 2, "100.0 (100.0)", *["not estimable"] * 3]
+  assert "50.0 (0.0)*" in lines[0]
+  assert summary.format_operating_points([]).startswith("method")
 
 
 def test_calibration_by_hand():
