@@ -1,5 +1,6 @@
 """Scoring clips: an attack over targets and clips, rows to disk as they come."""
 
+import copy
 import dataclasses
 import hashlib
 import time
@@ -95,11 +96,17 @@ class Scorer:
     self._seed = seed
 
     def score(shared, audio, number, t):
-      generator, attack = shared
+      seed, generator, attack = shared
       key = jax.random.fold_in(jax.random.key(seed), number)
       return attack(generator, key, audio, t)
 
     self._run = parallel.over_examples(score, batch_size, most)
+
+  def reseeded(self, seed: int) -> "Scorer":
+    """The same compiled programs with other draws of noise."""
+    other = copy.copy(self)
+    other._seed = seed
+    return other
 
   def __call__(
     self,
@@ -136,7 +143,8 @@ class Scorer:
     numbers = np.array([clip_number(row["clip"]) for _, row in new], np.uint32)
     times = np.full(len(new), t, np.int32)
     method = new[0][1]["method"]
-    parts = self._run((target.generator, attack), corpus.audio[index], numbers, times)
+    shared = (np.int32(self._seed), target.generator, attack)
+    parts = self._run(shared, corpus.audio[index], numbers, times)
     with tqdm(total=len(new), unit="clip", desc=f"{method} {target.name}") as bar:
       start = time.perf_counter()
       for batch, outcome in parts:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.evaluating import Scorer, Target
-from lsaprobe_jax.results import Shard, SharedRows
+from lsaprobe_jax.evaluating import Scorer, Target, clip_number
+from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.results import RowFile, Shard, SharedRows
 
 
 def clip(name, group, sha256="h"):
@@ -41,6 +42,32 @@ def loudness(generator, key, audio, t):
   level = jnp.mean(jnp.square(audio))
   score = jnp.where(level > 0, level, jnp.nan)
   return Outcome(score=score, forward_passes=t, backward_passes=0 * t)
+
+
+def first_noise(generator, key, audio, t):
+  """An attack whose score is the first value of the clip's eps."""
+  score = clip_noise(key, audio.shape)[0]
+  return Outcome(score=score, forward_passes=0 * t, backward_passes=0 * t)
+
+
+def test_a_reseeded_scorer_draws_what_one_of_that_seed_draws(tmp_path):
+  clips = [types.SimpleNamespace(id="u", track="u", group="dev", sha256="h")]
+  corpus = types.SimpleNamespace(name="c", clips=clips, audio=np.ones((1, 2), "f4"))
+  attack = jax.tree_util.Partial(first_noise)
+  scores = {}
+  scorer = Scorer(0, 1)
+  for name, own in {
+    "0": scorer,
+    "3": scorer.reseeded(3),
+    "3 anew": Scorer(3, 1),
+  }.items():
+    file = RowFile(tmp_path / f"{name}.jsonl")
+    (row,) = own(file, attack, TARGET, corpus, t=3, method="m")
+    assert row["seed"] == int(name[0])
+    scores[name] = row["score"]
+  key = jax.random.fold_in(jax.random.key(3), clip_number("u"))
+  assert scores["3"] == scores["3 anew"] == float(clip_noise(key, (2,))[0])
+  assert scores["0"] != scores["3"]
 
 
 @pytest.mark.parametrize("count", [1, 2])
