@@ -3,7 +3,8 @@
   python -m launch.tune --config=configs/tune_mini.py:probe --workdir=runs/tune-probe
 
 The grid `baselines` holds those, `probe` the probe itself: every eta_ref of a setting
-is read off the same curves; `cdpam` is the probe by the paper's distance. What they
+is read off the same curves; `own` what is made of the probe; `cdpam` is the probe by
+the paper's distance. What they
 gave is in benchmarks/tune_mini.md.
 """
 
@@ -52,12 +53,23 @@ def _probe():
   yield waveform | {"num_steps": 4}
 
 
+def _own():
+  """What is ours beside the probe: its second-order estimate, and it over random."""
+  waveform = {"distance": "waveform"}
+  for t in (0.1, 0.2, 0.4, 0.6):
+    own = {"methods": ("second_order",), "baselines.second_order.t_ratio": t}
+    yield waveform | own
+  for t in (0.1, 0.2):
+    own = {"methods": ("relative_damage",), "baselines.relative_damage.t_ratio": t}
+    yield waveform | own
+
+
 def _cdpam():
   """The paper's own distance, which is slow."""
   yield {"distance": "cdpam", "t_ratio": 0.2}
 
 
-_GRIDS = {"baselines": _baselines, "probe": _probe, "cdpam": _cdpam}
+_GRIDS = {"baselines": _baselines, "probe": _probe, "own": _own, "cdpam": _cdpam}
 
 
 def get_config(grid: str = "probe") -> ConfigDict:
@@ -72,6 +84,7 @@ def get_config(grid: str = "probe") -> ConfigDict:
   base.corpus.dev_clips_per_track = 3
   # Nothing is chosen by what calibration by a reference would give.
   del base.targets["reference"]
+  del base["sweep"]
   base.eta_refs = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
   base.methods = ("lsa_probe",)
   return ConfigDict(dict(base=base, grid=list(_GRIDS[grid]())))

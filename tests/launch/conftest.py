@@ -8,10 +8,18 @@ from launching import (
   train_flags,
   write_bad_files,
   write_corpus,
+  write_track,
 )
 
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
+
+# By their names some are tune tracks and some test tracks.
+PARTED = {
+  "a": ("a00", "a01", "a02", "a03", "a04"),
+  "b": ("b00", "b01", "b06", "b10"),
+  "dev": tuple(f"dev{i:02d}" for i in range(7)),
+}
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +87,23 @@ def finished(tmp_path_factory, launcher, settings):
   done = launcher.run("eval", *eval_flags(workdir, settings))
   assert done.returncode == 0, done.stderr
   return workdir, done
+
+
+@pytest.fixture(scope="session")
+def parted(tmp_path_factory, settings):
+  """The settings with a corpus of both parts, and models said to be trained on it."""
+  corpus = tmp_path_factory.mktemp("bench") / "tiny"
+  for seed, (group, name) in enumerate((g, n) for g, ns in PARTED.items() for n in ns):
+    write_track(corpus / group / f"{name}.wav", seed)
+  changes = {"corpus.path": str(corpus)}
+  model = checkpoints.load_model(settings["targets.A"])[1]["model"]
+  for seed, (name, group) in enumerate((("A", "a"), ("B", "b"))):
+    clips = corpora.open_corpus(
+      corpus, sample_rate=8000, clip_seconds=0.256, clips_per_track=1, groups=[group]
+    )
+    seen = [{"id": clip.id, "sha256": clip.sha256} for clip in clips.clips]
+    folder = tmp_path_factory.mktemp("bench-models") / name
+    weights = tiny_weights(model, seed)
+    checkpoints.save_model(folder, weights, model, {"group": group, "clips": seen})
+    changes[f"targets.{name}"] = str(folder)
+  return settings | changes

@@ -3,40 +3,9 @@
 import re
 
 import pytest
-from launching import complaint, eval_flags, read_rows, tiny_weights, write_track
-
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.data import corpus as corpora
+from launching import complaint, eval_flags, read_rows
 
 SEARCHES = {"bisection", "continuation", "minimum_norm", "auto_pgd"}
-
-
-# Some of them, by their names, are test tracks.
-TRACKS = {
-  "a": ("a00", "a01", "a02", "a04"),
-  "b": ("b00", "b06", "b10"),
-  "dev": tuple(f"dev{i:02d}" for i in range(7)),
-}
-
-
-@pytest.fixture(scope="module")
-def changed(tmp_path_factory, settings):
-  """The settings with a corpus of its own, and models said to be trained on it."""
-  corpus = tmp_path_factory.mktemp("bench") / "tiny"
-  for seed, (group, name) in enumerate((g, n) for g, ns in TRACKS.items() for n in ns):
-    write_track(corpus / group / f"{name}.wav", seed)
-  changes = {"corpus.path": str(corpus)}
-  model = checkpoints.load_model(settings["targets.A"])[1]["model"]
-  for seed, (name, group) in enumerate((("A", "a"), ("B", "b"))):
-    clips = corpora.open_corpus(
-      corpus, sample_rate=8000, clip_seconds=0.256, clips_per_track=1, groups=[group]
-    )
-    seen = [{"id": clip.id, "sha256": clip.sha256} for clip in clips.clips]
-    folder = tmp_path_factory.mktemp("bench-models") / name
-    weights = tiny_weights(model, seed)
-    checkpoints.save_model(folder, weights, model, {"group": group, "clips": seen})
-    changes[f"targets.{name}"] = str(folder)
-  return settings | changes
 
 
 def flags(workdir, settings, *more):
@@ -51,8 +20,8 @@ def flags(workdir, settings, *more):
   return [*more, *eval_flags(workdir, settings | short)]
 
 
-def test_searches_are_compared_on_the_same_clips(tmp_path, launcher, changed):
-  args = flags(tmp_path, changed, "search", "--distances=waveform")
+def test_searches_are_compared_on_the_same_clips(tmp_path, launcher, parted):
+  args = flags(tmp_path, parted, "search", "--distances=waveform")
   done = launcher.run("bench", *args)
   assert done.returncode == 0, done.stderr
   rows = read_rows(tmp_path / "waveform" / "scores.jsonl")
@@ -69,18 +38,16 @@ def test_searches_are_compared_on_the_same_clips(tmp_path, launcher, changed):
     assert re.search(rf"^\| {name} \| [\d.]+ \|", table, re.MULTILINE)
 
 
-def test_an_unknown_benchmark_is_refused(tmp_path, launcher, changed):
-  line = complaint(launcher.run("bench", *flags(tmp_path, changed, "sorting")))
+def test_an_unknown_benchmark_is_refused(tmp_path, launcher, parted):
+  line = complaint(launcher.run("bench", *flags(tmp_path, parted, "sorting")))
   assert "name one benchmark: search, speed" in line
 
 
 @pytest.mark.parity
-def test_the_pytorch_pass_computes_what_ours_does(tmp_path, launcher, changed):
+def test_the_pytorch_pass_computes_what_ours_does(tmp_path, launcher, parted):
   # launch.speed compares values and gradients before it times anything.
   pytest.importorskip("torch")
-  done = launcher.run(
-    "bench", *flags(tmp_path, changed, "speed", "--distances=log_mel")
-  )
+  done = launcher.run("bench", *flags(tmp_path, parted, "speed", "--distances=log_mel"))
   assert done.returncode == 0, done.stderr
   table = (tmp_path / "speed.md").read_text()
   for name in ("jax, waveform", "jax, log_mel", "PyTorch eager, waveform"):
