@@ -7,7 +7,7 @@ broken by order: equal scores are accepted or rejected together.
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import beta, rankdata
 
 FEW_FALSE_POSITIVES = 10
 """A target FPR is flagged where fewer false positives than this are expected."""
@@ -249,8 +249,8 @@ def at_cutoff(scores, labels, cut: float) -> Calibrated:
 def precision(tpr: float, fpr: float, base_rate: float) -> float:
   """Share of true members among the accepted, by Bayes' rule.
 
-  `b TPR / (b TPR + (1 - b) FPR)`. An FPR of 0 gives 1, but none of few accepted proves
-  no such thing: where a *realised* FPR is 0, give the target FPR in its place.
+  `b TPR / (b TPR + (1 - b) FPR)`. Of few non-members a realised FPR, above all one of
+  0, says little: give `fpr_bound` to say 'at least'.
 
   Args:
     tpr: true-positive rate in [0, 1].
@@ -268,6 +268,23 @@ def precision(tpr: float, fpr: float, base_rate: float) -> float:
       raise ValueError(f"a {name} lies in [0, 1], got {rate}")
   true, false = base_rate * tpr, (1 - base_rate) * fpr
   return true / (true + false) if true + false > 0 else float("nan")
+
+
+def fpr_bound(false_positives: int, n_nonmember: int, confidence=0.95) -> float:
+  """Upper bound on the FPR behind a count (Clopper and Pearson 1934, one-sided).
+
+  Clips of one track are taken for independent, which makes it too low where there are
+  several.
+
+  Args:
+    false_positives: non-members accepted.
+    n_nonmember: non-members in all, at least 1.
+    confidence: coverage asked for, in (0, 1).
+  """
+  if false_positives == n_nonmember:
+    return 1.0
+  rest = n_nonmember - false_positives
+  return float(beta.ppf(confidence, false_positives + 1, rest))
 
 
 def log_log_points(scores, labels) -> tuple[np.ndarray, np.ndarray]:

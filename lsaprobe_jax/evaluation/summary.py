@@ -71,9 +71,9 @@ def summarise(
   judged clips' own ROC. `tpr_calibrated` and `fpr_calibrated`, the rate it came to on
   the judged non-members, are cut where the split dev of the same setting and model,
   `n_dev` clips, says (`roc.cutoff`); None where that cannot be estimated, for a mean
-  under either model. `precision`, by base rate besides, goes with `tpr` and the
-  realised FPR; where that is 0 the target stands in for it, as 0 of few false
-  positives prove no rate of 0.
+  under either model. `precision`, by base rate besides, goes with `tpr` and the 95%
+  upper bound on its FPR (`roc.fpr_bound`), as 0 of few false positives prove no rate
+  of 0: at least so many of those accused are members.
 
   `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
   with every clip its own cluster, both widened for the cross-fitted blind scores;
@@ -181,7 +181,7 @@ def format_operating_points(records: list[dict]) -> str:
   ]
   header = ["method", "model", "distance", "t/T", "FPR", "TPR% (FPR%) on ROC", "ties"]
   header += ["TPR% (FPR%) cut on dev", "n dev"]
-  header += [f"precision at {b:.0%}" for b in BASE_RATES]
+  header += [f"precision at {b:.0%} >=" for b in BASE_RATES]
   cells = [_operating_cells(r, target) for r in shown for target in r["tpr"]]
   lines = align([header, *cells])
   flagged = any(flag for r in shown for flag in r["flagged"].values())
@@ -189,8 +189,8 @@ def format_operating_points(records: list[dict]) -> str:
     "(FPR%): realised on the test clips; ties: clips at the cut, one a model is none.",
     "cut on dev: fixed beforehand on development non-members, 'not estimable' where"
     " the target is below 1 / n dev of a model.",
-    "precision at a base rate of members: of the TPR on the ROC, with the target FPR"
-    " where the realised one is 0.",
+    "precision at a base rate of members: by the TPR on the ROC and the 95% upper bound"
+    " on its FPR.",
   ]
   lines += ["* fewer than 10 false positives expected: read with care."] * flagged
   return "\n".join(lines)
@@ -352,7 +352,9 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
     },
     "flagged": {t: any(p.flagged for p in ps) for t, ps in by_target.items()},
     "ties": {t: sum(p.ties for p in ps) for t, ps in by_target.items()},
-    "precision": {t: _precision(ps, float(t)) for t, ps in by_target.items()},
+    "precision": {
+      t: _precision(ps, len(labels) - sum(labels)) for t, ps in by_target.items()
+    },
     "n_dev": estimates.n_dev,
     **_calibrated_rates(by_target, estimates.calibrated),
     "reached": _mean(reached) if reached else None,
@@ -362,12 +364,12 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
   }
 
 
-def _precision(points: list[roc.TprAtFpr], target: float) -> dict[str, float | None]:
+def _precision(points: list[roc.TprAtFpr], n_nonmember: int) -> dict[str, float | None]:
   """Precision by base rate of k models taken together; None where none is accepted."""
   tpr = _mean([p.tpr for p in points])
-  fpr = _mean([p.fpr_realised or target for p in points])
+  fpr = roc.fpr_bound(sum(p.false_positives for p in points), n_nonmember)
   values = {str(b): roc.precision(tpr, fpr, b) for b in BASE_RATES}
-  return {b: None if math.isnan(value) else value for b, value in values.items()}
+  return {b: value if tpr else None for b, value in values.items()}
 
 
 def _calibrated_rates(targets, points) -> dict[str, dict[str, float | None]]:

@@ -4,8 +4,9 @@ import random
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from lsaprobe_jax.evaluation import intervals, summary
+from lsaprobe_jax.evaluation import intervals, roc, summary
 
 KEYS = [
   *("method", "model", "corpus", "distance", "t_ratio", "calibrated"),
@@ -133,13 +134,17 @@ def test_ties_and_precision_by_hand():
   a, b, mean = _summarise(rows, targets=(0.01, 0.5))
   assert a["ties"] == {"0.01": 0, "0.5": 1}  # nothing; down to c2
   assert b["ties"]["0.01"] == mean["ties"]["0.01"] == 2
-  assert a["precision"]["0.01"] == {"0.01": 0, "0.1": 0, "0.5": 0}
-  # TPR 1 with no false positive: the target stands in, 0.01.
-  assert b["precision"]["0.01"]["0.01"] == pytest.approx(0.01 / (0.01 + 0.99 * 0.01))
-  # TPR 1 and realised FPR 0.5 under both.
-  assert mean["precision"]["0.5"]["0.1"] == pytest.approx(0.1 / (0.1 + 0.9 * 0.5))
-  (none, *_) = _summarise(rows, targets=(0.0,))
-  assert none["precision"]["0.0"]["0.5"] is None
+  assert set(a["precision"]["0.01"].values()) == {None}  # nobody is accused
+  # TPR 1 and no false positive of 2: 1 - 0.05^(1/2) bounds the rate; of 4, a half.
+  bound = 1 - 0.05**0.5
+  expected = 0.01 / (0.01 + 0.99 * bound)
+  assert b["precision"]["0.01"]["0.01"] == pytest.approx(expected)
+  assert mean["false_positives"]["0.5"] == 2
+  # P(at most 2 of 4 accepted) = 5% at the bound on their rate.
+  bound = roc.fpr_bound(2, 4)
+  assert stats.binom.cdf(2, 4, bound) == pytest.approx(0.05)
+  expected = 0.1 / (0.1 + 0.9 * bound)
+  assert mean["precision"]["0.5"]["0.1"] == pytest.approx(expected)
 
 
 def test_operating_points_read_as_text():

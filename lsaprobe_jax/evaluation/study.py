@@ -1,0 +1,187 @@
+"""A study: rows of a main evaluation and of its ablations, to records.
+
+A study is a folder of row files, NAME.jsonl or NAME.jsonl.gz. `main` holds the rows of
+the main table, `tune` the same methods on tune tracks (for what must be fitted where
+labels are known), and any other file an ablation, whose rows say under `value` at
+which setting they were made. Records are those of `summary.summarise`; an ablation's
+carry `ablation` and `value` besides, one tidy record a setting and method.
+"""
+
+import gzip
+import json
+import pathlib
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from lsaprobe_jax.evaluation import combination, summary
+
+MAIN, TUNE = "main", "tune"
+
+# What a logistic regression fitted on tune tracks puts together, by its name.
+PROBE, GRADIENT_NORM, LOSS = "lsa_probe", "gradient_norm", "loss"
+GSA_CLASSIFIER, COMBINATION = "gsa_classifier", "combination"
+_COMBINED = (LOSS, "pia", "sima", "random_stability", PROBE)
+
+
+def read(folder: pathlib.Path) -> dict[str, list[dict]]:
+  """Rows by the name of their file.
+
+  Raises:
+    ValueError: no such folder, no `main` in it, or a line that is not a row.
+  """
+  if not folder.is_dir():
+    raise ValueError(f"{folder}: no such folder; give one that launch.sweep wrote")
+  parts = {}
+  for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]):
+    text = path.read_bytes()
+    try:
+      text = gzip.decompress(text) if path.suffix == ".gz" else text
+      rows = [json.loads(line) for line in text.splitlines()]
+    except (ValueError, OSError, EOFError) as error:
+      raise ValueError(f"{path}: damaged ({error}); write it again") from error
+    parts[path.name.split(".")[0]] = rows
+  if MAIN not in parts:
+    raise ValueError(f"{folder}: has no {MAIN}.jsonl(.gz); give a folder of rows")
+  return parts
+
+
+def pack(rows: Iterable[dict]) -> bytes:
+  """Rows as the bytes of a .jsonl.gz, the same for the same rows."""
+  text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+  return gzip.compress(text.encode(), mtime=0)
+
+
+def pool(rows: Iterable[dict], over: str) -> list[dict]:
+  """Mean score of a clip over the values of a field (`seed`, `t_ratio`).
+
+  Args:
+    rows: of one method and distance under any models, each value once a clip.
+    over: the field that goes; the pooled row keeps its first value.
+
+  Returns:
+    One row a clip and model: mean score, passes and seconds summed, no cost,
+    `reached` where all were.
+  """
+  same: dict[tuple, list[dict]] = {}
+  for row in rows:
+    same.setdefault((row["model"], row["method"], row["clip"]), []).append(row)
+  pooled = []
+  for group in same.values():
+    if len({row[over] for row in group}) < len(group):
+      raise ValueError(f"{group[0]['clip']}: two rows of the same {over}")
+    found = [row["reached"] for row in group if row["reached"] is not None]
+    spent = ("forward_passes", "backward_passes", "seconds")
+    pooled.append(
+      group[0]
+      | {name: sum(row[name] for row in group) for name in spent}
+      | {
+        "score": float(np.mean([row["score"] for row in group])),
+        "cost": None,
+        "reached": all(found) if found else None,
+      }
+    )
+  return pooled
+
+
+def main_rows(parts: dict[str, list[dict]]) -> list[dict]:
+  """Rows of the main table: as scored, fitted on tune tracks, and less a reference's.
+
+  Where there are tune rows, two classifiers are fitted on them: on the norms of
+  gradients (GSA), and on several methods together. Where there are rows of a
+  reference, every method comes calibrated too (BASELINES rule 9).
+  """
+  rows = list(parts[MAIN])
+  tune = parts.get(TUNE, [])
+  fitted = []
+  if tune:
+    names = {row["method"] for row in rows}
+    if GRADIENT_NORM in names:
+      fitted += combination.from_details(
+        tune, rows, method=GRADIENT_NORM, detail="norms", name=GSA_CLASSIFIER
+      )
+    together = [method for method in _COMBINED if method in names]
+    if len(together) > 1:
+      fitted += combination.from_scores(tune, rows, together, name=COMBINATION)
+  return rows + fitted + summary.calibrate_by_reference(rows)
+
+
+def ablation_records(
+  name: str, rows: list[dict], summarise: Callable[[list[dict]], list[dict]]
+) -> list[dict]:
+  """Tidy records of an ablation: those of each value, raw and calibrated.
+
+  Args:
+    name: of the ablation.
+    rows: with the `value` at which they were made.
+    summarise: `summary.summarise` with its settings.
+  """
+  values = list(dict.fromkeys(row["value"] for row in rows))
+  records = []
+  for value in values:
+    own = [row for row in rows if row["value"] == value]
+    own += summary.calibrate_by_reference(own)
+    records += [
+      {"ablation": name, "value": value} | record
+      for record in summarise(own)
+      if record["model"] != summary.REFERENCE
+    ]
+  return records
+
+
+def markdown_main(records: list[dict]) -> str:
+  """The main table, cross-over means (or single targets), best AUC first."""
+  shown = [r for r in headline(records) if r["method"] != summary.BLIND]
+  shown.sort(key=lambda r: -r["auc"])
+  lines = [
+    "| method | distance | t/T | AUC [95% by track] | TPR at 1% FPR | at 5% |"
+    " evaluations, forward/backward |",
+    "|---" * 7 + "|",
+  ]
+  for r in shown:
+    name = label(r["method"], r["calibrated"])
+    time = "" if r["t_ratio"] is None else f"{r['t_ratio']:g}"
+    lines.append(
+      f"| {name} | {r['distance'] or ''} | {time} | {_auc(r)} | {_tpr(r, '0.01')} |"
+      f" {_tpr(r, '0.05')} | {r['forward_passes']:g}/{r['backward_passes']:g} |"
+    )
+  return "\n".join(lines)
+
+
+def markdown_ablation(records: list[dict]) -> str:
+  """AUC of every method (columns) at every value of an ablation (rows)."""
+  shown = headline(records)
+  methods = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
+  names = [label(*key) for key in methods]
+  lines = [
+    f"| {records[0]['ablation']} | " + " | ".join(names) + " |",
+    "|---" * (len(names) + 1) + "|",
+  ]
+  for value in dict.fromkeys(r["value"] for r in shown):
+    at = {(r["method"], r["calibrated"]): r for r in shown if r["value"] == value}
+    cells = [_auc(at[key]) if key in at else "" for key in methods]
+    lines.append(f"| {value} | " + " | ".join(cells) + " |")
+  return "\n".join(lines)
+
+
+def label(method: str, calibrated: bool) -> str:
+  """A method's name in tables and figures."""
+  return f"{method} - reference" if calibrated else method
+
+
+def headline(records: list[dict]) -> list[dict]:
+  """The cross-over means; where there is one target only, its own records."""
+  means = [r for r in records if r["model"] == "mean"]
+  return means or [r for r in records if r["model"] != summary.REFERENCE]
+
+
+def _auc(record: dict) -> str:
+  if record["auc_ci"] is None:
+    return f"{record['auc']:.3f}"
+  low, high = record["auc_ci"]
+  return f"{record['auc']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _tpr(record: dict, target: str) -> str:
+  flag = "*" if record["flagged"][target] else ""
+  return f"{100 * record['tpr'][target]:.1f}%{flag}"
