@@ -16,6 +16,21 @@ from ml_collections import ConfigDict
 # Clips of a track in the halves, and of a development track.
 _CLIPS = {"multigenre": (1, 3), "piano": (5, 12)}
 
+_BASELINES = (
+  "loss",
+  "random_stability",
+  "trajectory",
+  "secmi",
+  "pia",
+  "pian",
+  "sima",
+  "pfami",
+  "rediffuse",
+  "gradient_norm",
+  "noise_optimisation",
+  "second_order",
+)
+
 
 def get_config(corpus: str = "multigenre") -> ConfigDict:
   if corpus not in _CLIPS:
@@ -70,20 +85,39 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       ),
       tau=dict(eta_ref=0.4, quantile=0.95),
       # In this order; `lsa_probe` and names of baselines.
-      methods=("loss", "random_stability", "lsa_probe"),
+      methods=("loss", "rediffuse", "random_stability", "lsa_probe"),
       # Each at its own t; the probe's where none is given.
       baselines=dict(
         loss=dict(t_ratio=0.4, draws=4),
         random_stability=dict(t_ratio=0.2, eta=0.8, draws=4),
         trajectory=dict(t_ratio=0.4, times=4),
-        secmi=dict(t_ratio=0.1, steps=10),
+        secmi=dict(t_ratio=0.6, steps=10),
         pia=dict(t_ratio=0.2, order=4.0),
-        pian=dict(t_ratio=0.2, order=4.0, mean_absolute=0.7978845608028654),
-        sima=dict(t_ratio=0.4, order=4.0),
+        pian=dict(t_ratio=0.6, order=4.0, mean_absolute=0.7978845608028654),
+        sima=dict(t_ratio=0.1, order=4.0),
         pfami=dict(t_ratio=0.4, draws=20, gain=0.1, shift=16),
         rediffuse=dict(t_ratio=0.2, draws=10),
-        gradient_norm=dict(t_ratio=0.4, times=10),
-        noise_optimisation=dict(t_ratio=0.4, steps=5, line_search=5),
+        gradient_norm=dict(t_ratio=0.6, times=10),
+        noise_optimisation=dict(t_ratio=0.2, steps=5, line_search=5),
+        second_order=dict(t_ratio=0.1, eta=0.01, steps=8),
+        relative_damage=dict(t_ratio=0.1, eta=0.4, draws=4),
+      ),
+      # What launch.sweep runs.
+      sweep=dict(
+        # Rows of the main table, and of those with as many evaluations as the probe.
+        methods=_BASELINES,
+        matched=("loss", "pia", "sima", "random_stability"),
+        # The paper's t and tau, with the distance that this machine has time for.
+        paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
+        # Of the ablations of t_ratio, draws and epochs.
+        compared=("lsa_probe", "loss", "random_stability"),
+        t_ratio=(0.1, 0.2, 0.4, 0.6, 0.8),
+        eta_max=(0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
+        distance=("waveform", "log_mel", "mr_stft"),
+        num_steps=(1, 2),
+        draws=(1, 2),
+        # Number of epochs -> targets, where snapshots are at hand.
+        epochs=dict(),
       ),
       # The ascent at one budget: tried by launch.tune, not a row of launch.eval.
       worst_damage=dict(eta=0.8),

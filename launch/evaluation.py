@@ -32,6 +32,9 @@ MIN_DEVELOPMENT_CLIPS = 20
 
 PROBE = "lsa_probe"
 
+# Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
+MATCHED = "_matched"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -83,16 +86,18 @@ class Evaluation:
 
 
 def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-  """Prints gates and table of the rows so far; returns the summary's records."""
+  """Prints gates and tables of the rows so far; returns the summary's records."""
+  both = rows + summary.calibrate_by_reference(rows)
   records = summary.summarise(
-    rows + summary.calibrate_by_reference(rows),
-    resamples=run.config.bootstrap_resamples,
-    seed=run.config.seed,
+    both, resamples=run.config.bootstrap_resamples, seed=run.config.seed
   )
   print(f"\n{summary.format_gates(records)}\n\n{summary.format_table(records)}\n")
+  if any(row["method"] == PROBE for row in rows):
+    print(f"{summary.format_operating_points(records)}\n")
+    print(f"{comparisons.format_comparisons(comparisons.against(both))}\n")
   alike = comparisons.rank_correlations(rows, PROBE)
   for (method, model), rho in alike.items():
-    print(f"rank correlation of lsa_probe with {method} under {model}: {rho:.2f}")
+    print(f"rank correlation of {PROBE} with {method} under {model}: {rho:.2f}")
   return records
 
 
@@ -141,24 +146,59 @@ def run_blind(run: Evaluation) -> list[dict[str, Any]]:
 
 
 def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
-  """Rows of one of `config.baselines`."""
-  settings = _baseline_settings(run.config, name)
-  t_ratio = settings.pop("t_ratio")
-  attack = attacks.get(name, distance, **settings)
+  """Rows of one of `config.baselines`, or of it matched to the probe's compute.
+
+  Args:
+    run: the evaluation; for a matched baseline the probe's rows must be there.
+    name: of the baseline, `_matched` behind it for the latter.
+    distance: for those that compare by one.
+  """
+  plain = name.removesuffix(MATCHED)
+  t_ratio, attack = _make_baseline(run.config, plain, distance)
+  if plain != name:
+    spent = [
+      row["forward_passes"] + row["backward_passes"]
+      for row in run.scores.asked
+      if row["method"] == PROBE and row["model"] != summary.REFERENCE
+    ]
+    if not spent:
+      raise app.UsageError(f"--config.methods: {name} must come after {PROBE}")
+    attack = attacks.matched(attack, round(np.median(spent)), run.config.num_steps)
   return run.score_all(
     {target.name: attack for target in run.targets},
     method=name,
     t_ratio=t_ratio,
-    distance=run.config.distance if attacks.takes_distance(name) else None,
+    distance=run.config.distance if attacks.takes_distance(plain) else None,
   )
 
 
-def _baseline_settings(config: ConfigDict, name: str) -> dict[str, Any]:
-  """A baseline's own settings; its t is the probe's where it has none."""
+def _make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
+  """t_ratio and attack of a baseline; its t is the probe's where it has none."""
   if name not in config.baselines:
-    known = ", ".join(("lsa_probe", *config.baselines))
+    known = ", ".join((PROBE, *config.baselines))
     raise app.UsageError(f"--config.methods: {name!r} is not one of {known}")
-  return {"t_ratio": config.t_ratio} | dict(config.baselines[name])
+  settings = {"t_ratio": config.t_ratio} | dict(config.baselines[name])
+  t_ratio = settings.pop("t_ratio")
+  if attacks.takes_search(name):
+    settings["search"] = make_search(config.search)
+  try:
+    return t_ratio, attacks.get(name, distance, **settings)
+  except ValueError as error:
+    raise app.UsageError(f"--config.baselines.{name}: {error}") from error
+
+
+def run_methods(run: Evaluation, names) -> list[dict[str, Any]]:
+  """Rows of some methods, in their order: the probe, the ascent alone, baselines."""
+  distance = make_distance(run)
+  rows = []
+  for name in names:
+    if name == PROBE:
+      rows += run_lsa_probe(run, distance)
+    elif name == "worst_damage":
+      rows += run_worst_damage(run, distance)
+    else:
+      rows += run_baseline(run, name, distance)
+  return rows
 
 
 def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
@@ -310,12 +350,10 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   distance = _make_distance(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
   for name in set(config.methods) - {PROBE, "worst_damage"}:
-    settings = _baseline_settings(config, name)
-    times[f"--config.baselines.{name}.t_ratio"] = settings.pop("t_ratio")
-    try:
-      attacks.get(name, distance, **settings)
-    except ValueError as error:
-      raise app.UsageError(f"--config.baselines.{name}: {error}") from error
+    plain = name.removesuffix(MATCHED)
+    times[f"--config.baselines.{plain}.t_ratio"], _ = _make_baseline(
+      config, plain, distance
+    )
   for target in targets:
     for flag, ratio in times.items():
       try:

@@ -102,8 +102,18 @@ def main_rows(parts: dict[str, list[dict]]) -> list[dict]:
       )
     together = [method for method in _COMBINED if method in names]
     if len(together) > 1:
-      fitted += combination.from_scores(tune, rows, together, name=COMBINATION)
+      fitted += combination.from_scores(
+        _complete(tune, together), _complete(rows, together), together, name=COMBINATION
+      )
   return rows + fitted + summary.calibrate_by_reference(rows)
+
+
+def _complete(rows: list[dict], methods: list[str]) -> list[dict]:
+  """Rows of clips that every method has scored: one that failed must not end all."""
+  scored: dict[tuple, set] = {}
+  for row in rows:
+    scored.setdefault((row["model"], row["clip"]), set()).add(row["method"])
+  return [row for row in rows if scored[row["model"], row["clip"]].issuperset(methods)]
 
 
 def ablation_records(

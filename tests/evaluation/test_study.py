@@ -70,3 +70,17 @@ def test_a_reference_calibrates_every_method():
   made = rows() + rows(models=("reference",), effect=0.0)
   calibrated = [r for r in study.main_rows({"main": made}) if r["calibrated"]]
   assert len(calibrated) == 2 * len(TRACKS)
+
+
+def test_a_clip_that_one_method_lacks_is_not_in_the_combination():
+  split = lambda made, low: [r for r in made if (int(r["track"][1:]) < 6) == low]
+  made = rows() + rows("loss", seed=1)
+  tune, main = split(made, True), split(made, False)
+  lost = next(r for r in main if r["method"] == "loss")
+  main.remove(lost)
+  found = study.main_rows({"main": main, "tune": tune})
+  combined = {
+    (r["model"], r["clip"]) for r in found if r["method"] == study.COMBINATION
+  }
+  assert (lost["model"], lost["clip"]) not in combined
+  assert len(combined) == len(TRACKS) - 1

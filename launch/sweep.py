@@ -1,0 +1,235 @@
+"""The main table with every method, and ablations: one command, one compilation.
+
+python -m launch.sweep --config=configs/mini.py --workdir=runs/sweep
+  [--ablations=t_ratio,eta_max,distance]
+
+`config.sweep` says what is varied. A program is compiled once for all timesteps,
+seeds, targets and methods' settings that are traced; a new distance or number of steps
+is another program. eta_max is read off the curves that are there.
+
+Ablations read the same tracks as the main table (`config.part`) and nothing is chosen
+from them: choices are made with launch.tune, on tune tracks. On tune tracks this
+command scores the methods that a classifier is fitted on.
+
+Everything goes to WORKDIR: row files (`evaluation.study`), summary.json, tidy records
+of the ablations in ablations.json, tables in tables.md, figures/*.png and *.svg. The
+same command continues a run that was interrupted.
+"""
+
+import copy
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from launch import common, evaluation, studies
+from lsaprobe_jax.attacks.lsa_probe import read_costs
+from lsaprobe_jax.evaluation import study, summary
+from lsaprobe_jax.results import to_json, write_whole
+from lsaprobe_jax.search import Continuation
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Experiment.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Rows, tables and figures go here.")
+_LIMIT = flags.DEFINE_integer(
+  "limit", None, "Score at most this many clips of each half.", lower_bound=2
+)
+_ABLATIONS = flags.DEFINE_list(
+  "ablations", ["t_ratio", "eta_max", "distance"], "Which of `config.sweep` to run."
+)
+
+Rows = list[dict[str, Any]]
+
+# The probe at what the paper fixes of it, `config.sweep.paper`.
+PAPER = "lsa_probe_paper"
+
+
+class Sweep:
+  """Runs of one configuration and its variations, with one scorer."""
+
+  def __init__(self, config: ConfigDict, workdir: pathlib.Path, limit: int | None):
+    self._config, self._workdir, self._limit = config, workdir, limit
+    self._scorer = None
+    self.run = self.open("main", {})
+
+  def open(self, folder: str, changes: dict[str, Any]) -> evaluation.Evaluation:
+    """An evaluation in a folder of its own, with some settings changed."""
+    config = copy.deepcopy(self._config)
+    with config.unlocked():
+      config.update(changes)
+      # What else is to be run makes no row another: it may grow later.
+      del config.sweep
+      config.methods = ()
+    run = evaluation.load(config, self._workdir / "runs" / folder, self._limit)
+    self._scorer = self._scorer or run.scorer
+    return dataclasses.replace(run, scorer=self._scorer.reseeded(config.seed))
+
+  def vary(self, changes: dict[str, Any]) -> evaluation.Evaluation:
+    """The main run with changes that its rows tell apart: distance, t_ratio."""
+    config = copy.deepcopy(self._config)
+    config.update_from_flattened_dict(changes)
+    return dataclasses.replace(self.run, config=config)
+
+
+def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
+  """Rows of all methods of the main table: as tuned, matched, and the paper's probe."""
+  names = [evaluation.PROBE, *config.sweep.methods]
+  names += [f"{name}{evaluation.MATCHED}" for name in config.sweep.matched]
+  rows = evaluation.run_blind(sweep.run) + evaluation.run_methods(sweep.run, names)
+  paper = sweep.open("paper", dict(config.sweep.paper))
+  probed = evaluation.run_methods(paper, [evaluation.PROBE])
+  return rows + [row | {"method": PAPER} for row in probed]
+
+
+def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
+  """Changes that set the probe and the methods compared with it to one t."""
+  names = ["random_stability", *config.sweep.compared]
+  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != evaluation.PROBE}
+  return {"t_ratio": t_ratio, **own}
+
+
+def t_ratio(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe and its rivals by time."""
+  for value in config.sweep.t_ratio:
+    run = sweep.vary(_at_times(config, value))
+    yield value, evaluation.run_methods(run, config.sweep.compared)
+
+
+def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """Scores averaged over times, the first 1, 2, ... of those of `t_ratio`."""
+  rows: Rows = []
+  for count, value in enumerate(config.sweep.t_ratio, 1):
+    run = sweep.vary(_at_times(config, value))
+    rows += evaluation.run_methods(run, config.sweep.compared)
+    yield count, study.pool(rows, over="t_ratio")
+
+
+def distance(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe and random directions by distance, at the probe's own t."""
+  for value in config.sweep.distance:
+    changes = _at_times(config, config.t_ratio) | {"distance": value}
+    names = [evaluation.PROBE, "random_stability"]
+    yield value, evaluation.run_methods(sweep.vary(changes), names)
+
+
+def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe by its largest budget, off the curves of the main run."""
+  probed = evaluation.run_methods(sweep.run, [evaluation.PROBE])
+  kept = {(row["model"], row["clip"]): row for row in probed}
+  names = {"t_ratio": config.t_ratio, "distance": config.distance}
+  curves = {
+    (row["model"], row["clip"]): row
+    for row in sweep.run.curves.asked
+    if names.items() <= row.items()
+  }
+  for value in config.sweep.eta_max:
+    rows: Rows = []
+    # tau is a model's own, and the curves of one are read together.
+    for model in dict.fromkeys(model for model, _ in kept):
+      keys = [key for key in kept if key[0] == model]
+      costs = read_costs(
+        [curves[key]["budgets"] for key in keys],
+        [curves[key]["damages"] for key in keys],
+        kept[keys[0]]["tau"],
+        value,
+      )
+      rows += [kept[key] | cost for key, cost in zip(keys, costs, strict=True)]
+    yield value, rows
+
+
+def num_steps(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe and random directions by the number of reverse steps."""
+  for value in config.sweep.num_steps:
+    same = value == config.num_steps
+    run = sweep.run if same else sweep.open(f"num_steps-{value}", {"num_steps": value})
+    yield value, evaluation.run_methods(run, [evaluation.PROBE, "random_stability"])
+
+
+def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """Scores averaged over draws of eps, the first 1, 2, ... of them."""
+  rows: Rows = []
+  for draw in range(max(config.sweep.draws)):
+    seed = config.seed + draw
+    run = sweep.open(f"seed-{seed}", {"seed": seed}) if draw else sweep.run
+    rows += evaluation.run_methods(run, config.sweep.compared)
+    if draw + 1 in config.sweep.draws:
+      yield draw + 1, study.pool(rows, over="seed")
+
+
+def epochs(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe and its rivals by how long the targets were trained."""
+  for value, targets in config.sweep.epochs.items():
+    changes = {"targets": dict(targets)}
+    run = sweep.open(f"epochs-{value}", changes)
+    yield int(value), evaluation.run_methods(run, config.sweep.compared)
+
+
+_KNOWN = {
+  "t_ratio": t_ratio,
+  "times": times,
+  "eta_max": eta_max,
+  "distance": distance,
+  "num_steps": num_steps,
+  "draws": draws,
+  "epochs": epochs,
+}
+
+
+def _check(config: ConfigDict) -> None:
+  """Refuses, before anything is scored, what would only fail on the way."""
+  if unknown := set(_ABLATIONS.value) - set(_KNOWN):
+    raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(_KNOWN)}")
+  curves = isinstance(evaluation.make_search(config.search), Continuation)
+  if "eta_max" in _ABLATIONS.value and not curves:
+    raise app.UsageError("--ablations=eta_max needs --config.search.name=continuation")
+  for field in ("methods", "matched", "compared"):
+    known = {evaluation.PROBE, *config.baselines}
+    if unknown := set(config.sweep[field]) - known:
+      raise app.UsageError(
+        f"--config.sweep.{field}: {min(unknown)!r} is not one of"
+        f" {', '.join(sorted(known))}"
+      )
+
+
+def _write(workdir: pathlib.Path, name: str, rows: Rows) -> None:
+  lines = (json.dumps(to_json(row), allow_nan=False) + "\n" for row in rows)
+  write_whole(workdir / f"{name}.jsonl", "".join(lines))
+
+
+def main(argv):
+  """Scores, then writes tables and figures."""
+  if argv[1:]:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  common.use_devices()
+  config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+  _check(config)
+  sweep = Sweep(config, workdir, _LIMIT.value)
+  _write(workdir, study.MAIN, main_rows(sweep, config))
+  fitted = [*config.sweep.methods]
+  if config.part == "test":
+    tune = sweep.open("tune", {"part": "tune"})
+    rows = evaluation.run_methods(tune, [evaluation.PROBE, *fitted])
+    _write(workdir, study.TUNE, rows)
+  for name in _ABLATIONS.value:
+    rows = [
+      row | {"value": value}
+      for value, found in _KNOWN[name](sweep, config)
+      for row in found
+    ]
+    _write(workdir, name, rows)
+    logging.info("%s: %d rows", name, len(rows))
+  summarise = functools.partial(
+    summary.summarise, resamples=config.bootstrap_resamples, seed=config.seed
+  )
+  print(studies.report(study.read(workdir), workdir, summarise))
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
+  app.run(main)

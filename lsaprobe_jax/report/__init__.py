@@ -1,0 +1,1 @@
+"""Results as figures and pages, from rows and records alone (no JAX)."""

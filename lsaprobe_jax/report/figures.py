@@ -1,0 +1,181 @@
+"""Figures of a study, the same to the byte for the same rows.
+
+Matplotlib's files carry dates, versions and random ids; `save` leaves them out. Colours
+are those of Okabe and Ito, told apart by colour-blind readers; methods differ by marker
+too.
+"""
+
+import itertools
+import pathlib
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from lsaprobe_jax.evaluation import roc, study, summary
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vPX"
+_STYLE = {
+  "axes.grid": True,
+  "axes.spines.right": False,
+  "axes.spines.top": False,
+  "figure.constrained_layout.use": True,
+  "figure.dpi": 120,
+  "font.size": 9,
+  "grid.alpha": 0.3,
+  "svg.fonttype": "path",
+  "svg.hashsalt": "lsaprobe_jax",
+}
+_NO_METADATA = {
+  "png": {"Software": None},
+  "svg": {"Date": None, "Creator": None},
+}
+
+
+def save(figure: Figure, stem: pathlib.Path) -> list[pathlib.Path]:
+  """Writes STEM.png and STEM.svg without dates or random ids; closes the figure."""
+  stem.parent.mkdir(parents=True, exist_ok=True)
+  paths = []
+  with matplotlib.rc_context(_STYLE):
+    for kind, metadata in _NO_METADATA.items():
+      paths.append(stem.with_name(f"{stem.name}.{kind}"))
+      figure.savefig(paths[-1], metadata=metadata)
+  plt.close(figure)
+  return paths
+
+
+def methods(records: list[dict]) -> Figure:
+  """AUC of every method with its interval by track, raw beside calibrated."""
+  shown = [r for r in study.headline(records) if r["method"] != summary.BLIND]
+  raw = sorted((r for r in shown if not r["calibrated"]), key=lambda r: r["auc"])
+  names = [(r["method"], r["distance"], r["t_ratio"]) for r in raw]
+  with matplotlib.rc_context(_STYLE):
+    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.28 * len(names)))
+    for calibrated, label, shift in (
+      (False, "raw", 0.1),
+      (True, "less a reference", -0.1),
+    ):
+      rows = {
+        (r["method"], r["distance"], r["t_ratio"]): r
+        for r in shown
+        if r["calibrated"] == calibrated
+      }
+      at = [i for i, name in enumerate(names) if name in rows]
+      if at:
+        values, errors = _with_errors([rows[names[i]] for i in at])
+        axes.errorbar(
+          values,
+          np.array(at) + shift,
+          xerr=errors,
+          fmt=_MARKERS[int(calibrated)],
+          color=_COLOURS[int(calibrated)],
+          label=label,
+          capsize=2,
+          markersize=4,
+        )
+    axes.axvline(0.5, color="black", linewidth=0.8)
+    axes.set_yticks(
+      range(len(names)),
+      [
+        f"{m}{f', {d}' if d else ''}{f', t = {t:g} T' if t else ''}"
+        for m, d, t in names
+      ],
+    )
+    axes.set_xlabel("AUC, mean of the cross-over (95% by track)")
+    axes.legend(loc="lower right")
+  return figure
+
+
+def ablation(records: list[dict]) -> Figure:
+  """AUC against what an ablation varies, one line a method."""
+  shown = study.headline(records)
+  values = list(dict.fromkeys(r["value"] for r in shown))
+  numeric = all(isinstance(value, int | float) for value in values)
+  keys = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
+  with matplotlib.rc_context(_STYLE):
+    figure, axes = plt.subplots(figsize=(6, 3.6))
+    for n, (key, colour, marker) in enumerate(
+      zip(keys, itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), strict=False)
+    ):
+      rows = [r for r in shown if (r["method"], r["calibrated"]) == key]
+      x = np.array(
+        [r["value"] if numeric else values.index(r["value"]) for r in rows], float
+      )
+      if not numeric:
+        # Side by side: categories have room between them, not an order.
+        x += 0.08 * (n - (len(keys) - 1) / 2)
+      values_of, errors = _with_errors(rows)
+      axes.errorbar(
+        x,
+        values_of,
+        yerr=errors,
+        color=colour,
+        marker=marker,
+        linestyle="-" if numeric else "none",
+        markersize=4,
+        capsize=2,
+        label=study.label(*key),
+      )
+    if not numeric:
+      axes.set_xticks(range(len(values)), values)
+    axes.axhline(0.5, color="black", linewidth=0.8)
+    axes.set_xlabel(records[0]["ablation"])
+    axes.set_ylabel("AUC (95% by track)")
+    axes.legend(fontsize=7)
+  return figure
+
+
+def roc_curves(rows: list[dict], names: list[tuple[str, bool]]) -> Figure:
+  """ROC of some methods, linear and log-log; A and B averaged at equal FPR.
+
+  Args:
+    rows: raw and calibrated, as of `study.main_rows`.
+    names: (method, calibrated) to draw.
+  """
+  grid = np.unique(np.concatenate([np.geomspace(1e-3, 1, 200), np.linspace(0, 1, 201)]))
+  with matplotlib.rc_context(_STYLE):
+    figure, (linear, log) = plt.subplots(1, 2, figsize=(8, 3.8))
+    for key, colour, dash in zip(
+      names, itertools.cycle(_COLOURS), itertools.cycle(("-", "--", "-.", ":"))
+    ):
+      curves = [
+        _step(own, grid) for own in _by_model(rows, *key).values() if len(own) > 1
+      ]
+      mean = np.mean(curves, axis=0)
+      for axes in (linear, log):
+        axes.plot(grid, mean, color=colour, linestyle=dash, label=study.label(*key))
+    for axes in (linear, log):
+      axes.plot(grid, grid, color="black", linewidth=0.8)
+      axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
+    log.set(xscale="log", yscale="log", xlim=(1e-2, 1), ylim=(1e-2, 1.05))
+    linear.legend(fontsize=7, loc="lower right")
+  return figure
+
+
+def _step(rows: list[dict], grid: np.ndarray) -> np.ndarray:
+  """TPR at each FPR of the grid: nothing is interpolated between operating points."""
+  labels = [row["split"] == "member" for row in rows]
+  curve = roc.roc_curve([row["score"] for row in rows], labels)
+  return curve.tpr[np.searchsorted(curve.fpr, grid, side="right") - 1]
+
+
+def _by_model(rows, method: str, calibrated: bool) -> dict[str, list[dict]]:
+  models: dict[str, list[dict]] = {}
+  for row in rows:
+    wanted = (row["method"], row["calibrated"]) == (method, calibrated)
+    judged = row["split"] in ("member", "nonmember")
+    if wanted and judged and row["model"] != summary.REFERENCE:
+      models.setdefault(row["model"], []).append(row)
+  return models
+
+
+def _with_errors(records: list[dict]) -> tuple[np.ndarray, np.ndarray]:
+  """AUCs, and the two arms of their intervals; none where there is no interval."""
+  auc = np.array([r["auc"] for r in records])
+  bounds = np.array([r["auc_ci"] or (r["auc"], r["auc"]) for r in records])
+  return auc, np.maximum(np.stack([auc - bounds[:, 0], bounds[:, 1] - auc]), 0)

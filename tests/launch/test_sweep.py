@@ -1,0 +1,152 @@
+"""launch.sweep and launch.reproduce: rows once, everything else again from them."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+from launching import complaint, eval_flags, read_rows
+
+from launch import reproduce
+
+METHODS = ("loss", "random_stability", "gradient_norm")
+SWEEP = {
+  "sweep.methods": METHODS,
+  "sweep.matched": ("loss",),
+  "sweep.t_ratio": (0.2, 0.6),
+  "sweep.eta_max": (0.1, 0.8),
+  "sweep.distance": ("waveform", "log_mel"),
+  "sweep.num_steps": (1, 2),
+  "sweep.draws": (1, 2),
+  "part": "test",
+}
+ABLATIONS = ("t_ratio", "times", "eta_max", "distance", "num_steps", "draws")
+
+
+def flags(workdir, settings, *more):
+  return eval_flags(workdir, settings | SWEEP, *more)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, launcher, parted):
+  workdir = tmp_path_factory.mktemp("sweep") / "whole"
+  args = flags(workdir, parted, f"--ablations={','.join(ABLATIONS)}")
+  done = launcher.run("sweep", *args)
+  assert done.returncode == 0, done.stderr
+  return workdir, args, done
+
+
+def files(folder: pathlib.Path) -> dict[str, bytes]:
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in sorted(folder.rglob("*"))
+    if path.is_file()
+  }
+
+
+def test_every_ablation_has_rows_records_and_figures(swept):
+  workdir, _, done = swept
+  tidy = json.loads((workdir / "ablations.json").read_text())
+  for name in ABLATIONS:
+    values = [1, 2] if name == "times" else list(SWEEP[f"sweep.{name}"])
+    own = [r for r in tidy if r["ablation"] == name and r["method"] == "lsa_probe"]
+    assert [
+      r["value"] for r in own if r["model"] == "mean" and not r["calibrated"]
+    ] == (values)
+    for kind in ("png", "svg"):
+      assert (workdir / "figures" / f"{name}.{kind}").stat().st_size > 1000
+  main = json.loads((workdir / "summary.json").read_text())
+  methods = {r["method"] for r in main}
+  fitted = {"gsa_classifier", "combination"}
+  probes = {"lsa_probe", "lsa_probe_paper"}
+  assert methods == {"blind", *probes, "loss_matched", *METHODS, *fitted}
+  assert (workdir / "tables.md").read_text().strip() == done.stdout.strip()
+
+
+def test_the_fitted_never_see_a_test_track(swept):
+  tune = {row["track"] for row in read_rows(swept[0] / "tune.jsonl")}
+  main = {row["track"] for row in read_rows(swept[0] / "main.jsonl")}
+  development = {track for track in tune | main if track.startswith("dev")}
+  assert tune & main == development
+
+
+def test_a_matched_baseline_spends_what_the_probe_spends(swept):
+  rows = read_rows(swept[0] / "main.jsonl")
+  spent = {
+    row["method"]: row["forward_passes"] + row["backward_passes"] for row in rows
+  }
+  assert abs(spent["loss_matched"] / spent["lsa_probe"] - 1) <= 0.05
+
+
+def test_a_smaller_eta_max_only_takes_reached_clips_away(swept):
+  rows = read_rows(swept[0] / "eta_max.jsonl")
+  by_clip = {(r["model"], r["clip"], r["value"]): r for r in rows}
+  compared = 0
+  for (model, clip, value), row in by_clip.items():
+    if value == 0.1:
+      full = by_clip[model, clip, 0.8]
+      assert full["reached"] or not row["reached"]
+      assert not row["reached"] or row["cost"] == full["cost"] <= 0.1 * (1 + 1e-5)
+      compared += 1
+  assert compared == len(by_clip) / 2
+
+
+def test_it_goes_on_where_it_was(swept, launcher):
+  workdir, args, _ = swept
+  before = files(workdir)
+  assert launcher.run("sweep", *args).returncode == 0
+  assert files(workdir) == before
+
+
+def test_reproduce_makes_the_same_bytes_from_the_stored_rows(tmp_path, launcher, swept):
+  parts = ("gates", "main", "comparisons", "operating_points", *ABLATIONS)
+  slots = "".join(f"\n<!-- table tiny {p} -->\nold\n<!-- end -->\n" for p in parts)
+  (tmp_path / "RESULTS.md").write_text("# Results\n" + slots)
+  args = (f"--root={tmp_path}",)
+  done = launcher.run("reproduce", *args, f"--add=tiny={swept[0]}")
+  assert done.returncode == 0, done.stderr
+  first = files(tmp_path)
+  assert b"old" not in first["RESULTS.md"]
+  assert b"| lsa_probe |" in first["RESULTS.md"]
+  shutil.rmtree(tmp_path / "docs")
+  (tmp_path / "RESULTS.md").write_text("# Results\n" + slots)
+  assert launcher.run("reproduce", *args).returncode == 0
+  assert files(tmp_path) == first
+
+
+def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launcher):
+  root = pathlib.Path(reproduce.__file__).parents[1]
+  shutil.copy(root / "RESULTS.md", tmp_path)
+  shutil.copytree(root / "results", tmp_path / "results")
+  done = launcher.run("reproduce", f"--root={tmp_path}")
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / "RESULTS.md").read_text() == (root / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(
+  ("more", "message"),
+  [
+    (["--ablations=colour"], "--ablations=colour: known: t_ratio, times"),
+    (["--config.search.name=bisection"], "eta_max needs --config.search.name"),
+    (
+      ["--config.sweep.methods=('shouting',)"],
+      "'shouting' is not one of gradient_norm",
+    ),
+  ],
+)
+def test_wrong_flags_are_refused_before_anything_is_scored(
+  tmp_path, launcher, parted, more, message
+):
+  line = complaint(launcher.run("sweep", *flags(tmp_path / "w", parted), *more))
+  assert message in line
+  assert not (tmp_path / "w").exists()
+
+
+def test_a_study_that_is_not_there_is_refused(tmp_path, launcher):
+  (tmp_path / "RESULTS.md").write_text("<!-- table gone main -->\n<!-- end -->\n")
+  line = complaint(launcher.run("reproduce", f"--root={tmp_path}"))
+  assert "no study in results" in line
+  line = complaint(
+    launcher.run("reproduce", f"--root={tmp_path}", f"--add=x={tmp_path / 'none'}")
+  )
+  assert "no such folder" in line
