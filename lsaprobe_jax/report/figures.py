@@ -98,7 +98,7 @@ def ablation(records: list[dict]) -> Figure:
   numeric = all(isinstance(value, int | float) for value in values)
   keys = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
   with matplotlib.rc_context(_STYLE):
-    figure, axes = plt.subplots(figsize=(6, 3.6))
+    figure, axes = plt.subplots(figsize=(7.5, 3.6))
     for n, (key, colour, marker) in enumerate(
       zip(keys, itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), strict=False)
     ):
@@ -106,9 +106,8 @@ def ablation(records: list[dict]) -> Figure:
       x = np.array(
         [r["value"] if numeric else values.index(r["value"]) for r in rows], float
       )
-      if not numeric:
-        # Side by side: categories have room between them, not an order.
-        x += 0.08 * (n - (len(keys) - 1) / 2)
+      # Side by side, so that intervals can be told apart.
+      x += (0.01 * np.ptp(x) if numeric else 0.08) * (n - (len(keys) - 1) / 2)
       values_of, errors = _with_errors(rows)
       axes.errorbar(
         x,
@@ -126,7 +125,7 @@ def ablation(records: list[dict]) -> Figure:
     axes.axhline(0.5, color="black", linewidth=0.8)
     axes.set_xlabel(records[0]["ablation"])
     axes.set_ylabel("AUC (95% by track)")
-    axes.legend(fontsize=7)
+    figure.legend(fontsize=7, loc="outside right upper")
   return figure
 
 
