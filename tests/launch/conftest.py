@@ -76,6 +76,7 @@ def settings(tmp_path_factory, corpus_folder, trained):
     "bootstrap_resamples": 50,
     "baselines.loss.draws": 2,
     "baselines.random_stability.draws": 2,
+    "baselines.rediffuse.draws": 2,
     "batch_size": 4,
   }
 

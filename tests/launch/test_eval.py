@@ -32,7 +32,7 @@ ROW_KEYS = {
   "score", "cost", "reached", "forward_passes", "backward_passes", "seconds", "seed",
 }  # fmt: skip
 A, B, DEV = 4, 5, 21  # clips; the fifth of b is the file at another rate
-METHODS = ("loss", "random_stability", "lsa_probe")
+METHODS = ("loss", "rediffuse", "random_stability", "lsa_probe")
 
 
 def load(workdir, settings, limit=None):
