@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 # Clips of a track in the halves, and of a development track.
 _CLIPS = {"multigenre": (1, 3), "piano": (5, 12)}
 
-_BASELINES = (
+BASELINES = (
   "loss",
   "random_stability",
   "trajectory",
@@ -105,7 +105,7 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       # What launch.sweep runs.
       sweep=dict(
         # Rows of the main table, and of those with as many evaluations as the probe.
-        methods=_BASELINES,
+        methods=BASELINES,
         matched=("loss", "pia", "sima", "random_stability"),
         # The paper's t and tau, with the distance that this machine has time for.
         paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),

@@ -14,16 +14,11 @@ from ml_collections import ConfigDict
 
 from configs import mini
 
-_ALONE = (
-  "loss",
-  "secmi",
-  "pia",
-  "pian",
-  "sima",
-  "pfami",
-  "rediffuse",
-  "gradient_norm",
-  "noise_optimisation",
+# Those that take no distance.
+_ALONE = tuple(
+  name
+  for name in mini.BASELINES
+  if name not in ("random_stability", "trajectory", "second_order")
 )
 
 

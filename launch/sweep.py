@@ -190,6 +190,9 @@ def _check(config: ConfigDict) -> None:
     raise app.UsageError("--ablations=eta_max needs --config.search.name=continuation")
   for field in ("methods", "matched", "compared"):
     known = {evaluation.PROBE, *config.baselines}
+    if field == "matched":
+      # It spends what its search does, and has nothing to repeat.
+      known -= {evaluation.PROBE, "relative_damage"}
     if unknown := set(config.sweep[field]) - known:
       raise app.UsageError(
         f"--config.sweep.{field}: {min(unknown)!r} is not one of"
