@@ -32,6 +32,26 @@ BASELINES = (
 )
 
 
+def _variants():
+  return dict(
+    num_steps={"1": {}, "2": dict(num_steps=2)},
+    # The first quarter and half of the clips that the models were trained on.
+    clip_ms={
+      "128": dict(corpus=dict(scored_seconds=0.128)),
+      "256": dict(corpus=dict(scored_seconds=0.256)),
+      "512": {},
+    },
+    # Gradients at each budget; 0: random directions, at as many evaluations as 2.
+    ascent_steps={
+      "0": dict(search=dict(name="random_directions")),
+      "2": {},
+      "4": dict(search=dict(continuation=dict(steps=4))),
+      "8": dict(search=dict(continuation=dict(steps=8))),
+    },
+    norm={"rms": {}, "linf": dict(search=dict(norm="linf"))},
+  )
+
+
 def get_config(corpus: str = "multigenre") -> ConfigDict:
   if corpus not in _CLIPS:
     raise ValueError(f"no embedded corpus {corpus!r}; known: {', '.join(_CLIPS)}")
@@ -45,6 +65,8 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
         # Of a track in the halves: those the models were trained on.
         clips_per_track=clips_per_track,
         dev_clips_per_track=dev_clips_per_track,
+        # Only the first seconds of each clip; 0: all of it.
+        scored_seconds=0.0,
       ),
       # Where a name is that of an embedded model; a path to a model folder works too.
       targets=dict(
@@ -82,6 +104,8 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
         ),
         auto_pgd=dict(halvings=6, ascent_steps=50, restarts=1),
         minimum_norm=dict(steps=35, step_size=2.0, shrink=0.1, start=0.25),
+        # No search: the ablation of it.
+        random_directions=dict(span=16.0, rungs=16, draws=6),
       ),
       tau=dict(eta_ref=0.4, quantile=0.95),
       # In this order; `lsa_probe` and names of baselines.
@@ -114,10 +138,9 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
         t_ratio=(0.1, 0.2, 0.4, 0.6, 0.8),
         eta_max=(0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
         distance=("waveform", "log_mel", "mr_stft"),
-        num_steps=(1, 2),
         draws=(1, 2),
-        # Number of epochs -> targets, where snapshots are at hand.
-        epochs=dict(),
+        # Ablation -> label -> what is changed.
+        variants=_variants(),
       ),
       # The ascent at one budget: tried by launch.tune, not a row of launch.eval.
       worst_damage=dict(eta=0.8),

@@ -25,7 +25,6 @@ from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
-from lsaprobe_jax.search import Continuation
 
 # A 95th percentile of fewer is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
@@ -224,7 +223,7 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   Raises:
     MissingRows: other processes have yet to write what they are read off.
   """
-  if isinstance(make_search(run.config.search), Continuation):
+  if searches.gives_curves(make_search(run.config.search)):
     run_curves(run, distance)
     # Reading them costs nothing: whoever sees all of them does it for all clips.
     run.curves.require()
@@ -398,6 +397,13 @@ def load(
   development = common.open_corpus(
     settings, rate, settings.dev_clips_per_track, ["dev"]
   )
+  if settings.scored_seconds:
+    try:
+      halves, development = (
+        c.head(settings.scored_seconds) for c in (halves, development)
+      )
+    except ValueError as error:
+      raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
   # Before the folder is claimed: a run that cannot start must not lock it.
   _check(config, targets, halves, development)
   identity |= {

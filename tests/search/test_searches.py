@@ -199,3 +199,23 @@ def test_auto_pgd_reviews_where_the_paper_does():
 def test_bad_settings_are_named(name, settings, match):
   with pytest.raises(ValueError, match=match):
     search.get(name, **settings)
+
+
+def test_random_directions_reach_tau_at_the_closed_form_of_their_mean(generator):
+  # E |eta J u|^2 / d over unit u is eta^2 |J|_F^2 / d, rms being the norm.
+  response = np.asarray(generator.jacobian()) * float(generator.schedule.noise[T])
+  exact = np.sqrt(TAU * SAMPLES / np.sum(np.square(response)))
+  random = search.get("random_directions", eta_max=2 * exact, rungs=30, draws=2000)
+  found = scored(generator, random)
+  assert abs(found.rank / exact - 1) < 0.02
+  assert (int(found.values), int(found.gradients)) == (60_000, 0)
+  args = (generator, MeanSquare(), random, jax.random.key(0), clips(1)[0], T)
+  assert abs(probe.worst_damage(*args, exact).damage / TAU - 1) < 0.04
+
+
+@pytest.mark.parametrize(
+  "settings", [{"eta_max": 0}, {"span": 1}, {"rungs": 1}, {"draws": 0}, {"norm": "l3"}]
+)
+def test_random_directions_refuse_bad_settings(settings):
+  with pytest.raises(ValueError, match=next(iter(settings))):
+    search.get("random_directions", **settings)
