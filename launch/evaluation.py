@@ -23,7 +23,7 @@ from lsaprobe_jax.attacks.lsa_probe import (
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
-from lsaprobe_jax.evaluation import comparisons, summary
+from lsaprobe_jax.evaluation import comparisons, summary, tables
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
 
 # A 95th percentile of fewer is little more than their maximum.
@@ -90,9 +90,9 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
   records = summary.summarise(
     both, resamples=run.config.bootstrap_resamples, seed=run.config.seed
   )
-  print(f"\n{summary.format_gates(records)}\n\n{summary.format_table(records)}\n")
+  print(f"\n{tables.format_gates(records)}\n\n{tables.format_table(records)}\n")
   if any(row["method"] == PROBE for row in rows):
-    print(f"{summary.format_operating_points(records)}\n")
+    print(f"{tables.format_operating_points(records)}\n")
     print(f"{comparisons.format_comparisons(comparisons.against(both))}\n")
   alike = comparisons.rank_correlations(rows, PROBE)
   for (method, model), rho in alike.items():
