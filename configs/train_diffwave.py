@@ -4,8 +4,8 @@ r"""A small DiffWave on one group of one corpus.
     --workdir=runs/train/multigenre-a \
     --export=lsaprobe_jax/weights/diffwave-multigenre-a
 
-About 75 minutes on one idle CPU core for 3000 epochs. `core` and `chorales` are not
-embedded: configs/larger.py says how they are built and what their models are for.
+About 75 minutes on one idle CPU core for 3000 epochs. `core` is not embedded:
+configs/larger.py says how it is built and what its models are for.
 """
 
 from ml_collections import ConfigDict
@@ -18,9 +18,8 @@ _SIZES = {
   ("piano", "a"): (5, 500),
   ("piano", "b"): (5, 500),
   ("piano", "reference"): (12, 500),
-  ("core", "a"): (1, 640),
-  ("core", "b"): (1, 640),
-  ("core", "reference"): (5, 640),
+  ("core", "a"): (1, 480),
+  ("core", "b"): (1, 480),
 }
 # Of corpora that are not part of the package.
 _PATHS = {"core": "runs/corpora/core"}
