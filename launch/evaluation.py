@@ -398,6 +398,12 @@ def load(
   development = common.open_corpus(
     settings, rate, settings.dev_clips_per_track, ["dev"]
   )
+  targets = [
+    dataclasses.replace(
+      target, generator=target.generator.for_length(halves.audio.shape[1])
+    )
+    for target in targets
+  ]
   # Before the folder is claimed: a run that cannot start must not lock it.
   _check(config, targets, halves, development)
   identity |= {
