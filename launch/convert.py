@@ -37,6 +37,8 @@ _EMBEDDING = flags.DEFINE_string(
   "embedding", None, "A .npy file with the CLAP embedding to condition on."
 )
 
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
+
 _Converted = tuple[Any, dict[str, Any], dict[str, Any]]
 
 
@@ -107,10 +109,13 @@ def _download(name: str) -> pathlib.Path:
 def _convert(source: str) -> _Converted:
   path = pathlib.Path(source)
   if path.is_dir():
-    return _convert_pipeline(path)
-  if not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not path.suffix:
-    return _convert_pipeline(_download(source))
-  return _convert_diffwave(path)
+    params, model, training = _convert_pipeline(path)
+  elif not path.exists() and not path.suffix and _HUB_NAME.fullmatch(source):
+    params, model, training = _convert_pipeline(_download(source))
+    return params, model, {"converted_from": source} | training
+  else:
+    params, model, training = _convert_diffwave(path)
+  return params, model, {"converted_from": path.name} | training
 
 
 def main(argv):
@@ -125,7 +130,6 @@ def main(argv):
     checkpoints.check_fit(params, generators.abstract_params(model), source)
   except (ValueError, OSError, KeyError) as error:
     raise app.UsageError(f"--source={source}: {error}") from error
-  training = {"converted_from": pathlib.Path(source).name} | training
   checkpoints.save_model(output, params, model, training)
   logging.info("wrote %s", output)
 

@@ -347,6 +347,11 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
       )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise _too_few_development(len(development))
+  if config.get("stop_at") == "mel" and config.distance != "waveform":
+    raise app.UsageError(
+      f"--config.distance={config.distance} needs waveforms; with --config.stop_at=mel"
+      " choose `waveform`: the mean square, here of log-mel spectrograms"
+    )
   distance = _make_distance(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
   for name in set(config.methods) - {PROBE, "worst_damage"}:
