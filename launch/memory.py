@@ -107,8 +107,8 @@ python -m launch.memory {seconds} {steps} --distance={distance}
 `jax.value_and_grad` of D by the perturbation: DDIM reverse, VAE decoder, vocoder and
 {distance}, for one clip at 16 kHz, float32, compiled for the backend `{backend}` by jax
 {version}; from the compiler's memory analysis, nothing was run. All weights are
-{weights:.2f} GiB; the gradient reads all but the VAE encoder's. A batch of n clips takes
-the weights once and the working memory n times.
+{weights:.2f} GiB; the gradient reads all but the VAE encoder's. A batch of n clips
+takes the weights once and the working memory n times.
 
 | clip, s | DDIM steps | working memory, GiB | with weights, GiB | compiling, s |
 |---|---|---|---|---|
