@@ -19,6 +19,7 @@ setup(
     "lsaprobe_jax": [
       "data/shipped/*/*",
       "data/tables/*",
+      "models/musicldm/*.json",
       "weights/*.md",
       "weights/*/*",
     ]
@@ -46,7 +47,12 @@ setup(
     # What the tests need.
     "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6", "statsmodels>=0.14"],
     # The originals that ported code is compared with (`pytest -m parity`).
-    "parity": ["auraloss==0.4.0", "torch>=2.5"],
+    "parity": [
+      "auraloss==0.4.0",
+      "diffusers>=0.42",
+      "torch>=2.5",
+      "transformers>=5.20",
+    ],
     # What builds the corpora from their sources (`launch.corpus`).
     "recipes": ["mido>=1.3", "music21==10.5.1"],
     # CDPAM's published weights; read without importing it (see distances/cdpam.py).

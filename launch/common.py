@@ -168,7 +168,12 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
         key = jax.random.fold_in(jax.random.key(config.seed), i)
         params = generators.random_params(model, key)
       generator = generators.build_generator(
-        model, params, config.num_steps, config.precision
+        model,
+        params,
+        config.num_steps,
+        config.precision,
+        # Where a configuration has it: `mel` ends before the vocoder.
+        config.get("stop_at", "waveform"),
       )
     except checkpoints.CheckpointError as error:
       raise app.UsageError(f"--config.targets.{name}: {error}") from error

@@ -346,6 +346,11 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
       )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise _too_few_development(len(development))
+  if config.get("stop_at") == "mel" and config.distance != "waveform":
+    raise app.UsageError(
+      f"--config.distance={config.distance} needs waveforms; with --config.stop_at=mel"
+      " choose `waveform`: the mean square, here of log-mel spectrograms"
+    )
   distance = _make_distance(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
   for name in set(config.methods) - {PROBE, "worst_damage"}:
@@ -404,6 +409,12 @@ def load(
       )
     except ValueError as error:
       raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
+  targets = [
+    dataclasses.replace(
+      target, generator=target.generator.for_length(halves.audio.shape[1])
+    )
+    for target in targets
+  ]
   # Before the folder is claimed: a run that cannot start must not lock it.
   _check(config, targets, halves, development)
   identity |= {

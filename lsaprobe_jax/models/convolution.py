@@ -51,19 +51,21 @@ def _as_convolution(x, kernel, dilation):
 
 
 class DilatedConv(nn.Module):
-  """A width-3 dilated convolution with bias: [samples, C] -> [samples, features].
+  """A dilated convolution with bias: [samples, C] -> [samples, features].
 
   `dtype`, as in `nn.Dense`: what is computed in; None for that of input and kernel.
+  `width`: of the kernel, odd.
   """
 
   features: int
   dilation: int
   dtype: Any = None
+  width: int = 3
 
   @nn.compact
   def __call__(self, x):
     """[samples, C] -> [samples, features]."""
-    shape = (3, x.shape[-1], self.features)
+    shape = (self.width, x.shape[-1], self.features)
     kernel = self.param("kernel", nn.initializers.he_normal(), shape)
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
