@@ -151,7 +151,7 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
 
   Args:
     config: `targets` (name -> embedded model or folder), `num_steps`, `precision`,
-      `untrained`, `seed`.
+      `untrained`, `seed`, and `stop_at` where there is one.
 
   Returns:
     (targets in the order of their names, hash of each one's weights).

@@ -160,17 +160,17 @@ def test_betas_by_value_or_evenly_spaced():
   )
 
 
-def test_the_gradient_reaches_the_latent(generator, audio):
-  x_0 = generator.encode(audio)
+def test_the_gradient_reaches_the_latent(generator):
+  x_0 = 4 * tiny.draw("x_0", (6, 4, 4))
   run = generator.for_length(SAMPLES).replace(num_steps=1)
   loss = lambda x: jnp.sum(jnp.square(run.reconstruct(x, 600)))
-  run_once = jax.jit(jax.value_and_grad(loss))
-  _, gradient = run_once(x_0)
-  direction = tiny.draw("direction", x_0.shape)
-  step = 1e-2
-  there, back = (run_once(x_0 + s * step * direction)[0] for s in (1, -1))
-  slope = (there - back) / (2 * step)
-  np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=0.02)
+  value_and_grad = jax.jit(jax.value_and_grad(loss))
+  _, gradient = value_and_grad(x_0)
+  norm = np.linalg.norm(gradient)
+  # Central differences along the gradient; measured: 0.9992 of its length.
+  step = 3e-3 * gradient / norm
+  there, back = (value_and_grad(x)[0] for x in (x_0 + step, x_0 - step))
+  np.testing.assert_allclose((there - back) / 6e-3, norm, rtol=0.01)
 
 
 def test_the_condition_matters_and_so_does_its_shape(generator):

@@ -24,11 +24,12 @@ _SCHEDULER_DEFAULTS = {
   # Only say which times diffusers' own samplers visit; ours are `diffusion.reverse`'s.
   "steps_offset": 0,
   "timestep_spacing": "leading",
-  # Read by thresholding and clipping alone, which must be off.
+  # Read by thresholding, clipping and stochastic samplers alone.
   "clip_sample_range": 1.0,
   "dynamic_thresholding_ratio": 0.995,
   "sample_max_value": 1.0,
   "skip_prk_steps": False,
+  "variance_type": "fixed_small",
 }
 _SCHEDULER_FIXED = {
   "beta_schedule": ("linear", "scaled_linear"),
