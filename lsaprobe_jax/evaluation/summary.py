@@ -122,17 +122,44 @@ def format_gates(records: list[dict]) -> str:
   Returns:
     Lines of text; a gate that failed, or was not run, says so.
   """
-  blind = [r for r in records if r["method"] == BLIND and not r["calibrated"]]
-  blind = [r for r in blind if r["model"] not in (REFERENCE, "mean")]
-  null = [r for r in records if r["model"] == REFERENCE and not r["calibrated"]]
-  null = [r for r in null if r["method"] != BLIND]
-  lines = [
-    _gate(r, "blind baseline, A against B", "THE SPLIT LEAKS") for r in blind
-  ] or ["blind baseline: NOT RUN, so nothing shows that the split does not leak"]
-  lines += [
-    _gate(r, f"null control, {_setting(r)}", "THE NULL CONTROL FAILS") for r in null
-  ] or ["null control: NOT RUN (no rows under a model that saw neither side)"]
+  found = gates(records)
+  lines = [_gate(gate) for gate in found]
+  if not any(gate["kind"] == BLIND for gate in found):
+    lines.insert(
+      0, "blind baseline: NOT RUN, so nothing shows that the split does not leak"
+    )
+  if not any(gate["kind"] == REFERENCE for gate in found):
+    lines.append("null control: NOT RUN (no rows under a model that saw neither side)")
   return "\n".join(lines)
+
+
+def gates(records: list[dict]) -> list[dict]:
+  """The gates of BASELINES rule 5 that the records hold, the blind baseline first.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    One dict a gate: `kind` (`blind` or, for the null control, `reference`), `record`,
+    `holds` (whether the interval contains 0.5; None without interval) and `leak`, the
+    smallest that could have been seen: half the interval's width.
+  """
+  raw = [r for r in records if not r["calibrated"]]
+  blind = [r for r in raw if r["method"] == BLIND]
+  blind = [r for r in blind if r["model"] not in (REFERENCE, "mean")]
+  null = [r for r in raw if r["model"] == REFERENCE and r["method"] != BLIND]
+  return [_read_gate(BLIND, r) for r in blind] + [
+    _read_gate(REFERENCE, r) for r in null
+  ]
+
+
+def _read_gate(kind: str, record: dict) -> dict:
+  gate = {"kind": kind, "record": record, "holds": None, "leak": None}
+  if record["auc_ci"] is not None:
+    low, high = record["auc_ci"]
+    gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
+    gate["leak"] = (high - low) / 2
+  return gate
 
 
 def format_table(records: list[dict]) -> str:
@@ -479,15 +506,18 @@ def _median(rows, key: str) -> float | None:
   return float(np.median(values)) if values else None
 
 
-def _gate(record: dict, name: str, failure: str) -> str:
+def _gate(gate: dict) -> str:
+  record = gate["record"]
+  if gate["kind"] == BLIND:
+    name, failure = "blind baseline, A against B", "THE SPLIT LEAKS"
+  else:
+    name, failure = f"null control, {_setting(record)}", "THE NULL CONTROL FAILS"
   line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
-  if record["auc_ci"] is None:
+  if gate["holds"] is None:
     return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
-  low, high = record["auc_ci"]
-  holds = low - _ROUNDING <= 0.5 <= high + _ROUNDING
   line += f" {_bounds(record['auc_ci'])} by track, "
-  line += "contains 0.5" if holds else f"does not contain 0.5: {failure}"
-  return f"{line}; smallest leak that could have been seen: {(high - low) / 2:.3f}"
+  line += "contains 0.5" if gate["holds"] else f"does not contain 0.5: {failure}"
+  return f"{line}; smallest leak that could have been seen: {gate['leak']:.3f}"
 
 
 def _setting(record: dict) -> str:

@@ -147,6 +147,7 @@ def test_the_rungs_are_what_was_seen_there():
     damages=jnp.array([1.0, 0.5, 3.0]),
     values=jnp.int32(1),
     gradients=jnp.int32(6),
+    history=jnp.array([[1.0], [0.5], [3.0]]),
   )
   found = curve.search_result(jnp.array([0.5, 1.0, 2.0, 6.0]))
   # 0.5 lies below the first rung, whose D falls to 0 at no perturbation.
