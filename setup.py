@@ -19,6 +19,7 @@ setup(
     "lsaprobe_jax": [
       "data/shipped/*/*",
       "data/tables/*",
+      "report/templates/*",
       "weights/*.md",
       "weights/*/*",
     ]
@@ -27,6 +28,7 @@ setup(
     "absl-py>=2.1",
     "chex>=0.1.89",
     "flax>=0.10.4",
+    "jinja2>=3.1",
     "jax>=0.10,<0.12",
     "librosa>=0.10.2",
     "matplotlib>=3.8",
@@ -44,7 +46,13 @@ setup(
   ],
   extras_require={
     # What the tests need.
-    "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6", "statsmodels>=0.14"],
+    "test": [
+      "hypothesis>=6.100",
+      "playwright>=1.49",
+      "pytest>=8",
+      "ruff>=0.6",
+      "statsmodels>=0.14",
+    ],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": ["auraloss==0.4.0", "torch>=2.5"],
     # What builds the corpora from their sources (`launch.corpus`).

@@ -194,7 +194,10 @@ def explorer(results: Results) -> list[dict[str, Any]]:
   seen = {_setting(record) for record in records}
   if "t_ratio" in results.ablations:
     more, tidy = results.ablations["t_ratio"]
-    more = more + summary.calibrate_by_reference_by(more, "value")
+    # A value is a time of its own, so that no clip is there twice.
+    for value in {row["value"] for row in results.ablations["t_ratio"][0]}:
+      own = [row for row in results.ablations["t_ratio"][0] if row["value"] == value]
+      more = more + summary.calibrate_by_reference(own)
     rows += [row for row in more if _setting(row) not in seen]
     records += [record for record in tidy if _setting(record) not in seen]
   by_setting: dict[tuple, dict[str, Rows]] = {}
@@ -219,7 +222,9 @@ def _explored(setting, tables: dict[str, Rows], records: Records) -> dict[str, A
   named = {record["model"]: record for record in records}
   models = {}
   for name in sorted(tables.keys() | ({"mean"} & named.keys())):
-    parts = [tables[m] for m in summary.CROSS_OVER] if name == "mean" else [tables[name]]
+    parts = (
+      [tables[m] for m in summary.CROSS_OVER] if name == "mean" else [tables[name]]
+    )
     own = [row for part in parts for row in part]
     side = lambda split, own=own: [row for row in own if row["split"] == split]
     models[name] = {
