@@ -50,7 +50,6 @@ def build(results: Results) -> dict[str, Any]:
     "times": ablation(results, "t_ratio"),
     "budgets": ablation(results, "eta_max"),
     "explorer": explorer(results),
-    "main": study.headline(results.records),
     "clips": clips(results, probe),
     "sets": results.sets,
     "run": run(results),

@@ -200,3 +200,22 @@ def test_auto_pgd_reviews_where_the_paper_does():
 def test_bad_settings_are_named(name, settings, match):
   with pytest.raises(ValueError, match=match):
     search.get(name, **settings)
+
+
+@pytest.mark.parametrize("name", ["bisection", *NAMES])
+def test_the_history_holds_every_step_and_its_largest_is_the_budgets(generator, name):
+  found = scored(generator, search.get(name, eta_max=0.8))
+  tried = ~np.isnan(found.budgets)
+  largest = np.nanmax(np.asarray(found.history)[tried], axis=1)
+  np.testing.assert_allclose(largest, np.asarray(found.damages)[tried], rtol=1e-6)
+  looked_at = int(np.sum(~np.isnan(found.history)))
+  assert looked_at == int(found.values + found.gradients)
+
+
+@pytest.mark.parametrize("name", ["bisection", *NAMES])
+def test_the_delta_of_an_ascent_does_the_damage_it_says(generator, exact, name):
+  args = (generator, MeanSquare(), jax.random.key(0), clips(1)[0], T)
+  found = probe.worst_damage(*args[:2], search.get(name), *args[2:], exact)
+  damage, _ = probe.make_damage(*args)
+  assert damage(found.delta) == pytest.approx(float(found.damage), rel=1e-4)
+  assert np.sqrt(np.mean(np.square(found.delta))) <= exact * (1 + 1e-5)

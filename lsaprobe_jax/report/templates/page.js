@@ -7,7 +7,7 @@
   const redraws = [];
   const sideName = { member: "member", nonmember: "non-member" };
   const fixed = (x, n = 3) => (x === null ? "none" : x.toFixed(n));
-  const short = (x) => (x === null || x === undefined ? "–" : String(Number(x.toPrecision(3))));
+  const short = (x) => (x === null || x === undefined ? "–" : x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential(Number.isInteger(Math.log10(x)) ? 0 : 1) : String(Number(x.toPrecision(3))));
   const pick = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
   const auc = (r) => fixed(r.auc) + (r.auc_ci ? ` [${r.auc_ci.map((v) => fixed(v)).join(", ")}]` : "");
   const tpr = (r, t) => `${(100 * r.tpr[t]).toFixed(1)}%` +
@@ -104,7 +104,7 @@
 
   function drawMethods() {
     const which = pick("scores");
-    const shown = data.main && data.methods.filter((r) => which === "all" || r.calibrated === (which === "ref"));
+    const shown = data.methods.filter((r) => which === "all" || r.calibrated === (which === "ref"));
     if (!shown.length) return $("plot-methods").replaceChildren("No scores of this kind: no reference model was scored.");
     const bounds = shown.flatMap((r) => r.auc_ci || [r.auc]);
     const narrow = $("plot-methods").clientWidth < 500;
@@ -248,10 +248,12 @@
     const names = [...new Set(shown.map((r) => r.label))];
     const x = numeric ? { domain: [0, Math.max(...values) * 1.05], title } : { domain: [-0.5, values.length - 0.5], names: values, title };
     const ends = shown.flatMap((r) => interval(r) || [value(r)]);
-    const p = axes(id, yTitle, x, { domain: [Math.min(...ends, ref), Math.max(...ends, ref)], title: yTitle }, 300);
+    // Room for the legend above what is drawn.
+    const top = Math.max(...ends, ref) + 0.08 * names.length * (Math.max(...ends, ref) - Math.min(...ends, ref));
+    const p = axes(id, yTitle, x, { domain: [Math.min(...ends, ref), top], title: yTitle }, 320);
     hline(p, ref, "grey");
     names.forEach((name, n) => {
-      const cls = n ? "member" : "nonmember solid";
+      const cls = name === "lsa_probe" ? "nonmember solid" : ["member", "third"][n % 2];
       const own = shown.filter((r) => r.label === name).map((r) => [(numeric ? r.value : values.indexOf(r.value)), r]);
       const shift = (n - (names.length - 1) / 2) * 9;
       if (numeric && own.length > 1) el(p.svg, "path", { class: cls, d: path(own.map(([v, r]) => [v, value(r)]), p), transform: `translate(${shift} 0)` });
