@@ -52,7 +52,7 @@ def main(argv):
   except ValueError as error:
     raise app.UsageError(f"--workdir={_WORKDIR.value}: {error}") from error
   output = pathlib.Path(_OUTPUT.value or pathlib.Path(_WORKDIR.value) / "report.html")
-  text = html.render(built, page.sounds(results), _WORKDIR.value)
+  text = html.render(built, page.sounds(results))
   try:
     write_whole(output, text)
     logging.info("wrote %s, %.1f MB", output, len(text.encode()) / 1e6)

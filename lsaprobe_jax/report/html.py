@@ -17,7 +17,7 @@ _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 _ESCAPES = {c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def render(page: dict[str, Any], sounds: dict[str, str], workdir: str) -> str:
+def render(page: dict[str, Any], sounds: dict[str, str]) -> str:
   """The page as HTML.
 
   All text is escaped by Jinja2, all data by `script_json`; a strict policy lets only
@@ -26,7 +26,6 @@ def render(page: dict[str, Any], sounds: dict[str, str], workdir: str) -> str:
   Args:
     page: see `page.build`.
     sounds: see `page.sounds`.
-    workdir: as commands should name it.
   """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -49,7 +48,6 @@ def render(page: dict[str, Any], sounds: dict[str, str], workdir: str) -> str:
   )
   return environment.get_template("page.html").render(
     page=page,
-    workdir=workdir,
     policy=policy,
     # Our own files, hashed above, not data.
     style=markupsafe.Markup(style),

@@ -247,13 +247,14 @@
     const numeric = values.every((v) => typeof v === "number");
     const names = [...new Set(shown.map((r) => r.label))];
     const x = numeric ? { domain: [0, Math.max(...values) * 1.05], title } : { domain: [-0.5, values.length - 0.5], names: values, title };
+    const others = names.filter((name) => name !== "lsa_probe");
     const ends = shown.flatMap((r) => interval(r) || [value(r)]);
     // Room for the legend above what is drawn.
     const top = Math.max(...ends, ref) + 0.08 * names.length * (Math.max(...ends, ref) - Math.min(...ends, ref));
     const p = axes(id, yTitle, x, { domain: [Math.min(...ends, ref), top], title: yTitle }, 320);
     hline(p, ref, "grey");
     names.forEach((name, n) => {
-      const cls = name === "lsa_probe" ? "nonmember solid" : ["member", "third"][n % 2];
+      const cls = name === "lsa_probe" ? "nonmember solid" : ["member", "third"][others.indexOf(name) % 2];
       const own = shown.filter((r) => r.label === name).map((r) => [(numeric ? r.value : values.indexOf(r.value)), r]);
       const shift = (n - (names.length - 1) / 2) * 9;
       if (numeric && own.length > 1) el(p.svg, "path", { class: cls, d: path(own.map(([v, r]) => [v, value(r)]), p), transform: `translate(${shift} 0)` });
