@@ -20,6 +20,7 @@ setup(
       "data/shipped/*/*",
       "data/tables/*",
       "models/musicldm/*.json",
+      "report/templates/*",
       "weights/*.md",
       "weights/*/*",
     ]
@@ -28,6 +29,7 @@ setup(
     "absl-py>=2.1",
     "chex>=0.1.89",
     "flax>=0.10.4",
+    "jinja2>=3.1",
     "jax>=0.10,<0.12",
     "librosa>=0.10.2",
     "matplotlib>=3.8",
@@ -45,7 +47,13 @@ setup(
   ],
   extras_require={
     # What the tests need.
-    "test": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6", "statsmodels>=0.14"],
+    "test": [
+      "hypothesis>=6.100",
+      "playwright>=1.49",
+      "pytest>=8",
+      "ruff>=0.6",
+      "statsmodels>=0.14",
+    ],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": [
       "auraloss==0.4.0",

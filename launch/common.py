@@ -1,10 +1,13 @@
 """What the launchers share: configurations, working folders, corpora, targets."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +19,7 @@ from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.results import temporary_beside
+from lsaprobe_jax.results import temporary_beside, write_whole
 
 _COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -95,6 +98,37 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
       f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
       " a new folder or delete this one"
     )
+
+
+def note_environment(workdir: pathlib.Path) -> None:
+  """Adds this command and its versions to WORKDIR/environment.json, each once.
+
+  It ties the folder to nothing: a run may go on under another version, and a reader
+  should see that it did.
+  """
+  path = workdir / "environment.json"
+  packages = ("lsaprobe_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "librosa")
+  module = pathlib.Path(sys.argv[0]).stem
+  now = {
+    "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
+    "python": platform.python_version(),
+    "packages": {name: _version(name) for name in packages},
+    "devices": sorted({device.device_kind for device in jax.local_devices()}),
+    "processor": platform.machine(),
+  }
+  try:
+    before = json.loads(path.read_text()) if path.exists() else []
+  except ValueError as error:
+    raise app.UsageError(f"{path}: damaged ({error}); delete it") from error
+  if now not in before:
+    write_whole(path, json.dumps([*before, now], indent=1) + "\n")
+
+
+def _version(package: str) -> str:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return "not installed"
 
 
 def _create(path: pathlib.Path, text: str) -> None:

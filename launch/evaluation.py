@@ -10,7 +10,7 @@ from absl import app, logging
 from ml_collections import ConfigDict
 
 from launch import common
-from lsaprobe_jax import attacks, diffusion, distances, probe
+from lsaprobe_jax import attacks, diffusion, distances, probe, recording
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
 from lsaprobe_jax.attacks.lsa_probe import (
@@ -30,6 +30,7 @@ from lsaprobe_jax.results import ALONE, Shard, SharedRows
 MIN_DEVELOPMENT_CLIPS = 20
 
 PROBE = "lsa_probe"
+PAPER_SEARCH = "bisection"
 
 # Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
 MATCHED = "_matched"
@@ -266,6 +267,37 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
       row | {"method": PROBE} | cost for row, cost in zip(kept, costs, strict=True)
     ]
   return rows
+
+
+def record(run: Evaluation, distance, workdir: pathlib.Path, count: int) -> None:
+  """Records some clips of each side under the first target, in WORKDIR/records.
+
+  Args:
+    run: a finished evaluation of the probe.
+    distance: its distance.
+    workdir: see above.
+    count: clips of each side.
+  """
+  target, config = run.targets[0], run.config
+  names = {"method": PROBE, "model": target.name}
+  rows = [row for row in run.scores.asked if names.items() <= row.items()]
+  # Beside the evaluation's own search the paper's, whose two loops the report replays.
+  searches_used = dict.fromkeys((config.search.name, PAPER_SEARCH))
+  settings = recording.Settings(
+    target=target,
+    distance=distance,
+    distance_name=config.distance,
+    searches={name: make_search(config.search, name) for name in searches_used},
+    t_ratio=config.t_ratio,
+    eta_ref=config.tau.eta_ref,
+    quantile=config.tau.quantile,
+    seed=config.seed,
+  )
+  folder = workdir / recording.FOLDER
+  try:
+    recording.record(folder, settings, run.halves, run.development, rows, count)
+  except (OSError, ValueError) as error:
+    raise app.UsageError(f"--record={count}: {folder}: {error}") from error
 
 
 def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:

@@ -235,6 +235,7 @@ def main(argv):
     summary.summarise, resamples=config.bootstrap_resamples, seed=config.seed
   )
   print(studies.report(study.read(workdir), workdir, summarise))
+  common.note_environment(workdir)
 
 
 if __name__ == "__main__":

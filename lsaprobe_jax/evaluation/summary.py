@@ -26,6 +26,8 @@ CROSS_OVER = ("A", "B")
 REFERENCE = "reference"
 BLIND = "blind"
 
+_ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
+
 SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
 
 
@@ -105,6 +107,35 @@ def summarise(
     except ValueError as error:
       raise ValueError(f"{named}: {error}") from error
   return records
+
+
+def gates(records: list[dict]) -> list[dict]:
+  """The gates of BASELINES rule 5 that the records hold, the blind baseline first.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    One dict a gate: `kind` (`blind` or, for the null control, `reference`), `record`,
+    `holds` (whether the interval contains 0.5; None without interval) and `leak`, the
+    smallest that could have been seen: half the interval's width.
+  """
+  raw = [r for r in records if not r["calibrated"]]
+  blind = [r for r in raw if r["method"] == BLIND]
+  blind = [r for r in blind if r["model"] not in (REFERENCE, "mean")]
+  null = [r for r in raw if r["model"] == REFERENCE and r["method"] != BLIND]
+  return [_read_gate(BLIND, r) for r in blind] + [
+    _read_gate(REFERENCE, r) for r in null
+  ]
+
+
+def _read_gate(kind: str, record: dict) -> dict:
+  gate = {"kind": kind, "record": record, "holds": None, "leak": None}
+  if record["auc_ci"] is not None:
+    low, high = record["auc_ci"]
+    gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
+    gate["leak"] = (high - low) / 2
+  return gate
 
 
 def rows_to_json(rows: list[dict]) -> str:

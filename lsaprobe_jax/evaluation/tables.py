@@ -2,8 +2,6 @@
 
 from lsaprobe_jax.evaluation import summary
 
-_ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
-
 
 def format_gates(records: list[dict]) -> str:
   """The two gates of BASELINES rule 5; they are read on side a against side b.
@@ -19,16 +17,14 @@ def format_gates(records: list[dict]) -> str:
   Returns:
     Lines of text; a gate that failed, or was not run, says so.
   """
-  blind = [r for r in records if r["method"] == summary.BLIND and not r["calibrated"]]
-  blind = [r for r in blind if r["model"] not in (summary.REFERENCE, "mean")]
-  null = [r for r in records if r["model"] == summary.REFERENCE and not r["calibrated"]]
-  null = [r for r in null if r["method"] != summary.BLIND]
-  lines = [
-    _gate(r, "blind baseline, A against B", "THE SPLIT LEAKS") for r in blind
-  ] or ["blind baseline: NOT RUN, so nothing shows that the split does not leak"]
-  lines += [
-    _gate(r, f"null control, {_setting(r)}", "THE NULL CONTROL FAILS") for r in null
-  ] or ["null control: NOT RUN (no rows under a model that saw neither side)"]
+  found = summary.gates(records)
+  lines = [_gate(gate) for gate in found]
+  if not any(gate["kind"] == summary.BLIND for gate in found):
+    lines.insert(
+      0, "blind baseline: NOT RUN, so nothing shows that the split does not leak"
+    )
+  if not any(gate["kind"] == summary.REFERENCE for gate in found):
+    lines.append("null control: NOT RUN (no rows under a model that saw neither side)")
   return "\n".join(lines)
 
 
@@ -114,15 +110,18 @@ def setting_cells(record: dict) -> list[str]:
   ]
 
 
-def _gate(record: dict, name: str, failure: str) -> str:
+def _gate(gate: dict) -> str:
+  record = gate["record"]
+  if gate["kind"] == summary.BLIND:
+    name, failure = "blind baseline, A against B", "THE SPLIT LEAKS"
+  else:
+    name, failure = f"null control, {_setting(record)}", "THE NULL CONTROL FAILS"
   line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
-  if record["auc_ci"] is None:
+  if gate["holds"] is None:
     return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
-  low, high = record["auc_ci"]
-  holds = low - _ROUNDING <= 0.5 <= high + _ROUNDING
   line += f" {_bounds(record['auc_ci'])} by track, "
-  line += "contains 0.5" if holds else f"does not contain 0.5: {failure}"
-  return f"{line}; smallest leak that could have been seen: {(high - low) / 2:.3f}"
+  line += "contains 0.5" if gate["holds"] else f"does not contain 0.5: {failure}"
+  return f"{line}; smallest leak that could have been seen: {gate['leak']:.3f}"
 
 
 def _setting(record: dict) -> str:

@@ -59,27 +59,34 @@ class RandomDirections:
   ) -> Ascent:
     """Mean D at the budget eta: there is no ascent to look for a worst."""
     del target
-    mean = self._means(damage, key, shape, jnp.reshape(eta, (1,)))[0]
-    return Ascent(damage=mean, values=jnp.int32(self.draws), gradients=jnp.int32(0))
+    met, directions = self._draw(damage, key, shape, jnp.reshape(eta, (1,)))
+    return Ascent(
+      damage=jnp.mean(met),
+      values=jnp.int32(self.draws),
+      gradients=jnp.int32(0),
+      delta=eta * directions[jnp.argmax(met[:, 0])],
+      history=met[:, 0],
+    )
 
   def curve(self, damage: Damage, key: jax.Array, shape: tuple[int, ...]) -> Curve:
     """Mean D against the budget, up to eta_max (see `Continuation.curve`)."""
     budgets = jnp.asarray(self.eta_max * np.geomspace(1 / self.span, 1, self.rungs))
+    met, _ = self._draw(damage, key, shape, budgets)
     return Curve(
       budgets=budgets,
-      damages=self._means(damage, key, shape, budgets),
+      damages=jnp.mean(met, axis=0),
       values=jnp.int32(self.draws * self.rungs),
       gradients=jnp.int32(0),
+      history=met.T,
     )
 
-  def _means(self, damage, key, shape, budgets) -> jax.Array:
-    """[n] mean D over the directions at each of [n] budgets."""
+  def _draw(self, damage, key, shape, budgets) -> tuple[jax.Array, jax.Array]:
+    """D along each direction at each of [n] budgets, [draws, n], and the directions."""
     norm = norms.get(self.norm)
 
     def along(key):
       sample = norm.sample(key, shape)
       direction = sample / norm.size(sample)
-      return jax.lax.map(lambda eta: damage(eta * direction), budgets)
+      return jax.lax.map(lambda eta: damage(eta * direction), budgets), direction
 
-    met = parallel.map_examples(along, jax.random.split(key, self.draws))
-    return jnp.mean(met, axis=0)
+    return parallel.map_examples(along, jax.random.split(key, self.draws))
