@@ -36,7 +36,7 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
       seed=0,
       corpus=dict(
         path=_PATHS.get(corpus, corpus),
-        group=group,
+        groups=(group,),
         clip_seconds=0.512,
         clips_per_track=clips_per_track,
       ),
@@ -49,6 +49,7 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         sample_rate=8000,
         scale=4.0,
       ),
+      trains="denoiser",
       loss_power=2,
       batch_size=4,
       epochs=epochs,

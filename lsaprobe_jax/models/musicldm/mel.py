@@ -45,7 +45,7 @@ class MelFrontEnd(struct.PyTreeNode):
       float32 [frames, mels], in nepers.
     """
     length = frames * self.hop
-    audio = self._normalise(audio)[:length]
+    audio = self.level(audio)[:length]
     audio = jnp.pad(audio, (0, length - audio.shape[0]))
     reach = self.fft_size // 2
     if length <= reach:
@@ -64,7 +64,8 @@ class MelFrontEnd(struct.PyTreeNode):
     magnitude = jnp.sqrt(jnp.maximum(power, 1e-20))
     return jnp.log(jnp.maximum(magnitude @ self.filters, self.floor))
 
-  def _normalise(self, audio):
+  def level(self, audio: jax.Array) -> jax.Array:
+    """A waveform without its mean and at the front end's peak, or as it is."""
     if self.peak is None:
       return audio
     audio = audio - jnp.mean(audio)
