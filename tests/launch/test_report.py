@@ -196,7 +196,9 @@ def test_sounds_can_be_loaded(opened):
       arg=f"sound-{name}",
     )
   opened.click("td.sound button >> nth=0")
-  opened.wait_for_function("document.getElementById('clip-sound').duration > 0.25")
+  opened.wait_for_function(
+    "() => document.getElementById('clip-sound').duration > 0.25"
+  )
 
 
 def test_a_hostile_title_stays_text(tmp_path, launcher, browser):
