@@ -10,14 +10,11 @@ CPU core; --seconds=4.0 --num_steps=1 for a look.
 
 import json
 import pathlib
-import time
 
 import jax
-import jax.numpy as jnp
 from absl import app, flags, logging
 
-from launch import common
-from lsaprobe_jax import distances
+from launch import common, footprint
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.models.musicldm import porting
 from lsaprobe_jax.results import write_whole
@@ -28,45 +25,6 @@ _STEPS = flags.DEFINE_multi_integer("num_steps", [1, 10], "DDIM steps.")
 _DISTANCE = flags.DEFINE_string("distance", "mr_stft", "The distance.")
 
 _GIB = 2**30
-
-
-def _abstract(tree):
-  return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-
-
-def _damage(delta, generator, distance, clean, x_t, t):
-  """D of one perturbation, with the clean side embedded: `probe.make_damage`."""
-  attacked = generator.reconstruct(x_t + generator.schedule.noise[t] * delta, t)
-  return distance.compare(clean, distance.embed(attacked))
-
-
-def measure(model, params, seconds: float, num_steps: int, distance_name: str):
-  """The compiler's memory analysis of the gradient for one clip.
-
-  Args:
-    model: a model configuration.
-    params: its abstract parameters.
-    seconds: length of the clip.
-    num_steps: DDIM steps.
-    distance_name: of the distance.
-
-  Returns:
-    (analysis, seconds that compiling took).
-  """
-  samples = round(seconds * model["sample_rate"])
-  generator = generators.build_generator(model, params, num_steps).for_length(samples)
-  distance = distances.get(distance_name, sample_rate=model["sample_rate"])
-  abstract = _abstract(generator)
-  audio = jax.ShapeDtypeStruct((samples,), jnp.float32)
-  x_t = jax.eval_shape(lambda g, a: g.encode(a), abstract, audio)
-  clean = jax.eval_shape(lambda d, a: d.embed(a), distance, audio)
-  t = jax.ShapeDtypeStruct((), jnp.int32)
-  start = time.perf_counter()
-  lowered = jax.jit(jax.value_and_grad(_damage)).lower(
-    x_t, abstract, _abstract(distance), clean, x_t, t
-  )
-  analysis = lowered.compile().memory_analysis()
-  return analysis, time.perf_counter() - start
 
 
 def main(argv):
@@ -81,7 +39,7 @@ def main(argv):
   rows = []
   for seconds in _SECONDS.value:
     for steps in _STEPS.value:
-      analysis, took = measure(model, params, seconds, steps, _DISTANCE.value)
+      analysis, took = footprint.measure(model, params, seconds, steps, _DISTANCE.value)
       total = analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
       rows.append(
         f"| {seconds:g} | {steps} | {analysis.temp_size_in_bytes / _GIB:.2f} |"

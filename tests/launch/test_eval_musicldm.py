@@ -6,7 +6,7 @@ import pytest
 from absl import app
 
 from configs import musicldm
-from launch import evaluation, memory
+from launch import evaluation, footprint
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.models.musicldm import porting
@@ -108,7 +108,7 @@ def test_bfloat16_is_refused(load):
 def test_memory_is_read_off_the_compiler():
   model = porting.model_config(CONFIGS)
   params = generators.abstract_params(model)
-  analysis, seconds = memory.measure(model, params, 0.25, 1, "waveform")
+  analysis, seconds = footprint.measure(model, params, 0.25, 1, "waveform")
   # The UNet's, the decoder's and the vocoder's weights go in, the gradient comes out.
   size = lambda part: 4 * sum(leaf.size for leaf in jax.tree.leaves(params[part]))
   weights = size("unet") + size("vocoder")
