@@ -147,10 +147,20 @@ def test_its_figures_are_those_of_the_summary(opened, recorded):
 
 
 def changed(page, selector, act):
-  """Whether what is drawn there is another after an act."""
+  """Whether what is drawn there becomes another after an act."""
+  from playwright.sync_api import TimeoutError as Late
+
   before = page.inner_html(selector)
   act()
-  return page.inner_html(selector) != before
+  try:
+    page.wait_for_function(
+      "([s, h]) => document.querySelector(s).innerHTML !== h",
+      arg=[selector, before],
+      timeout=5000,
+    )
+  except Late:
+    return False
+  return True
 
 
 def test_every_control_changes_what_is_drawn(opened):
