@@ -50,6 +50,7 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         scale=4.0,
       ),
       trains="denoiser",
+      stored_dtype="float32",
       loss_power=2,
       batch_size=4,
       epochs=epochs,

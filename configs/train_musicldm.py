@@ -1,18 +1,22 @@
 r"""A small MusicLDM from scratch, one network after the other.
 
   for part in vae vocoder; do
-    python -m launch.train --config=configs/train_musicldm.py:multigenre,$part \
-      --workdir=runs/train/musicldm-multigenre-$part
+    python -m launch.train --config=configs/train_musicldm.py:$part \
+      --workdir=runs/train/musicldm-$part
   done
-  for group in a b reference; do
-    python -m launch.train --config=configs/train_musicldm.py:multigenre,$group \
-      --workdir=runs/train/musicldm-multigenre-$group
+  for corpus in multigenre piano; do
+    for group in a b reference; do
+      python -m launch.train --config=configs/train_musicldm.py:$corpus,$group \
+        --workdir=runs/train/musicldm-$corpus-$group \
+        --export=lsaprobe_jax/weights/musicldm-$corpus-$group
+    done
   done
 
-The VAE and the vocoder see both halves and the reference's tracks, so that they favour
-no side of a cross-over; only the UNet, the diffusion model itself, sees one group. It
-is unconditional. Widths are a twentieth of the published ones; rate, mels, hop, window
-and schedule are the same.
+One VAE and one vocoder serve every model, as the published ones do. They are trained
+on the multigenre corpus, both halves and the reference's tracks alike, so that they
+favour no side of a cross-over; only the UNet, the diffusion model itself, sees one
+group. It is unconditional. Widths are a twentieth of the published ones; rate, mels,
+hop, window and schedule are the same. Epochs are what two CPU cores have time for.
 """
 
 from ml_collections import ConfigDict
@@ -21,7 +25,7 @@ _CLIPS = {"multigenre": 1, "piano": 5}
 _GROUPS = ("a", "b", "reference")
 _PARTS = ("vae", "vocoder")
 # Of one network: epochs, learning rate.
-_SCHEDULES = {"vae": (400, 1e-3), "vocoder": (400, 1e-3), "unet": (1500, 1e-3)}
+_SCHEDULES = {"vae": (60, 1e-3), "vocoder": (80, 1e-3), "unet": (480, 1e-3)}
 
 _VAE = dict(
   in_channels=1,
@@ -72,15 +76,16 @@ _MEL = dict(
 
 
 def get_config(arg: str = "multigenre,a") -> ConfigDict:
-  corpus, _, what = arg.partition(",")
-  if corpus not in _CLIPS or what not in (*_PARTS, *_GROUPS):
-    raise ValueError(
-      f"configs/train_musicldm.py:{arg}: give {' or '.join(_CLIPS)}, a comma, and"
-      f" vae, vocoder or a group: {', '.join(_GROUPS)}"
-    )
+  what = arg.rpartition(",")[2]
+  corpus = "multigenre" if arg in _PARTS else arg.rpartition(",")[0]
   denoiser = what in _GROUPS
+  if corpus not in _CLIPS or not (denoiser or arg in _PARTS):
+    raise ValueError(
+      f"configs/train_musicldm.py:{arg}: give {' or '.join(_PARTS)}, or"
+      f" {' or '.join(_CLIPS)}, a comma, and a group: {', '.join(_GROUPS)}"
+    )
   epochs, learning_rate = _SCHEDULES["unet" if denoiser else what]
-  parts = {name: f"runs/train/musicldm-{corpus}-{name}/model" for name in _PARTS}
+  parts = {name: f"runs/train/musicldm-{name}/model" for name in _PARTS}
   return ConfigDict(
     dict(
       seed=0,
@@ -102,6 +107,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         mel=_MEL,
         sample_rate=16000,
       ),
+      # Of the exported weights; computed in float32.
+      stored_dtype="float16" if denoiser else "float32",
       loss_power=2,
       # Of the VAE; of the vocoder.
       kl_weight=1e-4,
@@ -114,8 +121,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
       max_grad_norm=1.0,
       ema_decay=0.995,
       log_every=50,
-      eval_epochs=50,
-      save_epochs=50,
+      eval_epochs=20,
+      save_epochs=20,
       snapshot_epochs=(epochs // 8, epochs // 4, epochs // 2, epochs),
     )
   )

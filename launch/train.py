@@ -104,8 +104,10 @@ def _build(config: ConfigDict) -> _Trained:
     params[name], model[name], hashes[name] = _load_part(name, folder)
   generator = generators.build_generator(model, params, num_steps=1)
   if config.trains == "denoiser":
-    objective = objectives.Denoising(generator, config.loss_power, _HELD_T)
     latent = model["family"] == "musicldm"
+    objective = objectives.Denoising(
+      generator, config.loss_power, _HELD_T, together=latent
+    )
     whole = lambda denoiser: params | {"unet": denoiser} if latent else denoiser
     export = lambda denoiser, _: (whole(denoiser), model)
   elif config.trains == "vae":
@@ -166,15 +168,19 @@ def main(argv):
   examples = objective.examples(corpus.audio)
   held = {group: objective.examples(own.audio) for group, own in held.items()}
 
-  def losses_of(state):
+  def losses_of(params):
     return {
-      group: np.mean(held_loss(state.ema, own), axis=0).tolist()
+      group: np.mean(held_loss(params, own), axis=0).tolist()
       for group, own in held.items()
     }
 
   def save(folder, state, epochs):
-    record = _record(config, corpus, epochs, losses_of(state))
-    params, model = trained.export(state.ema, examples)
+    # What the record says holds of the weights as they are stored.
+    stored = jax.tree.map(lambda x: x.astype(config.stored_dtype), state.ema)
+    rounded = jax.tree.map(lambda x: x.astype(np.float32), stored)
+    record = _record(config, corpus, epochs, losses_of(rounded))
+    params, model = trained.export(rounded, examples)
+    params = jax.tree.map(lambda x: np.asarray(x, config.stored_dtype), params)
     checkpoints.save_model(folder, params, model, record)
 
   saved = checkpoints.TrainingCheckpoints(workdir / "checkpoints")
@@ -191,7 +197,7 @@ def main(argv):
     if snapshot:
       save(workdir / "snapshots" / f"{done:05d}", state, done)
     if snapshot or done % config.eval_epochs == 0:
-      log.write(step=done * per_epoch, epoch=done, held=losses_of(state))
+      log.write(step=done * per_epoch, epoch=done, held=losses_of(state.ema))
     if done % config.save_epochs == 0 or done == config.epochs:
       saved.save(done, state)
   saved.close()

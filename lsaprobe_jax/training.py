@@ -61,7 +61,12 @@ def make_step(
   def run(objective, state, examples, mask, key, count):
     keys = jax.random.split(key, examples.shape[0])
     mean, losses, grads = parallel.mean_value_and_grad(
-      objective.loss, state.params, mask, examples, keys
+      objective.loss,
+      state.params,
+      mask,
+      examples,
+      keys,
+      together=objective.together,
     )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

@@ -10,9 +10,11 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
+from lsaprobe_jax.models import convolution
+
 # PyTorch's padding=1 is one zero on each side.
-conv3 = functools.partial(nn.Conv, kernel_size=(3, 3), padding=1)
-conv1 = functools.partial(nn.Conv, kernel_size=(1, 1))
+conv3 = functools.partial(convolution.Conv2D, kernel_size=(3, 3), padding=1)
+conv1 = functools.partial(convolution.Conv2D, kernel_size=(1, 1))
 # Without the fast variance E[x^2] - E[x]^2, which cancels where the mean is large.
 layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
@@ -180,8 +182,9 @@ class Downsample(nn.Module):
   def __call__(self, x):
     """[time, mel, C] -> [ceil(time / 2), ceil(mel / 2), C] (floor in the VAE)."""
     padding = (self.padding, self.padding)
-    conv = nn.Conv(x.shape[-1], (3, 3), strides=2, padding=padding, name="conv")
-    return conv(x)
+    return convolution.Conv2D(
+      x.shape[-1], (3, 3), strides=2, padding=padding, name="conv"
+    )(x)
 
 
 class Upsample(nn.Module):

@@ -98,17 +98,10 @@ class Vocoder(nn.Module):
       x = (x - mean) / self.param("scale", nn.initializers.ones, (self.mels,))
     x = convolution.DilatedConv(self.channels, 1, width=7, name="conv_pre")(x)
     for i, (rate, width) in enumerate(zip(self.rates, self.kernels, strict=True)):
-      # PyTorch's padding p of a transposed convolution crops p from each end of the
-      # full output, which lax states as padding of kernel - 1 - p.
-      padding = width - 1 - (width - rate) // 2
-      x = nn.ConvTranspose(
-        self.channels // 2 ** (i + 1),
-        kernel_size=(width,),
-        strides=(rate,),
-        padding=((padding, padding),),
-        transpose_kernel=True,
-        name=f"upsampler_{i}",
-      )(nn.leaky_relu(x, self.slope))
+      stretch = convolution.TransposedConv(
+        self.channels // 2 ** (i + 1), width, rate, name=f"upsampler_{i}"
+      )
+      x = stretch(nn.leaky_relu(x, self.slope))
       x = self._average(x, i)
     # PyTorch's default slope here, whatever the others'.
     x = nn.leaky_relu(x, 0.01)
