@@ -25,7 +25,7 @@ _CLIPS = {"multigenre": 1, "piano": 5}
 _GROUPS = ("a", "b", "reference")
 _PARTS = ("vae", "vocoder")
 # Of one network: epochs, learning rate.
-_SCHEDULES = {"vae": (60, 1e-3), "vocoder": (80, 1e-3), "unet": (480, 1e-3)}
+_SCHEDULES = {"vae": (60, 1e-3), "vocoder": (80, 1e-3), "unet": (800, 1e-3)}
 
 _VAE = dict(
   in_channels=1,
