@@ -405,6 +405,7 @@ def load(
     "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
   }
   common.claim_workdir(workdir, identity)
+  common.lock_workdir(workdir, f"share-{shard.index}-of-{shard.count}")
   try:
     scores = SharedRows(workdir, "scores", shard)
     calibration = SharedRows(workdir, "calibration", shard)

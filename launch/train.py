@@ -93,6 +93,7 @@ def main(argv):
   common.claim_workdir(
     workdir, {"config": common.jsonable(config), "data": corpus.fingerprint()}
   )
+  common.lock_workdir(workdir)
   per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
   model, optimizer, state = _initial_state(config, config.epochs * per_epoch)
   step = training.make_step(model, optimizer, config.ema_decay, config.loss_power)

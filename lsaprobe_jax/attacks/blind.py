@@ -126,7 +126,7 @@ def _deal(sides, tracks, seed) -> np.ndarray:
 def _batch_features(audio, sample_rate, window) -> np.ndarray:
   audio = np.asarray(audio, np.float32)
   if broken := int((~np.isfinite(audio)).any(axis=1).sum()):
-    raise ValueError(f"{broken} clips hold NaN or infinity")
+    raise ValueError(f"{broken} of {len(audio)} clips hold NaN or infinity")
   magnitude = np.abs(librosa.stft(audio, n_fft=window, hop_length=window // 4))
   mel = librosa.feature.melspectrogram(
     S=magnitude**2, sr=sample_rate, n_fft=window, n_mels=MELS

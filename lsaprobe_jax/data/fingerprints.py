@@ -38,7 +38,7 @@ _CANDIDATES = 10
 _STACK = 8  # frames that are compared at once
 # Cosine of two embeddings, less the mean of all, and weighted length of the best common
 # path as a share of the shorter track.
-MIN_COSINE, MIN_COVER = 0.4, 0.6
+MIN_COSINE, MIN_COVER = 0.3, 0.7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
