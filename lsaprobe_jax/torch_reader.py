@@ -49,14 +49,13 @@ _UNREADABLE = (
   struct.error,
   EOFError,
   LookupError,
-  NotImplementedError,
   OSError,
   ValueError,
   TypeError,
   AttributeError,
   OverflowError,
   MemoryError,
-  RecursionError,
+  RuntimeError,  # and those below it: too deep, not supported
 )
 
 
