@@ -4,7 +4,13 @@
 
 As it stands it runs the paper's search on the embedded benchmark: up to 660
 differentiated reverse processes a clip, hours on two CPU cores (`--limit=3` for a
-look). For a model and a corpus of your own:
+look). On the paper's data, built by `launch.corpus` (docs/datasets.md) below `data`,
+with models that were trained on its halves:
+
+  python -m launch.eval --config=configs/paper_diffwave.py:maestro --workdir=runs/m
+  python -m launch.eval --config=configs/paper_diffwave.py:fma --workdir=runs/f
+
+For a model and a corpus of your own:
 
   --config.corpus.path=FOLDER --config.corpus.clip_seconds=4.0
   --config.targets.A=MODEL_FOLDER --config.targets.B=OTHER_MODEL_FOLDER
@@ -18,9 +24,20 @@ from ml_collections import ConfigDict
 
 from configs import mini
 
+# Of 22.05 kHz, segments of 4 s, whole tracks, as `launch.corpus` names the folders.
+_DATASETS = {
+  "maestro": "data/maestro_v3/22050hz-4s-all/1.0.0",
+  "fma": "data/fma/large-22050hz-4s-all/1.0.0",
+}
+
 
 def get_config(corpus: str = "multigenre") -> ConfigDict:
-  config = mini.get_config(corpus)
+  config = mini.get_config("multigenre" if corpus in _DATASETS else corpus)
+  if corpus in _DATASETS:
+    config.corpus.path = _DATASETS[corpus]
+    config.corpus.clip_seconds = 4.0
+    for name in config.targets:
+      config.targets[name] = f"runs/train/{corpus}-{name.lower()}/model"
   config.t_ratio = 0.6
   config.num_steps = 10
   config.distance = "cdpam"

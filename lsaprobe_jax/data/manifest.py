@@ -156,8 +156,7 @@ def _check(manifest: Manifest, path: pathlib.Path) -> None:
   if twice:
     raise AudioError(f"{path}: track {twice[0]!r} is there twice; build it again")
   for track in manifest.tracks:
-    texts = dataclasses.astuple(dataclasses.replace(track, segments=()))
-    texts = [text for text in texts if text != ()]
+    texts = (value for name, value in vars(track).items() if name != "segments")
     if not all(isinstance(text, str) for text in texts) or not track.segments:
       raise AudioError(f"{path}: track {track.id!r} is damaged; build it again")
     if track.group not in GROUPS:

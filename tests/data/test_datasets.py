@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from originals import COPIED, PERFORMANCES, write_fma, write_maestro
 
+from configs import paper_diffwave
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import open_corpus
@@ -224,3 +225,13 @@ def test_the_launcher_builds_and_names_the_folder(originals, tmp_path):
   assert len(open_corpus(path, sample_rate=16000, clip_seconds=4.0)) == len(
     manifests.read(path).tracks
   )
+
+
+@pytest.mark.parametrize(
+  ("name", "builder"), [("maestro", MaestroV3), ("fma", Fma)], ids=["maestro", "fma"]
+)
+def test_the_papers_configuration_names_what_is_built(name, builder, tmp_path):
+  made = builder(config=builder.BUILDER_CONFIGS[0], data_dir=tmp_path / "data")
+  config = paper_diffwave.get_config(name)
+  assert tmp_path / config.corpus.path == made.data_path
+  assert config.corpus.clip_seconds == made.builder_config.segment_seconds
