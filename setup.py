@@ -19,6 +19,8 @@ setup(
     "lsaprobe_jax": [
       "data/shipped/*/*",
       "data/tables/*",
+      "models/musicldm/*.json",
+      "report/templates/*",
       "weights/*.md",
       "weights/*/*",
     ]
@@ -27,6 +29,7 @@ setup(
     "absl-py>=2.1",
     "chex>=0.1.89",
     "flax>=0.10.4",
+    "jinja2>=3.1",
     "jax>=0.10,<0.12",
     "librosa>=0.10.2",
     "matplotlib>=3.8",
@@ -48,6 +51,7 @@ setup(
       "array_record>=0.8",
       "hypothesis>=6.100",
       "importlib_resources>=6",
+      "playwright>=1.49",
       "pytest>=8",
       "ruff>=0.6",
       "statsmodels>=0.14",
@@ -61,7 +65,12 @@ setup(
       "tensorflow-datasets>=4.9.9",
     ],
     # The originals that ported code is compared with (`pytest -m parity`).
-    "parity": ["auraloss==0.4.0", "torch>=2.5"],
+    "parity": [
+      "auraloss==0.4.0",
+      "diffusers>=0.42",
+      "torch>=2.5",
+      "transformers>=5.20",
+    ],
     # What builds the corpora from their sources (`launch.corpus`).
     "recipes": ["mido>=1.3", "music21==10.5.1"],
     # CDPAM's published weights; read without importing it (see distances/cdpam.py).

@@ -32,6 +32,91 @@ BASELINES = (
 )
 
 
+def _variants():
+  """Ablation -> label -> what is changed."""
+  return dict(
+    num_steps={"1": {}, "2": dict(num_steps=2)},
+    # The first quarter and half of the clips that the models were trained on.
+    clip_ms={
+      "128": dict(corpus=dict(scored_seconds=0.128)),
+      "256": dict(corpus=dict(scored_seconds=0.256)),
+      "512": {},
+    },
+    # Gradients at each budget; 0: random directions, at as many evaluations as 2.
+    ascent_steps={
+      "0": dict(search=dict(name="random_directions")),
+      "2": {},
+      "4": dict(search=dict(continuation=dict(steps=4))),
+      "8": dict(search=dict(continuation=dict(steps=8))),
+    },
+    norm={"rms": {}, "linf": dict(search=dict(norm="linf"))},
+  )
+
+
+def _search():
+  """Settings of every search; `name` is the one used."""
+  return dict(
+    # One of those below.
+    name="continuation",
+    eta_max=0.8,
+    norm="rms",
+    continuation=dict(span=16.0, rungs=16, steps=2, warmup=2, momentum=0.8, restarts=1),
+    # The paper's.
+    bisection=dict(
+      halvings=10,
+      ascent_steps=12,
+      step_size=0.25,
+      momentum=0.9,
+      restarts=5,
+      min_gain=0.01,
+      patience=3,
+      min_gradient=1e-6,
+    ),
+    auto_pgd=dict(halvings=6, ascent_steps=50, restarts=1),
+    minimum_norm=dict(steps=35, step_size=2.0, shrink=0.1, start=0.25),
+    # No search: the ablation of it.
+    random_directions=dict(span=16.0, rungs=16, draws=6),
+  )
+
+
+def _baselines():
+  """Each at its own t; the probe's where none is given."""
+  return dict(
+    loss=dict(t_ratio=0.4, draws=4),
+    random_stability=dict(t_ratio=0.2, eta=0.8, draws=4),
+    trajectory=dict(t_ratio=0.4, times=4),
+    secmi=dict(t_ratio=0.6, steps=10),
+    pia=dict(t_ratio=0.2, order=4.0),
+    pian=dict(t_ratio=0.6, order=4.0, mean_absolute=0.7978845608028654),
+    sima=dict(t_ratio=0.1, order=4.0),
+    pfami=dict(t_ratio=0.4, draws=20, gain=0.1, shift=16),
+    rediffuse=dict(t_ratio=0.2, draws=10),
+    gradient_norm=dict(t_ratio=0.6, times=10),
+    noise_optimisation=dict(t_ratio=0.2, steps=5, line_search=5),
+    second_order=dict(t_ratio=0.1, eta=0.01, steps=8),
+    relative_damage=dict(t_ratio=0.1, eta=0.4, draws=4),
+  )
+
+
+def _sweep():
+  """What launch.sweep runs."""
+  return dict(
+    # Rows of the main table, and of those with as many evaluations as the probe.
+    methods=BASELINES,
+    matched=("loss", "pia", "sima", "random_stability"),
+    # The paper's t and tau, with the distance that this machine has time for.
+    paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
+    # Of the ablations of t_ratio, draws and epochs.
+    compared=("lsa_probe", "loss", "random_stability"),
+    t_ratio=(0.1, 0.2, 0.4, 0.6, 0.8),
+    eta_max=(0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
+    distance=("waveform", "log_mel", "mr_stft"),
+    draws=(1, 2),
+    # Ablation -> label -> what is changed.
+    variants=_variants(),
+  )
+
+
 def get_config(corpus: str = "multigenre") -> ConfigDict:
   if corpus not in _CLIPS:
     raise ValueError(f"no embedded corpus {corpus!r}; known: {', '.join(_CLIPS)}")
@@ -45,6 +130,8 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
         # Of a track in the halves: those the models were trained on.
         clips_per_track=clips_per_track,
         dev_clips_per_track=dev_clips_per_track,
+        # Only the first seconds of each clip; 0: all of it.
+        scored_seconds=0.0,
       ),
       # Where a name is that of an embedded model; a path to a model folder works too.
       targets=dict(
@@ -61,64 +148,12 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       # Of the models' blocks: bfloat16 for accelerators, see docs/speed.md.
       precision="float32",
       distance="waveform",
-      search=dict(
-        # One of those below.
-        name="continuation",
-        eta_max=0.8,
-        norm="rms",
-        continuation=dict(
-          span=16.0, rungs=16, steps=2, warmup=2, momentum=0.8, restarts=1
-        ),
-        # The paper's.
-        bisection=dict(
-          halvings=10,
-          ascent_steps=12,
-          step_size=0.25,
-          momentum=0.9,
-          restarts=5,
-          min_gain=0.01,
-          patience=3,
-          min_gradient=1e-6,
-        ),
-        auto_pgd=dict(halvings=6, ascent_steps=50, restarts=1),
-        minimum_norm=dict(steps=35, step_size=2.0, shrink=0.1, start=0.25),
-      ),
+      search=_search(),
       tau=dict(eta_ref=0.4, quantile=0.95),
       # In this order; `lsa_probe` and names of baselines.
       methods=("loss", "rediffuse", "random_stability", "lsa_probe"),
-      # Each at its own t; the probe's where none is given.
-      baselines=dict(
-        loss=dict(t_ratio=0.4, draws=4),
-        random_stability=dict(t_ratio=0.2, eta=0.8, draws=4),
-        trajectory=dict(t_ratio=0.4, times=4),
-        secmi=dict(t_ratio=0.6, steps=10),
-        pia=dict(t_ratio=0.2, order=4.0),
-        pian=dict(t_ratio=0.6, order=4.0, mean_absolute=0.7978845608028654),
-        sima=dict(t_ratio=0.1, order=4.0),
-        pfami=dict(t_ratio=0.4, draws=20, gain=0.1, shift=16),
-        rediffuse=dict(t_ratio=0.2, draws=10),
-        gradient_norm=dict(t_ratio=0.6, times=10),
-        noise_optimisation=dict(t_ratio=0.2, steps=5, line_search=5),
-        second_order=dict(t_ratio=0.1, eta=0.01, steps=8),
-        relative_damage=dict(t_ratio=0.1, eta=0.4, draws=4),
-      ),
-      # What launch.sweep runs.
-      sweep=dict(
-        # Rows of the main table, and of those with as many evaluations as the probe.
-        methods=BASELINES,
-        matched=("loss", "pia", "sima", "random_stability"),
-        # The paper's t and tau, with the distance that this machine has time for.
-        paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
-        # Of the ablations of t_ratio, draws and epochs.
-        compared=("lsa_probe", "loss", "random_stability"),
-        t_ratio=(0.1, 0.2, 0.4, 0.6, 0.8),
-        eta_max=(0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
-        distance=("waveform", "log_mel", "mr_stft"),
-        num_steps=(1, 2),
-        draws=(1, 2),
-        # Number of epochs -> targets, where snapshots are at hand.
-        epochs=dict(),
-      ),
+      baselines=_baselines(),
+      sweep=_sweep(),
       # The ascent at one budget: tried by launch.tune, not a row of launch.eval.
       worst_damage=dict(eta=0.8),
       batch_size=8,

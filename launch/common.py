@@ -2,10 +2,13 @@
 
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -17,7 +20,7 @@ from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.results import temporary_beside
+from lsaprobe_jax.results import temporary_beside, write_whole
 
 _COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -134,6 +137,37 @@ def lock_workdir(workdir: pathlib.Path, share: str = "alone") -> None:
   _locks[path] = file
 
 
+def note_environment(workdir: pathlib.Path) -> None:
+  """Adds this command and its versions to WORKDIR/environment.json, each once.
+
+  It ties the folder to nothing: a run may go on under another version, and a reader
+  should see that it did.
+  """
+  path = workdir / "environment.json"
+  packages = ("lsaprobe_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "librosa")
+  module = pathlib.Path(sys.argv[0]).stem
+  now = {
+    "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
+    "python": platform.python_version(),
+    "packages": {name: _version(name) for name in packages},
+    "devices": sorted({device.device_kind for device in jax.local_devices()}),
+    "processor": platform.machine(),
+  }
+  try:
+    before = json.loads(path.read_text()) if path.exists() else []
+  except ValueError as error:
+    raise app.UsageError(f"{path}: damaged ({error}); delete it") from error
+  if now not in before:
+    write_whole(path, json.dumps([*before, now], indent=1) + "\n")
+
+
+def _version(package: str) -> str:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return "not installed"
+
+
 def _create(path: pathlib.Path, text: str) -> None:
   """Writes a file all at once, unless another process was first."""
   temporary = temporary_beside(path)
@@ -188,7 +222,7 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
 
   Args:
     config: `targets` (name -> embedded model or folder), `num_steps`, `precision`,
-      `untrained`, `seed`.
+      `untrained`, `seed`, and `stop_at` where there is one.
 
   Returns:
     (targets in the order of their names, hash of each one's weights).
@@ -205,7 +239,12 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
         key = jax.random.fold_in(jax.random.key(config.seed), i)
         params = generators.random_params(model, key)
       generator = generators.build_generator(
-        model, params, config.num_steps, config.precision
+        model,
+        params,
+        config.num_steps,
+        config.precision,
+        # Where a configuration has it: `mel` ends before the vocoder.
+        config.get("stop_at", "waveform"),
       )
     except checkpoints.CheckpointError as error:
       raise app.UsageError(f"--config.targets.{name}: {error}") from error

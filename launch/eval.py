@@ -1,11 +1,12 @@
 """Scores clips under target models and says how well members are told apart.
 
 python -m launch.eval --config=configs/mini.py --workdir=runs/mini [--limit=20]
-  [--config.search.eta_max=0.5]
+  [--config.search.eta_max=0.5] [--record=3]
 
 Rows go to WORKDIR/scores.jsonl as they come; the same command continues a run that
 was interrupted. Ends with a table and WORKDIR/summary.json. Several processes share
-the clips with --distributed or --shard=K/N: see docs/hosts.md.
+the clips with --distributed or --shard=K/N: see docs/hosts.md. With --record=N the
+last of them keeps what launch.report shows of N clips a side, in WORKDIR/records.
 """
 
 import pathlib
@@ -25,6 +26,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Rows and the summary go here.")
 _LIMIT = flags.DEFINE_integer(
   "limit", None, "Score at most this many clips of each half.", lower_bound=2
 )
+_RECORD = flags.DEFINE_integer(
+  "record",
+  0,
+  "Keep sounds, spectrograms and the search of so many clips a side (docs/report.md).",
+  lower_bound=0,
+)
 
 
 def main(argv):
@@ -34,6 +41,8 @@ def main(argv):
   common.use_devices()
   shard = hosts.join()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+  if _RECORD.value and evaluation.PROBE not in config.methods:
+    raise app.UsageError(f"--record: needs {evaluation.PROBE} in --config.methods")
   run = evaluation.load(config, workdir, _LIMIT.value, shard)
   distance = evaluation.make_distance(run)
 
@@ -62,7 +71,10 @@ def main(argv):
     ) from error
   records = evaluation.print_report(run, rows)
   write_whole(workdir / "summary.json", summary.rows_to_json(records))
+  common.note_environment(workdir)
   logging.info("wrote %s", workdir / "summary.json")
+  if _RECORD.value:
+    evaluation.record(run, distance, workdir, _RECORD.value)
 
 
 if __name__ == "__main__":

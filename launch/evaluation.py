@@ -10,7 +10,7 @@ from absl import app, logging
 from ml_collections import ConfigDict
 
 from launch import common
-from lsaprobe_jax import attacks, diffusion, distances, probe
+from lsaprobe_jax import attacks, diffusion, distances, probe, recording
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
 from lsaprobe_jax.attacks.lsa_probe import (
@@ -23,14 +23,14 @@ from lsaprobe_jax.attacks.lsa_probe import (
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
-from lsaprobe_jax.evaluation import comparisons, summary
+from lsaprobe_jax.evaluation import comparisons, summary, tables
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
-from lsaprobe_jax.search import Continuation
 
 # A 95th percentile of fewer is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
 
 PROBE = "lsa_probe"
+PAPER_SEARCH = "bisection"
 
 # Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
 MATCHED = "_matched"
@@ -91,9 +91,9 @@ def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, 
   records = summary.summarise(
     both, resamples=run.config.bootstrap_resamples, seed=run.config.seed
   )
-  print(f"\n{summary.format_gates(records)}\n\n{summary.format_table(records)}\n")
+  print(f"\n{tables.format_gates(records)}\n\n{tables.format_table(records)}\n")
   if any(row["method"] == PROBE for row in rows):
-    print(f"{summary.format_operating_points(records)}\n")
+    print(f"{tables.format_operating_points(records)}\n")
     print(f"{comparisons.format_comparisons(comparisons.against(both))}\n")
   alike = comparisons.rank_correlations(rows, PROBE)
   for (method, model), rho in alike.items():
@@ -224,7 +224,7 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   Raises:
     MissingRows: other processes have yet to write what they are read off.
   """
-  if isinstance(make_search(run.config.search), Continuation):
+  if searches.gives_curves(make_search(run.config.search)):
     run_curves(run, distance)
     # Reading them costs nothing: whoever sees all of them does it for all clips.
     run.curves.require()
@@ -267,6 +267,37 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
       row | {"method": PROBE} | cost for row, cost in zip(kept, costs, strict=True)
     ]
   return rows
+
+
+def record(run: Evaluation, distance, workdir: pathlib.Path, count: int) -> None:
+  """Records some clips of each side under the first target, in WORKDIR/records.
+
+  Args:
+    run: a finished evaluation of the probe.
+    distance: its distance.
+    workdir: see above.
+    count: clips of each side.
+  """
+  target, config = run.targets[0], run.config
+  names = {"method": PROBE, "model": target.name}
+  rows = [row for row in run.scores.asked if names.items() <= row.items()]
+  # Beside the evaluation's own search the paper's, whose two loops the report replays.
+  searches_used = dict.fromkeys((config.search.name, PAPER_SEARCH))
+  settings = recording.Settings(
+    target=target,
+    distance=distance,
+    distance_name=config.distance,
+    searches={name: make_search(config.search, name) for name in searches_used},
+    t_ratio=config.t_ratio,
+    eta_ref=config.tau.eta_ref,
+    quantile=config.tau.quantile,
+    seed=config.seed,
+  )
+  folder = workdir / recording.FOLDER
+  try:
+    recording.record(folder, settings, run.halves, run.development, rows, count)
+  except (OSError, ValueError) as error:
+    raise app.UsageError(f"--record={count}: {folder}: {error}") from error
 
 
 def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:
@@ -347,6 +378,11 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
       )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise _too_few_development(len(development))
+  if config.get("stop_at") == "mel" and config.distance != "waveform":
+    raise app.UsageError(
+      f"--config.distance={config.distance} needs waveforms; with --config.stop_at=mel"
+      " choose `waveform`: the mean square, here of log-mel spectrograms"
+    )
   distance = _make_distance(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
   for name in set(config.methods) - {PROBE, "worst_damage"}:
@@ -398,6 +434,19 @@ def load(
   development = common.open_corpus(
     settings, rate, settings.dev_clips_per_track, ["dev"]
   )
+  if settings.scored_seconds:
+    try:
+      halves, development = (
+        c.head(settings.scored_seconds) for c in (halves, development)
+      )
+    except ValueError as error:
+      raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
+  targets = [
+    dataclasses.replace(
+      target, generator=target.generator.for_length(halves.audio.shape[1])
+    )
+    for target in targets
+  ]
   # Before the folder is claimed: a run that cannot start must not lock it.
   _check(config, targets, halves, development)
   identity |= {

@@ -85,7 +85,7 @@ def main(argv):
   tables = {}
   for folder in folders:
     parts = study.read(folder)
-    tables[folder.name], records = studies.tables(parts, summarise)
+    tables[folder.name], records = studies.make_tables(parts, summarise)
     studies.draw(parts, records, root / "docs" / "figures" / folder.name)
   path = root / "RESULTS.md"
   write_whole(path, fill(path.read_text(), tables))

@@ -58,26 +58,36 @@ def report(
   programs = ours | parts | peaks
   seconds = _in_turns({name: p.run for name, p in programs.items()} | theirs)
   count = len(audio)
-  lines = [
+  head = (
     f"{count} clips of {audio.shape[1]} samples, S = {generator.num_steps},"
     f" DiffWave {generator.network.channels} x {generator.network.layers};"
     f" {_device()}; median of {_ROUNDS} rounds in turns. Ratios are taken within a"
-    " round.",
-    "",
-    f"| pass | ms a clip | over {base} [least, most] |",
-    "|---|---|---|",
-  ]
-  for name in [*ours, *theirs]:
+    " round."
+  )
+  passes = _passes_table([*ours, *theirs], seconds, base, count)
+  return "\n".join(
+    [head, "", *passes, "", *_roofline(ours | parts, peaks, seconds, count)]
+  )
+
+
+def _passes_table(names, seconds, base: str, count: int) -> list[str]:
+  """Seconds of each pass, and its ratio to the base's within a round."""
+  lines = [f"| pass | ms a clip | over {base} [least, most] |", "|---|---|---|"]
+  for name in names:
     ratio = np.array(seconds[name]) / np.array(seconds[base])
     lines.append(
       f"| {name} | {1e3 * np.median(seconds[name]) / count:.1f} |"
       f" {np.median(ratio):.2f} [{ratio.min():.2f}, {ratio.max():.2f}] |"
     )
-  rate = lambda name, count: count / np.median(seconds[name])
+  return lines
+
+
+def _roofline(programs, peaks, seconds, count: int) -> list[str]:
+  """What each part does, against the best the machine did in the same rounds."""
+  rate = lambda name, amount: amount / np.median(seconds[name])
   flops = rate("matrix product", peaks["matrix product"].flops)
   bandwidth = rate("copy", peaks["copy"].bytes)
-  lines += [
-    "",
+  lines = [
     f"Roofs, measured in the same rounds: {flops / 1e9:.0f} GFLOP/s (float32 matrix"
     f" product of {_PRODUCT}), {bandwidth / 1e9:.0f} GB/s (copy of"
     f" {4e-6 * _COPY:.0f} MB). Operations and bytes are XLA's count for one clip, bytes"
@@ -87,7 +97,7 @@ def report(
     "| part | Mflop | MB | ms a clip | GFLOP/s | of compute | GB/s | of memory |",
     "|---|---|---|---|---|---|---|---|",
   ]
-  for name, program in (ours | parts).items():
+  for name, program in programs.items():
     each = np.median(seconds[name]) / count
     lines.append(
       f"| {name} | {program.flops / 1e6:.0f} | {program.bytes / 1e6:.0f} |"
@@ -95,7 +105,7 @@ def report(
       f" {program.flops / each / flops:.0%} | {program.bytes / each / 1e9:.1f} |"
       f" {program.bytes / each / bandwidth:.0%} |"
     )
-  return "\n".join(lines)
+  return lines
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,14 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from lsaprobe_jax.evaluation import comparisons, study, summary
+from lsaprobe_jax.evaluation import comparisons, study, summary, tables
 from lsaprobe_jax.report import figures
 from lsaprobe_jax.results import write_whole
 
 Records = list[dict[str, Any]]
 
 
-def tables(
+def make_tables(
   parts: dict[str, list[dict]], summarise: Callable[[list[dict]], Records]
 ) -> tuple[dict[str, str], dict[str, Records]]:
   """(Markdown by the name of the table, records by the name of the part)."""
@@ -19,10 +19,10 @@ def tables(
   records = {study.MAIN: summarise(rows)}
   against = comparisons.against(rows)
   text = {
-    "gates": summary.format_gates(records[study.MAIN]),
+    "gates": tables.format_gates(records[study.MAIN]),
     study.MAIN: study.markdown_main(records[study.MAIN]),
     "comparisons": comparisons.format_comparisons(against),
-    "operating_points": summary.format_operating_points(records[study.MAIN]),
+    "operating_points": tables.format_operating_points(records[study.MAIN]),
   }
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
@@ -53,7 +53,7 @@ def report(
   summarise: Callable[[list[dict]], Records],
 ) -> str:
   """Writes summary.json, ablations.json, tables.md and figures; returns the tables."""
-  text, records = tables(parts, summarise)
+  text, records = make_tables(parts, summarise)
   write_whole(folder / "summary.json", summary.rows_to_json(records[study.MAIN]))
   tidy = [r for name, own in records.items() if name != study.MAIN for r in own]
   write_whole(folder / "ablations.json", summary.rows_to_json(tidy))

@@ -28,10 +28,10 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from launch import common, evaluation, studies
+from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import read_costs
 from lsaprobe_jax.evaluation import study, summary
 from lsaprobe_jax.results import to_json, write_whole
-from lsaprobe_jax.search import Continuation
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -143,14 +143,6 @@ def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
     yield value, rows
 
 
-def num_steps(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The probe and random directions by the number of reverse steps."""
-  for value in config.sweep.num_steps:
-    same = value == config.num_steps
-    run = sweep.run if same else sweep.open(f"num_steps-{value}", {"num_steps": value})
-    yield value, evaluation.run_methods(run, [evaluation.PROBE, "random_stability"])
-
-
 def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """Scores averaged over draws of eps, the first 1, 2, ... of them."""
   rows: Rows = []
@@ -162,12 +154,19 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
       yield draw + 1, study.pool(rows, over="seed")
 
 
-def epochs(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The probe and its rivals by how long the targets were trained."""
-  for value, targets in config.sweep.epochs.items():
-    changes = {"targets": dict(targets)}
-    run = sweep.open(f"epochs-{value}", changes)
-    yield int(value), evaluation.run_methods(run, config.sweep.compared)
+def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe and its rivals under each of `config.sweep.variants[name]`."""
+  variants = config.sweep.variants[name]
+  # A ConfigDict's keys come in the order of the alphabet.
+  for label in sorted(variants, key=lambda label: (len(label), label)):
+    changes = variants[label].to_dict()
+    run = sweep.open(f"{name}-{label}", changes) if changes else sweep.run
+    yield _number(label), evaluation.run_methods(run, config.sweep.compared)
+
+
+def _number(label: str) -> int | str:
+  """What a label of a variant says, so that figures have an axis."""
+  return int(label) if label.isdecimal() else label
 
 
 _KNOWN = {
@@ -175,17 +174,22 @@ _KNOWN = {
   "times": times,
   "eta_max": eta_max,
   "distance": distance,
-  "num_steps": num_steps,
   "draws": draws,
-  "epochs": epochs,
 }
+
+
+def _ablations(config: ConfigDict) -> dict[str, Any]:
+  """All that can be varied: what is written here, and the config's variants."""
+  own = {name: functools.partial(variant, name) for name in config.sweep.variants}
+  return _KNOWN | own
 
 
 def _check(config: ConfigDict) -> None:
   """Refuses, before anything is scored, what would only fail on the way."""
-  if unknown := set(_ABLATIONS.value) - set(_KNOWN):
-    raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(_KNOWN)}")
-  curves = isinstance(evaluation.make_search(config.search), Continuation)
+  known = _ablations(config)
+  if unknown := set(_ABLATIONS.value) - set(known):
+    raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(known)}")
+  curves = searches.gives_curves(evaluation.make_search(config.search))
   if "eta_max" in _ABLATIONS.value and not curves:
     raise app.UsageError("--ablations=eta_max needs --config.search.name=continuation")
   for field in ("methods", "matched", "compared"):
@@ -222,7 +226,7 @@ def main(argv):
   for name in _ABLATIONS.value:
     rows = [
       row | {"value": value}
-      for value, found in _KNOWN[name](sweep, config)
+      for value, found in _ablations(config)[name](sweep, config)
       for row in found
     ]
     _write(workdir, name, rows)
@@ -231,6 +235,7 @@ def main(argv):
     summary.summarise, resamples=config.bootstrap_resamples, seed=config.seed
   )
   print(studies.report(study.read(workdir), workdir, summarise))
+  common.note_environment(workdir)
 
 
 if __name__ == "__main__":

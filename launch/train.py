@@ -1,9 +1,15 @@
-"""Trains a denoiser on one group of a corpus.
+"""Trains one network of a model on groups of a corpus.
 
 python -m launch.train --config=configs/train_diffwave.py:multigenre,a --workdir=DIR
+
+`config.trains` says which: `denoiser` (DiffWave, or the UNet of a latent model), `vae`
+or `vocoder`. What a latent model has besides comes from `config.parts`, folders that
+earlier trainings exported.
 """
 
+import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from launch import common
-from lsaprobe_jax import checkpoints, training
+from lsaprobe_jax import checkpoints, distances, objectives, training
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.models import generator as generators
 
@@ -30,38 +36,39 @@ _HELD_T = (0.1, 0.2, 0.4, 0.6)
 
 
 def _open_corpora(config: ConfigDict) -> tuple[Corpus, dict[str, Corpus]]:
-  """The trained group's clips, and those of the groups whose loss is followed."""
-  corpora = {
-    group: common.open_corpus(
-      config.corpus, config.model.sample_rate, config.corpus.clips_per_track, [group]
-    )
-    for group in dict.fromkeys((config.corpus.group, *config.held_groups))
-  }
-  held = {group: corpora[group] for group in config.held_groups}
-  return corpora[config.corpus.group], held
+  """The trained groups' clips, and those of the groups whose loss is followed."""
+  rate, per_track = config.model.sample_rate, config.corpus.clips_per_track
+  corpus, *held = (
+    common.open_corpus(config.corpus, rate, per_track, groups)
+    for groups in (config.corpus.groups, *([group] for group in config.held_groups))
+  )
+  return corpus, dict(zip(config.held_groups, held, strict=True))
 
 
 def _record(config: ConfigDict, corpus: Corpus, epochs: int, losses) -> dict[str, Any]:
   """What the model folder says of its training."""
+  groups = list(config.corpus.groups)
+  denoiser = config.trains == "denoiser"
   return {
     "config": common.jsonable(config),
     "corpus": config.corpus.path,
-    "group": config.corpus.group,
+    # Whose clips are members; none where the diffusion itself was not trained.
+    "group": groups[0] if denoiser and len(groups) == 1 else None,
     "epochs": epochs,
     "clips": [{"id": clip.id, "sha256": clip.sha256} for clip in corpus.clips],
-    "loss_t_ratios": _HELD_T,
+    "loss_t_ratios": _HELD_T if denoiser else None,
     "losses": losses,
   }
 
 
-def _train_epoch(step, state, corpus: Corpus, config: ConfigDict, epoch: int, log):
-  """One pass over the clips; logs every `log_every` steps."""
-  per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
+def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log):
+  """One pass over the examples; logs every `log_every` steps."""
+  per_epoch = training.steps_per_epoch(len(examples), config.batch_size)
   key = jax.random.key(config.seed)
-  batches = training.batches(corpus.audio, config.batch_size, config.seed, epoch)
-  for count, (audio, mask) in enumerate(batches, epoch * per_epoch):
+  batches = training.batches(examples, config.batch_size, config.seed, epoch)
+  for count, (batch, mask) in enumerate(batches, epoch * per_epoch):
     step_key = jax.random.fold_in(key, count + 1)
-    state, figures = step(state, audio, mask, step_key, np.float32(count))
+    state, figures = step(state, batch, mask, step_key, np.float32(count))
     if (count + 1) % config.log_every == 0:
       row = {name: float(figures[name]) for name in ("loss", "grad_norm")}
       if not np.isfinite(row["loss"]):
@@ -70,17 +77,72 @@ def _train_epoch(step, state, corpus: Corpus, config: ConfigDict, epoch: int, lo
   return state
 
 
-def _initial_state(config: ConfigDict, steps: int):
-  """The untrained model, its optimizer and the state they start from."""
-  model_config = common.jsonable(config.model)
-  key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  params = generators.init_params(model_config, key)
-  model = generators.build_generator(model_config, params, num_steps=1)
-  optimizer = training.make_optimizer(config, steps)
-  state = training.TrainState(
-    params=params, ema=params, opt_state=optimizer.init(params)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Trained:
+  """What is trained, and what is exported around it.
+
+  Attributes:
+    objective: see `objectives`.
+    export: trained parameters and examples -> (parameters, model configuration) of
+      the model folder.
+    parts: hashes of the weights that come from elsewhere.
+  """
+
+  objective: Any
+  export: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
+  parts: dict[str, str]
+
+
+def _build(config: ConfigDict) -> _Trained:
+  """What `config.trains` asks for, with fresh parameters."""
+  model = common.jsonable(config.model)
+  params = generators.init_params(
+    model, jax.random.fold_in(jax.random.key(config.seed), 0)
   )
-  return model, optimizer, state
+  hashes = {}
+  for name, folder in config.get("parts", {}).items():
+    params[name], model[name], hashes[name] = _load_part(name, folder)
+  generator = generators.build_generator(model, params, num_steps=1)
+  if config.trains == "denoiser":
+    latent = model["family"] == "musicldm"
+    objective = objectives.Denoising(
+      generator, config.loss_power, _HELD_T, together=latent
+    )
+    whole = lambda denoiser: params | {"unet": denoiser} if latent else denoiser
+    export = lambda denoiser, _: (whole(denoiser), model)
+  elif config.trains == "vae":
+    objective = objectives.Autoencoding(
+      generator.vae_params, generator.front_end, generator.autoencoder, config.kl_weight
+    )
+
+    def export(vae, examples):
+      # Latents of unit variance, as latent diffusion wants them.
+      own = model["vae"] | {"scaling_factor": 1 / objective.spread(vae, examples)}
+      return {"vae": vae}, model | {"vae": own}
+  elif config.trains == "vocoder":
+    distance = distances.get("mr_stft", sample_rate=generator.sample_rate)
+    objective = objectives.Vocoding(
+      generator.vocoder_params,
+      generator.front_end,
+      distance,
+      generator.voice,
+      config.mel_weight,
+    )
+    export = lambda vocoder, _: ({"vocoder": vocoder}, model)
+  else:
+    raise app.UsageError(f"--config.trains={config.trains}: denoiser, vae or vocoder")
+  return _Trained(objective=objective, export=export, parts=hashes)
+
+
+def _load_part(name: str, folder: str) -> tuple[Any, dict[str, Any], str]:
+  """Weights, configuration and hash of a network that an earlier training exported."""
+  try:
+    params, record = checkpoints.load_model(checkpoints.find_model(folder))
+    if name not in params:
+      raise checkpoints.CheckpointError(f"{folder}: has no {name}, but {list(params)}")
+  except checkpoints.CheckpointError as error:
+    raise app.UsageError(f"--config.parts.{name}: {error}") from error
+  return params[name], record["model"][name], record["weights_sha256"]
 
 
 def main(argv):
@@ -90,25 +152,37 @@ def main(argv):
   common.use_compilation_cache()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
   corpus, held = _open_corpora(config)
-  common.claim_workdir(
-    workdir, {"config": common.jsonable(config), "data": corpus.fingerprint()}
-  )
+  trained = _build(config)
+  identity = {"config": common.jsonable(config), "data": corpus.fingerprint()}
+  common.claim_workdir(workdir, identity | {"parts": trained.parts})
   common.lock_workdir(workdir)
   per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
-  model, optimizer, state = _initial_state(config, config.epochs * per_epoch)
-  step = training.make_step(model, optimizer, config.ema_decay, config.loss_power)
-  held_loss = training.make_held_loss(config.loss_power, _HELD_T)
+  objective = trained.objective
+  optimizer = training.make_optimizer(config, config.epochs * per_epoch)
+  state = training.TrainState(
+    params=objective.params,
+    ema=objective.params,
+    opt_state=optimizer.init(objective.params),
+  )
+  step = training.make_step(objective, optimizer, config.ema_decay)
+  held_loss = training.make_held_loss(objective)
+  examples = objective.examples(corpus.audio)
+  held = {group: objective.examples(own.audio) for group, own in held.items()}
 
-  def losses_of(state):
-    trained = model.replace(params=state.ema)
+  def losses_of(params):
     return {
-      group: np.mean(held_loss(trained, clips.audio), axis=0).tolist()
-      for group, clips in held.items()
+      group: np.mean(held_loss(params, own), axis=0).tolist()
+      for group, own in held.items()
     }
 
   def save(folder, state, epochs):
-    record = _record(config, corpus, epochs, losses_of(state))
-    checkpoints.save_model(folder, state.ema, common.jsonable(config.model), record)
+    # What the record says holds of the weights as they are stored.
+    stored = jax.tree.map(lambda x: x.astype(config.stored_dtype), state.ema)
+    rounded = jax.tree.map(lambda x: x.astype(np.float32), stored)
+    record = _record(config, corpus, epochs, losses_of(rounded))
+    params, model = trained.export(rounded, examples)
+    params = jax.tree.map(lambda x: np.asarray(x, config.stored_dtype), params)
+    checkpoints.save_model(folder, params, model, record)
 
   saved = checkpoints.TrainingCheckpoints(workdir / "checkpoints")
   first = 0
@@ -118,13 +192,13 @@ def main(argv):
   log = training.LossLog(workdir / "losses.jsonl", first * per_epoch)
   progress = {"initial": first, "total": config.epochs, "unit": "epoch"}
   for epoch in tqdm(range(first, config.epochs), **progress):
-    state = _train_epoch(step, state, corpus, config, epoch, log)
+    state = _train_epoch(step, state, examples, config, epoch, log)
     done = epoch + 1
     snapshot = done in config.snapshot_epochs
     if snapshot:
       save(workdir / "snapshots" / f"{done:05d}", state, done)
     if snapshot or done % config.eval_epochs == 0:
-      log.write(step=done * per_epoch, epoch=done, held=losses_of(state))
+      log.write(step=done * per_epoch, epoch=done, held=losses_of(state.ema))
     if done % config.save_epochs == 0 or done == config.epochs:
       saved.save(done, state)
   saved.close()

@@ -58,7 +58,7 @@ def save_model(
 
 
 def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Reads a model folder.
+  """Reads a model folder; weights that are stored in half precision become float32.
 
   Returns:
     (parameters, the record in model.json).
@@ -92,6 +92,10 @@ def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
       f"{folder}: {WEIGHTS_FILE} is not the file that {MODEL_FILE} describes;"
       " export the model again"
     )
+  flat = {
+    name: value.astype(np.float32) if value.dtype == np.float16 else value
+    for name, value in flat.items()
+  }
   return traverse_util.unflatten_dict(flat, sep="/"), record
 
 

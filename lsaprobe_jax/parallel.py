@@ -154,7 +154,11 @@ def _device_bytes() -> int:
 
 
 def mean_value_and_grad(
-  loss: Callable[..., jax.Array], params: Any, mask: jax.Array, *batches: Any
+  loss: Callable[..., jax.Array],
+  params: Any,
+  mask: jax.Array,
+  *batches: Any,
+  together: bool = False,
 ) -> tuple[jax.Array, jax.Array, Any]:
   """Mean of `loss(params, *example)` over the examples that `mask` keeps, and grad.
 
@@ -163,22 +167,27 @@ def mean_value_and_grad(
     params: what to differentiate.
     mask: float32 [batch], 1 to keep an example and 0 for padding.
     *batches: arrays with a leading batch axis.
+    together: also on a CPU all examples at once, which pays where one is small.
 
   Returns:
     Mean loss, losses [batch], gradient of the mean loss.
   """
+
+  weights = mask / jnp.sum(mask)
+  if together or jax.default_backend() != "cpu":
+
+    def whole(params):
+      losses = jax.vmap(lambda *example: loss(params, *example))(*batches)
+      return jnp.dot(weights, losses), losses
+
+    (mean, losses), grads = jax.value_and_grad(whole, has_aux=True)(params)
+    return mean, losses, grads
 
   def weighted(params, weight, *example):
     value = loss(params, *example)
     return weight * value, value
 
   grad = jax.value_and_grad(weighted, has_aux=True)
-  examples = (mask / jnp.sum(mask), *batches)
-
-  if jax.default_backend() != "cpu":
-    axes = (None,) + (0,) * len(examples)
-    (terms, losses), grads = jax.vmap(grad, axes)(params, *examples)
-    return jnp.sum(terms), losses, jax.tree.map(lambda g: jnp.sum(g, axis=0), grads)
 
   # One example at a time, adding up: the batch's gradients never lie side by side.
   def add(total, example):
@@ -186,5 +195,5 @@ def mean_value_and_grad(
     return jax.tree.map(jnp.add, total, (term, grads)), value
 
   zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-  (mean, grads), losses = jax.lax.scan(add, zero, examples)
+  (mean, grads), losses = jax.lax.scan(add, zero, (weights, *batches))
   return mean, losses, grads

@@ -1,9 +1,10 @@
-"""Training a denoiser on the clips of one group of a corpus.
+"""Training a network on the clips of some groups of a corpus.
 
 Every random draw is a function of (seed, step), so a run that is killed and resumed
 from its last checkpoint repeats the same losses as one that was left alone.
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Iterator
@@ -15,8 +16,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from lsaprobe_jax import diffusion, parallel
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax import parallel
 
 
 class TrainState(struct.PyTreeNode):
@@ -46,40 +46,27 @@ def make_optimizer(settings: Any, total_steps: int) -> optax.GradientTransformat
   )
 
 
-def denoising_loss(
-  model: generators.WaveformGenerator, audio: jax.Array, t, noise: jax.Array, power: int
-) -> jax.Array:
-  """Mean of `|eps - e(x_t, t)| ** power` for one clip (1: LMNT's loss, 2: DDPM's)."""
-  x_t = diffusion.add_noise(model.schedule, model.encode(audio), t, noise)
-  return jnp.mean(jnp.abs(noise - model.predict_noise(x_t, t)) ** power)
-
-
 def make_step(
-  model: generators.WaveformGenerator,
-  optimizer: optax.GradientTransformation,
-  ema_decay: float,
-  power: int,
+  objective: Any, optimizer: optax.GradientTransformation, ema_decay: float
 ):
-  """Compiles one training step.
+  """Compiles one training step of an objective (`objectives`).
 
   Returns:
-    `step(state, audio [batch, samples], mask [batch], key, count)` -> (state,
-    figures), where figures holds `loss`, `grad_norm`, and per example `losses` and
-    `timesteps`. `count` is the number of steps taken: the average starts short.
+    `step(state, examples [batch, ...], mask [batch], key, count)` -> (state,
+    figures), where figures holds `loss`, `grad_norm` and per example `losses`.
+    `count` is the number of steps taken: the average starts short.
   """
-  num_timesteps = model.schedule.num_steps
-
-  def loss(params, audio, key):
-    t_key, noise_key = jax.random.split(key)
-    t = jax.random.randint(t_key, (), 1, num_timesteps + 1)
-    noise = jax.random.normal(noise_key, audio.shape)
-    return denoising_loss(model.replace(params=params), audio, t, noise, power)
 
   @jax.jit
-  def step(state, audio, mask, key, count):
-    keys = jax.random.split(key, audio.shape[0])
+  def run(objective, state, examples, mask, key, count):
+    keys = jax.random.split(key, examples.shape[0])
     mean, losses, grads = parallel.mean_value_and_grad(
-      loss, state.params, mask, audio, keys
+      objective.loss,
+      state.params,
+      mask,
+      examples,
+      keys,
+      together=objective.together,
     )
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -89,22 +76,23 @@ def make_step(
     figures = {"loss": mean, "grad_norm": optax.tree.norm(grads), "losses": losses}
     return TrainState(params=params, ema=ema, opt_state=opt_state), figures
 
-  return step
+  # An argument, not a constant: a latent objective carries weights of its own.
+  return functools.partial(run, objective)
 
 
 def batches(
-  audio: np.ndarray, batch_size: int, seed: int, epoch: int
+  examples: np.ndarray, batch_size: int, seed: int, epoch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """One epoch in its own order: (audio [batch, samples], mask [batch]).
+  """One epoch in its own order: (examples [batch, ...], mask [batch]).
 
   The ragged last batch is padded and masked, never dropped.
   """
-  order = np.random.default_rng([seed, epoch]).permutation(len(audio))
+  order = np.random.default_rng([seed, epoch]).permutation(len(examples))
   for start in range(0, len(order), batch_size):
     index = order[start : start + batch_size]
     mask = np.zeros(batch_size, np.float32)
     mask[: len(index)] = 1
-    yield audio[np.resize(index, batch_size)], mask
+    yield examples[np.resize(index, batch_size)], mask
 
 
 def steps_per_epoch(num_clips: int, batch_size: int) -> int:
@@ -112,24 +100,23 @@ def steps_per_epoch(num_clips: int, batch_size: int) -> int:
   return -(-num_clips // batch_size)
 
 
-def make_held_loss(power: int, t_ratios: tuple[float, ...]):
-  """Compiles the loss of weights on clips at fixed times and fixed noise.
+def make_held_loss(objective: Any):
+  """Compiles the loss of weights on examples at fixed draws.
 
   Returns:
-    `held_loss(model, audio [n, samples])` -> float [n, len(t_ratios)]; the noise of
-    clip i is the same in every call, so that epochs and groups can be compared.
+    `held_loss(params, examples [n, ...])` -> float [n, k], an objective's `held`; the
+    draws of example i are the same in every call, so that epochs and groups can be
+    compared.
   """
 
-  def one(model, audio, index):
-    key = jax.random.fold_in(jax.random.key(0), index)
-    noise = jax.random.normal(key, audio.shape)
-    times = [diffusion.timestep(model.schedule, ratio) for ratio in t_ratios]
-    return jnp.stack([denoising_loss(model, audio, t, noise, power) for t in times])
+  def one(shared, example, index):
+    objective, params = shared
+    return objective.held(params, example, jax.random.fold_in(jax.random.key(0), index))
 
   run = parallel.over_examples(one, batch_size=16)
 
-  def held_loss(model, audio):
-    parts = run(model, audio, np.arange(len(audio)))
+  def held_loss(params, examples):
+    parts = run((objective, params), examples, np.arange(len(examples)))
     return np.concatenate([losses for _, losses in parts])
 
   return held_loss

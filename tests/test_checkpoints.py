@@ -35,6 +35,19 @@ def test_a_model_comes_back_as_it_was(folder, params):
   assert record["training"] == {"epochs": 3}
 
 
+def test_half_precision_is_for_storage_only(tmp_path, params):
+  halves = jax.tree.map(lambda x: np.asarray(x, np.float16), params)
+  checkpoints.save_model(tmp_path, halves, MODEL, {})
+  loaded, _ = checkpoints.load_model(tmp_path)
+  jax.tree.map(
+    lambda found, stored: np.testing.assert_array_equal(
+      found, stored.astype(np.float32), strict=True
+    ),
+    loaded,
+    halves,
+  )
+
+
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
 def test_a_missing_file_is_named(folder, name):
   (folder / name).unlink()

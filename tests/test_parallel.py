@@ -80,12 +80,15 @@ def test_a_batch_size_that_is_not_given(batch_size, most, first):
   np.testing.assert_array_equal(np.concatenate([r for _, r in parts]), 2 * x)
 
 
-def test_mean_value_and_grad_leaves_padding_out():
+@pytest.mark.parametrize("together", [False, True])
+def test_mean_value_and_grad_leaves_padding_out(together):
   loss = lambda p, x: jnp.sum((p["w"] * x - 1) ** 2)
   params = {"w": jnp.float32(0.7)}
   x = jnp.asarray([[1.0, 2.0], [3.0, 4.0], [100.0, 100.0]])
   mask = jnp.asarray([1.0, 1.0, 0.0])
-  mean, losses, grads = parallel.mean_value_and_grad(loss, params, mask, x)
+  mean, losses, grads = parallel.mean_value_and_grad(
+    loss, params, mask, x, together=together
+  )
   naive = lambda p: (loss(p, x[0]) + loss(p, x[1])) / 2
   np.testing.assert_allclose(mean, naive(params), rtol=1e-6)
   np.testing.assert_allclose(grads["w"], jax.grad(naive)(params)["w"], rtol=1e-6)

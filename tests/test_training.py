@@ -7,7 +7,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from lsaprobe_jax import training
+from lsaprobe_jax import objectives, training
 from lsaprobe_jax.models import generator as generators
 
 MODEL = {
@@ -42,8 +42,18 @@ def optimizer():
 
 
 @pytest.fixture(scope="module")
-def step(model, optimizer):
-  return training.make_step(model, optimizer, DECAY, POWER)
+def objective(model):
+  return objectives.Denoising(model, POWER, (0.25, 1.0))
+
+
+@pytest.fixture(scope="module")
+def step(objective, optimizer):
+  return training.make_step(objective, optimizer, DECAY)
+
+
+@pytest.fixture(scope="module")
+def states(objective, clips):
+  return objective.examples(clips)
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +63,21 @@ def start(model, optimizer):
   )
 
 
-def train(step, state, clips, steps=STEPS):
+def train(step, state, examples, steps=STEPS):
   states, figures = [], []
-  per_epoch = training.steps_per_epoch(len(clips), BATCH)
+  per_epoch = training.steps_per_epoch(len(examples), BATCH)
   for epoch in range(-(-steps // per_epoch)):
-    for audio, mask in training.batches(clips, BATCH, 0, epoch):
+    for batch, mask in training.batches(examples, BATCH, 0, epoch):
       key = jax.random.fold_in(jax.random.key(1), len(states))
-      state, found = step(state, audio, mask, key, np.float32(len(states)))
+      state, found = step(state, batch, mask, key, np.float32(len(states)))
       states.append(state)
       figures.append(found)
   return states, figures
 
 
 @pytest.fixture(scope="module")
-def run(step, start, clips):
-  return train(step, start, clips)
+def run(step, start, states):
+  return train(step, start, states)
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(5, 4), (8, 4), (1, 4), (7, 1)])
@@ -103,36 +113,37 @@ def test_the_loss_is_the_mean_error_of_the_noise(model, clips):
   predicted = model.network.apply({"params": params}, x_t, 6)
   for power in (1, 2):
     expected = np.mean(np.abs(noise - predicted) ** power)
-    loss = training.denoising_loss(model, clips[0], 7, noise, power)
+    objective = objectives.Denoising(model, power, (0.35,))
+    loss = objective.at(params, model.encode(clips[0]), 7, noise)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_the_loss_falls(run, model, clips):
+def test_the_loss_falls(run, model, objective, states):
   _, figures = run
   losses = [float(found["loss"]) for found in figures]
   # Noise of unit variance and a network that starts at zero.
   assert np.mean(losses[:4]) == pytest.approx(1, abs=0.3)
   assert np.mean(losses[-40:]) < 0.9 * np.mean(losses[:10])
-  held = training.make_held_loss(POWER, (0.25, 1.0))
-  before = held(model, clips)
-  after = held(model.replace(params=run[0][-1].ema), clips)
+  held = training.make_held_loss(objective)
+  before = held(model.params, states)
+  after = held(run[0][-1].ema, states)
   assert before.shape == (5, 2)
   assert np.all(after.mean(axis=0) < before.mean(axis=0))
   # Each clip keeps its noise, whatever else is held.
-  np.testing.assert_allclose(held(model, clips[:3]), before[:3], rtol=1e-6)
+  np.testing.assert_allclose(held(model.params, states[:3]), before[:3], rtol=1e-6)
 
 
-def test_steps_repeat_bit_by_bit(run, step, start, clips):
-  states, figures = run
-  again, found = train(step, start, clips, steps=10)
+def test_steps_repeat_bit_by_bit(run, step, start, states):
+  trained, figures = run
+  again, found = train(step, start, states, steps=10)
   assert [float(f["loss"]) for f in found] == [float(f["loss"]) for f in figures[:10]]
-  jax.tree.map(np.testing.assert_array_equal, again[-1], states[9])
+  jax.tree.map(np.testing.assert_array_equal, again[-1], trained[9])
 
 
-def test_padding_changes_nothing(step, start, clips):
+def test_padding_changes_nothing(step, start, states):
   key, mask = jax.random.key(0), np.float32([1, 1, 0, 0])
-  one, found = step(start, clips[[0, 1, 2, 3]], mask, key, np.float32(0))
-  two, again = step(start, clips[[0, 1, 4, 0]], mask, key, np.float32(0))
+  one, found = step(start, states[[0, 1, 2, 3]], mask, key, np.float32(0))
+  two, again = step(start, states[[0, 1, 4, 0]], mask, key, np.float32(0))
   jax.tree.map(np.testing.assert_array_equal, one, two)
   assert found["loss"] == again["loss"] == np.mean(found["losses"][:2])
 

@@ -131,6 +131,6 @@ def read_costs(budgets, damages, tau, eta_max=np.inf) -> list[dict[str, Any]]:
 
 def _vmap_curves(read, budgets, damages):
   none = jnp.int32(0)
-  return jax.vmap(lambda b, d: read(Curve(b, d, none, none)))(
+  return jax.vmap(lambda b, d: read(Curve(b, d, none, none, d[:, None])))(
     jnp.asarray(budgets, jnp.float32), jnp.asarray(damages, jnp.float32)
   )

@@ -97,6 +97,17 @@ class Corpus:
         kept.append(i)
     return self.take(kept)
 
+  def head(self, seconds: float) -> "Corpus":
+    """The first seconds of every clip, under the clips' own ids and hashes.
+
+    Raises:
+      ValueError: longer than the clips, or shorter than a sample.
+    """
+    length = round(seconds * self.sample_rate)
+    if not 0 < length <= self.audio.shape[1]:
+      raise ValueError(f"no first {seconds:g} s of clips of {self.clip_seconds:g} s")
+    return dataclasses.replace(self, clip_seconds=seconds, audio=self.audio[:, :length])
+
   def fingerprint(self) -> str:
     """SHA-256 over ids, groups and clip hashes: equal if and only if the data is."""
     digest = hashlib.sha256()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lsaprobe_jax.evaluation import intervals, summary
+from lsaprobe_jax.evaluation import intervals, summary, tables
 
 
 class Comparison(NamedTuple):
@@ -161,12 +161,12 @@ def against(
   settings = _by_setting(rows)
   records = []
   for key, probe in _probes(settings, method, distance, t_ratio).items():
-    for (corpus, *other, calibrated), tables in settings.items():
+    for (corpus, *other, calibrated), by_model in settings.items():
       same = (corpus, calibrated) == (key[0], key[-1])
       if same and (corpus, *other, calibrated) != key:
         names = dict(zip(("method", "distance", "t_ratio"), other, strict=True))
         names = {"corpus": corpus, **names, "calibrated": calibrated}
-        records += _compare_settings(names, tables, probe, confidence)
+        records += _compare_settings(names, by_model, probe, confidence)
   known = [record for record in records if record["p_value"] is not None]
   adjusted = holm([record["p_value"] for record in known])
   for record, p in zip(known, adjusted, strict=True):
@@ -185,7 +185,7 @@ def format_comparisons(records: list[dict]) -> str:
   """
   header = ["method", "model", "distance", "t/T", "AUC", "probe"]
   header += ["minus probe [95% by track]", "p", "p Holm", "clips/tracks"]
-  lines = summary.align([header, *map(_cells, records)])
+  lines = tables.align([header, *map(_cells, records)])
   lines.append(
     "Paired on the clips both scored, raw with the raw probe and '- ref' with the probe"
     " less its reference; p Holm: corrected for their number."
@@ -282,7 +282,7 @@ def _cells(record: dict) -> list[str]:
     bounds = f"[{record['ci'][0]:+.3f}, {record['ci'][1]:+.3f}]"
   p_values = (record["p_value"], record["p_holm"])
   return [
-    *summary.setting_cells(record),
+    *tables.setting_cells(record),
     f"{record['auc']:.3f}",
     f"{record['auc_probe']:.3f}",
     f"{record['difference']:+.3f} {bounds}",

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lsaprobe_jax.evaluation import comparisons, intervals, summary
+from lsaprobe_jax.evaluation import comparisons, intervals, tables
 
 _FEW_TRACKS = 2
 
@@ -209,7 +209,7 @@ def format_tests(
     + [f"{test.tracks_needed:g}" if test.tracks_needed < math.inf else "no number"]
     for name, test in tests.items()
   ]
-  lines = summary.align([header, *cells])
+  lines = tables.align([header, *cells])
   if rejections is not None:
     r = rejections
     lines.append(

@@ -1,4 +1,4 @@
-"""From rows of scores (scores.jsonl) to records (summary.json), table and gates.
+"""From rows of scores (scores.jsonl) to records (summary.json).
 
 A row is one clip under one model: clip, track, group, split, model, corpus, method,
 distance, t_ratio, calibrated, score (higher = member), cost, reached,
@@ -27,7 +27,8 @@ REFERENCE = "reference"
 BLIND = "blind"
 
 _ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
-_SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
+
+SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
 
 
 def calibrate_by_reference(rows: Iterable[dict]) -> list[dict]:
@@ -98,7 +99,7 @@ def summarise(
   rows = list(rows)
   development = _development(rows)
   for setting, models in sorted(_by_setting(rows).items(), key=_sort_key):
-    named = dict(zip(_SETTING, setting, strict=True))
+    named = dict(zip(SETTING, setting, strict=True))
     dev = {model: development.get((*setting, model), []) for model in models}
     try:
       for name, estimates in _estimates(models, dev, (targets, resamples, seed)):
@@ -108,113 +109,33 @@ def summarise(
   return records
 
 
-def format_gates(records: list[dict]) -> str:
-  """The two gates of BASELINES rule 5; they are read on side a against side b.
-
-  The first line is the blind baseline: its AUC, its interval clustered by track,
-  whether that contains 0.5, and the smallest leak that could have been seen, the
-  half-width of the interval: an AUC nearer to 0.5 is not told from it at 5%. Then
-  the null control, one line for each raw setting scored under the reference.
+def gates(records: list[dict]) -> list[dict]:
+  """The gates of BASELINES rule 5 that the records hold, the blind baseline first.
 
   Args:
     records: see `summary.summarise`.
 
   Returns:
-    Lines of text; a gate that failed, or was not run, says so.
+    One dict a gate: `kind` (`blind` or, for the null control, `reference`), `record`,
+    `holds` (whether the interval contains 0.5; None without interval) and `leak`, the
+    smallest that could have been seen: half the interval's width.
   """
-  blind = [r for r in records if r["method"] == BLIND and not r["calibrated"]]
+  raw = [r for r in records if not r["calibrated"]]
+  blind = [r for r in raw if r["method"] == BLIND]
   blind = [r for r in blind if r["model"] not in (REFERENCE, "mean")]
-  null = [r for r in records if r["model"] == REFERENCE and not r["calibrated"]]
-  null = [r for r in null if r["method"] != BLIND]
-  lines = [
-    _gate(r, "blind baseline, A against B", "THE SPLIT LEAKS") for r in blind
-  ] or ["blind baseline: NOT RUN, so nothing shows that the split does not leak"]
-  lines += [
-    _gate(r, f"null control, {_setting(r)}", "THE NULL CONTROL FAILS") for r in null
-  ] or ["null control: NOT RUN (no rows under a model that saw neither side)"]
-  return "\n".join(lines)
-
-
-def format_table(records: list[dict]) -> str:
-  """A fixed-width table of all records but the null control's.
-
-  Args:
-    records: see `summary.summarise`.
-
-  Returns:
-    Lines of text: a header, one line a record, and what the columns mean.
-  """
-  shown = [r for r in records if r["model"] != REFERENCE]
-  targets = list(shown[0]["tpr"]) if shown else []
-  header = ["method", "model", "distance", "t/T", "n m/n", "AUC [95% by track]"]
-  header += ["[DeLong]", *(f"TPR% at {float(t):.1%} FPR" for t in targets)]
-  header += ["FPR%", "FP", "fwd/bwd", "reached"]
-  lines = align([header, *(_cells(r, targets) for r in shown)])
-  few = any(flag for r in shown for flag in r["flagged"].values())
-  lines.append(
-    "FPR%, FP: realised rate and false positives at each target; fwd/bwd: median"
-    " network evaluations a clip."
-  )
-  lines += ["* fewer than 10 false positives expected: read with care."] * few
-  return "\n".join(lines)
-
-
-def format_operating_points(records: list[dict]) -> str:
-  """A fixed-width table of what the scores are worth at each target FPR.
-
-  Cross-over means, and the targets of settings without one; the blind baseline and
-  the null control are gates and have no line.
-
-  Args:
-    records: see `summary.summarise`.
-
-  Returns:
-    Lines of text: a header, one line a record and target, and what the columns mean.
-  """
-  means = {_identity(r) for r in records if r["model"] == "mean"}
-  shown = [
-    r
-    for r in records
-    if r["method"] != BLIND
-    and r["model"] != REFERENCE
-    and (r["model"] == "mean" or _identity(r) not in means)
+  null = [r for r in raw if r["model"] == REFERENCE and r["method"] != BLIND]
+  return [_read_gate(BLIND, r) for r in blind] + [
+    _read_gate(REFERENCE, r) for r in null
   ]
-  header = ["method", "model", "distance", "t/T", "FPR", "TPR% (FPR%) on ROC", "ties"]
-  header += ["TPR% (FPR%) cut on dev", "n dev"]
-  header += [f"precision at {b:.0%} >=" for b in BASE_RATES]
-  cells = [_operating_cells(r, target) for r in shown for target in r["tpr"]]
-  lines = align([header, *cells])
-  flagged = any(flag for r in shown for flag in r["flagged"].values())
-  lines += [
-    "(FPR%): realised on the test clips; ties: clips at the cut, one a model is none.",
-    "cut on dev: fixed beforehand on development non-members, 'not estimable' where"
-    " the target is below 1 / n dev of a model.",
-    "precision at a base rate of members: by the TPR on the ROC and the 95% upper bound"
-    " on its FPR.",
-  ]
-  lines += ["* fewer than 10 false positives expected: read with care."] * flagged
-  return "\n".join(lines)
 
 
-def align(cells: list[list[str]]) -> list[str]:
-  """Lines of a fixed-width table, a rule below the first, its header."""
-  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-  lines = [
-    "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-    for row in cells
-  ]
-  return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
-
-
-def setting_cells(record: dict) -> list[str]:
-  """Method, model, distance and t/T of a record, as a table shows them."""
-  t_ratio = record["t_ratio"]
-  return [
-    record["method"] + (" - ref" if record["calibrated"] else ""),
-    record["model"],
-    record["distance"] or "-",
-    "-" if t_ratio is None else f"{t_ratio:g}",
-  ]
+def _read_gate(kind: str, record: dict) -> dict:
+  gate = {"kind": kind, "record": record, "holds": None, "leak": None}
+  if record["auc_ci"] is not None:
+    low, high = record["auc_ci"]
+    gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
+    gate["leak"] = (high - low) / 2
+  return gate
 
 
 def rows_to_json(rows: list[dict]) -> str:
@@ -434,7 +355,7 @@ def _index(rows) -> dict[tuple, dict]:
 
 
 def _key(row: dict, model: str) -> tuple:
-  return (*(row[name] for name in _SETTING), model, row["clip"])
+  return (*(row[name] for name in SETTING), model, row["clip"])
 
 
 def _sort_key(item) -> tuple:
@@ -477,70 +398,3 @@ def _mean(values) -> float:
 def _median(rows, key: str) -> float | None:
   values = [row[key] for row in rows if row[key] is not None]
   return float(np.median(values)) if values else None
-
-
-def _gate(record: dict, name: str, failure: str) -> str:
-  line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
-  if record["auc_ci"] is None:
-    return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
-  low, high = record["auc_ci"]
-  holds = low - _ROUNDING <= 0.5 <= high + _ROUNDING
-  line += f" {_bounds(record['auc_ci'])} by track, "
-  line += "contains 0.5" if holds else f"does not contain 0.5: {failure}"
-  return f"{line}; smallest leak that could have been seen: {(high - low) / 2:.3f}"
-
-
-def _setting(record: dict) -> str:
-  parts = [record["method"], record["distance"]]
-  if record["t_ratio"] is not None:
-    parts.append(f"t = {record['t_ratio']:g} T")
-  return " ".join(part for part in parts if part)
-
-
-def _cells(record: dict, targets: list[str]) -> list[str]:
-  reached = record["reached"]
-  passes = [record["forward_passes"], record["backward_passes"]]
-  return [
-    *setting_cells(record),
-    f"{record['n_member']}/{record['n_nonmember']}",
-    f"{record['auc']:.3f} {_bounds(record['auc_ci'])}",
-    _bounds(record["auc_ci_delong"]),
-    *(_tpr(record, target) for target in targets),
-    "/".join(f"{100 * record['fpr_realised'][t]:.1f}" for t in targets),
-    "/".join(str(record["false_positives"][t]) for t in targets),
-    "/".join("-" if p is None else f"{p:g}" for p in passes),
-    "-" if reached is None else f"{reached:.0%}",
-  ]
-
-
-def _identity(record: dict) -> tuple:
-  return tuple(record[name] for name in _SETTING)
-
-
-def _operating_cells(record: dict, target: str) -> list[str]:
-  calibrated = record["tpr_calibrated"][target]
-  realised = f"({100 * record['fpr_realised'][target]:.1f})"
-  precisions = record["precision"][target].values()
-  return [
-    *setting_cells(record),
-    f"{float(target):.1%}",
-    f"{100 * record['tpr'][target]:.1f} {realised}{'*' * record['flagged'][target]}",
-    str(record["ties"][target]),
-    "not estimable"
-    if calibrated is None
-    else f"{100 * calibrated:.1f} ({100 * record['fpr_calibrated'][target]:.1f})",
-    str(record["n_dev"]),
-    *("-" if value is None else f"{value:.1%}" for value in precisions),
-  ]
-
-
-def _tpr(record: dict, target: str) -> str:
-  text = f"{100 * record['tpr'][target]:.1f}"
-  if record["tpr_ci"][target] is not None:
-    low, high = record["tpr_ci"][target]
-    text += f" [{100 * low:.0f}, {100 * high:.0f}]"
-  return text + ("*" if record["flagged"][target] else "")
-
-
-def _bounds(interval: list[float] | None) -> str:
-  return "[-]" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -9,6 +9,7 @@ from flax import struct
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.models.diffwave import HOP_SAMPLES, DiffWave
+from lsaprobe_jax.models.musicldm import generator as musicldm
 
 _SCHEDULES = {
   "linear": diffusion.linear,
@@ -40,6 +41,11 @@ class WaveformGenerator(struct.PyTreeNode):
   scale: float = struct.field(pytree_node=False, default=1.0)
   num_steps: int = struct.field(pytree_node=False, default=1)
 
+  def for_length(self, samples: int) -> "WaveformGenerator":
+    """The generator for clips of so many samples: itself, a state is as long."""
+    del samples
+    return self
+
   def encode(self, audio: jax.Array) -> jax.Array:
     """Waveform [samples] in [-1, 1] -> clean state x_0."""
     return self.scale * audio
@@ -64,7 +70,7 @@ class WaveformGenerator(struct.PyTreeNode):
 def build_network(
   model_config: dict[str, Any], precision: str = "float32"
 ) -> nn.Module:
-  """The network a model configuration describes.
+  """The network that a model configuration of the family `diffwave` describes.
 
   Args:
     model_config: as of `build_generator`.
@@ -77,7 +83,7 @@ def build_network(
     raise ValueError(f"unknown precision {precision!r}; known: {', '.join(_DTYPES)}")
   family = model_config["family"]
   if family != "diffwave":
-    raise ValueError(f"unknown model family {family!r}; known: diffwave")
+    raise ValueError(f"unknown model family {family!r}; known: diffwave, musicldm")
   return DiffWave(
     max_steps=model_config["schedule"]["num_steps"],
     dtype=_DTYPES[precision],
@@ -101,15 +107,28 @@ def build_generator(
   params: Any,
   num_steps: int,
   precision: str = "float32",
-) -> WaveformGenerator:
+  stop_at: str = "waveform",
+) -> WaveformGenerator | musicldm.LatentGenerator:
   """A generator from its configuration and weights.
 
   Args:
-    model_config: keys `family`, `network`, `schedule`, `sample_rate`, `scale`.
-    params: parameters that fit the network.
+    model_config: key `family`; for `diffwave` keys `network`, `schedule`,
+      `sample_rate`, `scale`; for `musicldm` those of
+      `models.musicldm.generator.build_generator`.
+    params: parameters that fit the networks.
     num_steps: S, DDIM steps of the reverse process.
-    precision: of the network's blocks, `float32` or `bfloat16`.
+    precision: of the network's blocks, `float32` or `bfloat16` (DiffWave only).
+    stop_at: what is decoded to, `waveform`, or `mel` to end before a vocoder.
+
+  Raises:
+    ValueError: on a setting that the family does not have.
   """
+  if model_config["family"] == "musicldm":
+    if precision != "float32":
+      raise ValueError(f"precision {precision!r}: a musicldm model runs in float32")
+    return musicldm.build_generator(model_config, params, num_steps, stop_at)
+  if stop_at != "waveform":
+    raise ValueError(f"stop_at {stop_at!r}: only a musicldm model has another end")
   return WaveformGenerator(
     params=params,
     schedule=build_schedule(model_config),
@@ -126,6 +145,8 @@ _init = jax.jit(lambda network, *args: network.init(*args), static_argnums=0)
 
 def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
   """Fresh parameters, before any training."""
+  if model_config["family"] == "musicldm":
+    return musicldm.init_params(model_config, key)
   network = build_network(model_config)
   args = (jnp.zeros(1024), jnp.int32(0))
   if network.mels is not None:
@@ -135,6 +156,8 @@ def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
 
 def abstract_params(model_config: dict[str, Any]) -> Any:
   """Names and shapes of a model's parameters, without making any."""
+  if model_config["family"] == "musicldm":
+    return musicldm.abstract_params(model_config)
   return jax.eval_shape(lambda: init_params(model_config, jax.random.key(0)))
 
 
@@ -142,8 +165,10 @@ def random_params(model_config: dict[str, Any], key: jax.Array) -> Any:
   """Random parameters all through, for a control that no training has touched.
 
   DiffWave starts with a last layer of zeros, and so with the same output for every
-  seed; here that layer is drawn as the others are.
+  seed; here that layer is drawn as the others are. MusicLDM has none.
   """
+  if model_config["family"] == "musicldm":
+    return init_params(model_config, key)
   init_key, last_key = jax.random.split(key)
   params = init_params(model_config, init_key)
   last = params["output_projection"]

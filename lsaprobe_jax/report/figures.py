@@ -34,17 +34,20 @@ _STYLE = {
 _NO_METADATA = {
   "png": {"Software": None},
   "svg": {"Date": None, "Creator": None},
+  "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 
 
-def save(figure: Figure, stem: pathlib.Path) -> list[pathlib.Path]:
-  """Writes STEM.png and STEM.svg without dates or random ids; closes the figure."""
+def save(
+  figure: Figure, stem: pathlib.Path, kinds: tuple[str, ...] = ("png", "svg")
+) -> list[pathlib.Path]:
+  """Writes STEM.KIND of each kind without dates or random ids; closes the figure."""
   stem.parent.mkdir(parents=True, exist_ok=True)
   paths = []
   with matplotlib.rc_context(_STYLE):
-    for kind, metadata in _NO_METADATA.items():
+    for kind in kinds:
       paths.append(stem.with_name(f"{stem.name}.{kind}"))
-      figure.savefig(paths[-1], metadata=metadata)
+      figure.savefig(paths[-1], metadata=_NO_METADATA[kind])
   plt.close(figure)
   return paths
 
@@ -126,6 +129,31 @@ def ablation(records: list[dict]) -> Figure:
     axes.set_xlabel(records[0]["ablation"])
     axes.set_ylabel("AUC (95% by track)")
     figure.legend(fontsize=7, loc="outside right upper")
+  return figure
+
+
+def damage_curves(model: dict) -> Figure:
+  """D against eta of every clip under a model, with tau (`page.curves`)."""
+  names = {"member": "members", "nonmember": "non-members"}
+  with matplotlib.rc_context(_STYLE):
+    figure, axes = plt.subplots(figsize=(5.5, 3.6))
+    for (split, name), colour, dash in zip(
+      names.items(), _COLOURS, ("-", "--"), strict=False
+    ):
+      own = [clip for clip in model["clips"] if clip["split"] == split]
+      for n, clip in enumerate(own):
+        eta, damage = np.array(clip["points"]).T
+        label = f"{name} (n = {len(own)})" if n == 0 else None
+        axes.plot(eta, damage, dash, color=colour, linewidth=0.8, label=label)
+    axes.axhline(model["tau"], color="black", linewidth=1, label="tau")
+    axes.set(
+      xlabel="budget eta, in units of sigma_t",
+      ylabel="degradation D",
+      xscale="log",
+      yscale="log",
+      title=f"model {model['model']}",
+    )
+    axes.legend(fontsize=7)
   return figure
 
 

@@ -78,7 +78,8 @@ class AutoPGD(Bisection):
 
     def step(state, at):
       over = state["best"] >= target
-      return jax.lax.cond(over, lambda s: s, lambda s: climb(s, *at), state), None
+      ahead = jax.lax.cond(over, lambda s: s, lambda s: climb(s, *at), state)
+      return ahead, jnp.where(over, jnp.nan, ahead["value"])
 
     delta = eta * norm.steepest(norm.sample(key, shape))
     zeros, low = jnp.zeros_like(delta), jnp.array(-jnp.inf)
@@ -95,11 +96,14 @@ class AutoPGD(Bisection):
       "reviewed_step": jnp.asarray(2.0 * eta, delta.dtype),
       "gradients": jnp.zeros((), jnp.int32),
     }
-    state, _ = jax.lax.scan(step, state, (jnp.asarray(review), jnp.asarray(window)))
+    each = (jnp.asarray(review), jnp.asarray(window))
+    state, met = jax.lax.scan(step, state, each)
     over = state["best"] >= target
     last = jax.lax.cond(over, lambda d: low, damage, state["delta"])
     return Ascent(
       damage=jnp.maximum(state["best"], last),
       values=jnp.where(over, 0, 1),
       gradients=state["gradients"],
+      delta=jnp.where(last > state["best"], state["delta"], state["best_delta"]),
+      history=jnp.append(met, jnp.where(over, jnp.nan, last)),
     )

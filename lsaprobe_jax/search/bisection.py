@@ -88,13 +88,14 @@ class Bisection:
           "over": bracket["over"] | (~crossed & (eta >= self.eta_max)),
           "values": bracket["values"] + worst.values,
           "gradients": bracket["gradients"] + worst.gradients,
-        }, end
+        }, (end, worst.history)
 
       def skip(bracket):
-        return bracket, jnp.full(2, jnp.nan)
+        return bracket, (jnp.full(2, jnp.nan), jnp.full(looked_at, jnp.nan))
 
       return jax.lax.cond(bracket["over"], skip, trial, bracket)
 
+    looked_at = self.restarts * (self.ascent_steps + 1)
     zero = jnp.zeros((), jnp.int32)
     start = {
       "low": jnp.zeros(2),
@@ -105,8 +106,8 @@ class Bisection:
       "gradients": zero,
     }
     keys = jax.random.split(key, self.halvings + 1)
-    bracket, trace = jax.lax.scan(halve, start, keys)
-    return self._result(bracket, trace, tau)
+    bracket, (trace, history) = jax.lax.scan(halve, start, keys)
+    return self._result(bracket, trace, history, tau)
 
   def worst(
     self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
@@ -120,13 +121,25 @@ class Bisection:
           damage=jnp.maximum(best.damage, found.damage),
           values=best.values + found.values,
           gradients=best.gradients + found.gradients,
+          delta=jnp.where(found.damage > best.damage, found.delta, best.delta),
+          history=found.history,
         )
 
-      return jax.lax.cond(best.damage >= target, lambda b: b, climb, best), None
+      skip = lambda best: best.replace(history=jnp.full_like(best.history, jnp.nan))
+      best = jax.lax.cond(best.damage >= target, skip, climb, best)
+      return best, best.history
 
     zero = jnp.zeros((), jnp.int32)
-    start = Ascent(damage=jnp.array(-jnp.inf), values=zero, gradients=zero)
-    return jax.lax.scan(restart, start, jax.random.split(key, self.restarts))[0]
+    start = Ascent(
+      damage=jnp.array(-jnp.inf),
+      values=zero,
+      gradients=zero,
+      delta=jnp.zeros(shape),
+      history=jnp.full(self.ascent_steps + 1, jnp.nan),
+    )
+    keys = jax.random.split(key, self.restarts)
+    best, history = jax.lax.scan(restart, start, keys)
+    return best.replace(history=history.reshape(-1))
 
   def _ascend(self, damage, key, shape, eta, target) -> Ascent:
     """One ascent: random point of the ball, K momentum steps, projection."""
@@ -144,13 +157,17 @@ class Bisection:
         "momentum": momentum,
         "value": value,
         "best": jnp.maximum(state["best"], value),
+        "best_delta": jnp.where(
+          value > state["best"], state["delta"], state["best_delta"]
+        ),
         "stalled": stalled,
         "over": (value >= target) | (stalled >= self.patience) | flat,
         "gradients": state["gradients"] + 1,
       }
 
     def step(state, _):
-      return jax.lax.cond(state["over"], lambda s: s, climb, state), None
+      ahead = jax.lax.cond(state["over"], lambda s: s, climb, state)
+      return ahead, jnp.where(state["over"], jnp.nan, ahead["value"])
 
     delta = eta * norm.sample(key, shape)
     zero = jnp.zeros((), jnp.int32)
@@ -159,11 +176,12 @@ class Bisection:
       "momentum": jnp.zeros_like(delta),
       "value": jnp.zeros(()),
       "best": jnp.array(-jnp.inf),
+      "best_delta": delta,
       "stalled": zero,
       "over": jnp.zeros((), bool),
       "gradients": zero,
     }
-    state = jax.lax.scan(step, state, length=self.ascent_steps)[0]
+    state, met = jax.lax.scan(step, state, length=self.ascent_steps)
     # The last step's destination has not been looked at yet.
     last = jax.lax.cond(
       state["over"], lambda d: jnp.array(-jnp.inf), damage, state["delta"]
@@ -172,9 +190,11 @@ class Bisection:
       damage=jnp.maximum(state["best"], last),
       values=jnp.where(state["over"], 0, 1),
       gradients=state["gradients"],
+      delta=jnp.where(last > state["best"], state["delta"], state["best_delta"]),
+      history=jnp.append(met, jnp.where(state["over"], jnp.nan, last)),
     )
 
-  def _result(self, bracket, trace, tau) -> SearchResult:
+  def _result(self, bracket, trace, history, tau) -> SearchResult:
     (low, low_damage), (high, high_damage) = bracket["low"], bracket["high"]
     reached = high <= self.eta_max
     margin = tau - jnp.where(reached, trace[0, 1], low_damage)
@@ -191,4 +211,5 @@ class Bisection:
       descents=results.descents(jnp.where(damages < tau, damages, jnp.nan)),
       values=bracket["values"],
       gradients=bracket["gradients"],
+      history=history,
     )

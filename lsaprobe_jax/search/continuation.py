@@ -41,12 +41,15 @@ class Curve(struct.PyTreeNode):
     damages: [rungs] largest D found at each budget itself.
     values: number of evaluations of D without gradient.
     gradients: number of evaluations of D with gradient.
+    history: [rungs, steps] D at each point looked at on a rung, restart after
+      restart; NaN where a rung has fewer than another.
   """
 
   budgets: jax.Array
   damages: jax.Array
   values: jax.Array
   gradients: jax.Array
+  history: jax.Array
 
   @property
   def worst(self) -> jax.Array:
@@ -82,6 +85,7 @@ class Curve(struct.PyTreeNode):
       descents=results.descents(self.damages),
       values=self.values,
       gradients=self.gradients,
+      history=self.history,
     )
 
   def _cross(self, tau, eta_max):
@@ -155,9 +159,13 @@ class Continuation:
   ) -> Ascent:
     """Largest D found in the ball of radius eta, by a ladder that ends there."""
     del target  # It has a fixed length.
-    curve = self.curve(damage, key, shape, eta)
+    curve, delta = self._climb_ladder(damage, key, shape, eta)
     return Ascent(
-      damage=curve.worst[-1], values=curve.values, gradients=curve.gradients
+      damage=curve.worst[-1],
+      values=curve.values,
+      gradients=curve.gradients,
+      delta=delta,
+      history=curve.history.reshape(-1),
     )
 
   def curve(
@@ -172,6 +180,10 @@ class Continuation:
       eta_max: scalar, the ladder's last budget.
     """
     eta_max = self.eta_max if eta_max is None else eta_max
+    return self._climb_ladder(damage, key, shape, eta_max)[0]
+
+  def _climb_ladder(self, damage, key, shape, eta_max) -> tuple[Curve, jax.Array]:
+    """The curve up to eta_max, and where the best of the climbs ended."""
     budgets = eta_max * np.geomspace(1 / self.span, 1, self.rungs)
     rung = np.repeat(np.arange(self.rungs), self._steps_by_rung())
 
@@ -180,24 +192,29 @@ class Continuation:
       return self._climb(damage, start, jnp.asarray(budgets)[rung])
 
     # The last point comes after the last rung's steps, and belongs to it.
-    met = parallel.map_examples(climb, jax.random.split(key, self.restarts))
-    by_rung = jax.ops.segment_max(
-      jnp.max(met, axis=0), np.append(rung, self.rungs - 1), self.rungs
-    )
-    return Curve(
+    keys = jax.random.split(key, self.restarts)
+    met, ends = parallel.map_examples(climb, keys)
+    rung = np.append(rung, self.rungs - 1)
+    by_rung = jax.ops.segment_max(jnp.max(met, axis=0), rung, self.rungs)
+    curve = Curve(
       budgets=jnp.asarray(budgets, by_rung.dtype),
       damages=by_rung,
       values=jnp.int32(self.restarts),
-      gradients=jnp.int32(self.restarts * len(rung)),
+      gradients=jnp.int32(self.restarts * (len(rung) - 1)),
+      history=_by_rung(met, rung),
     )
+    return curve, ends[jnp.argmax(met[:, -1])]
 
   def _steps_by_rung(self) -> np.ndarray:
     steps = np.full(self.rungs, self.steps)
     steps[0] += self.warmup
     return steps
 
-  def _climb(self, damage, start, budgets) -> jax.Array:
-    """D at each budget in turn, [n], and at the last one after its step: [n + 1]."""
+  def _climb(self, damage, start, budgets) -> tuple[jax.Array, jax.Array]:
+    """D at each budget in turn, [n], and at the last one after its step: [n + 1].
+
+    Beside it that last point, shaped as `start`.
+    """
     norm = norms.get(self.norm)
 
     def step(state, eta):
@@ -212,4 +229,15 @@ class Continuation:
     direction = norm.steepest(start)
     state = (direction, jnp.zeros_like(direction))
     (direction, _), met = jax.lax.scan(step, state, budgets)
-    return jnp.append(met, damage(budgets[-1] * direction))
+    end = budgets[-1] * direction
+    return jnp.append(met, damage(end)), end
+
+
+def _by_rung(met: jax.Array, rung: np.ndarray) -> jax.Array:
+  """[restarts, n] values, each of the rung `rung[n]`, as [rungs, steps] with NaN."""
+  places = [np.flatnonzero(rung == r) for r in range(rung[-1] + 1)]
+  table = np.full((len(places), max(map(len, places))), len(rung))
+  for row, at in zip(table, places, strict=True):
+    row[: len(at)] = at
+  padded = jnp.pad(met, ((0, 0), (0, 1)), constant_values=jnp.nan)
+  return jnp.moveaxis(padded[:, table], 0, 1).reshape(len(places), -1)

@@ -94,17 +94,26 @@ class MinimumNorm:
     del target  # It has a fixed length.
     norm = norms.get(self.norm)
 
-    def step(delta, progress):
+    def step(state, progress):
+      delta, best, best_delta = state
       value, gradient = jax.value_and_grad(damage)(delta)
+      best_delta = jnp.where(value > best, delta, best_delta)
       length = self.step_size * _decay(progress) * eta
-      return norm.project(delta + length * norm.steepest(gradient), eta), value
+      ahead = norm.project(delta + length * norm.steepest(gradient), eta)
+      return (ahead, jnp.maximum(best, value), best_delta), value
 
     delta = eta * norm.steepest(norm.sample(key, shape))
-    delta, met = jax.lax.scan(step, delta, jnp.linspace(0, 1, self.steps))
+    state = (delta, jnp.array(-jnp.inf), delta)
+    (delta, best, best_delta), met = jax.lax.scan(
+      step, state, jnp.linspace(0, 1, self.steps)
+    )
+    last = damage(delta)
     return Ascent(
-      damage=jnp.maximum(jnp.max(met), damage(delta)),
+      damage=jnp.maximum(best, last),
       values=jnp.int32(1),
       gradients=jnp.int32(self.steps),
+      delta=jnp.where(last > best, delta, best_delta),
+      history=jnp.append(met, last),
     )
 
   def _result(self, trace, tau) -> SearchResult:
@@ -125,4 +134,5 @@ class MinimumNorm:
       descents=results.descents(damages[order]),
       values=jnp.int32(1),
       gradients=jnp.int32(self.steps),
+      history=damages[:, None],
     )

@@ -26,11 +26,17 @@ class Ascent(struct.PyTreeNode):
     damage: largest D met so far.
     values: D evaluated alone (forward passes of the reverse process).
     gradients: D evaluated with its gradient.
+    delta: a perturbation within the budget, where the ascent met its largest D (the
+      continuation: where the best of its climbs ended).
+    history: [steps] D at each point looked at, restart after restart; NaN where an
+      ascent was over.
   """
 
   damage: jax.Array
   values: jax.Array
   gradients: jax.Array
+  delta: jax.Array
+  history: jax.Array
 
 
 class SearchResult(struct.PyTreeNode):
@@ -49,6 +55,8 @@ class SearchResult(struct.PyTreeNode):
       saw: D as found by ascent need not grow with the budget.
     values: number of evaluations of D without gradient.
     gradients: number of evaluations of D with gradient.
+    history: [n, steps] D at each point looked at for a budget; NaN where none was.
+      Scoring does not read it, and what is not read is compiled away.
   """
 
   cost: jax.Array
@@ -60,6 +68,7 @@ class SearchResult(struct.PyTreeNode):
   descents: jax.Array
   values: jax.Array
   gradients: jax.Array
+  history: jax.Array
 
 
 def censored_rank(eta_max, margin, tau) -> jax.Array:

@@ -3,7 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from naive import DISTANCE, MODEL, SAMPLES, SEARCH, LatentGenerator, run
+import tiny_musicldm
+from naive import DISTANCE, MODEL, SAMPLES, SEARCH, STEPS, LatentGenerator, run
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe, WorstDamage
@@ -74,3 +75,18 @@ def test_a_budget_is_in_units_of_the_latent(audio, key):
   exact = np.linalg.norm(matrix, 2) * np.sqrt(LATENT / SAMPLES)
   exact *= float(generator.schedule.noise[1])
   np.testing.assert_allclose(found.details["gain"], exact, rtol=0.01)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_takes_the_latents_of_musicldm(key, name):
+  # By shapes alone, which takes no compiling: [time, mel, channels].
+  params, model = tiny_musicldm.params()
+  generator = generators.build_generator(model, params, STEPS).for_length(2000)
+  audio = jax.ShapeDtypeStruct((2000,), np.float32)
+  assert jax.eval_shape(generator.encode, audio).shape == (7, 4, 4)
+  found = jax.eval_shape(lambda a, t: ATTACKS[name](generator, key, a, t), audio, 600)
+  assert found.score.shape == ()
+  assert found.score.dtype == np.float32
+  if name == "gradient_norm":
+    # The UNet's alone: VAE and vocoder are not what the diffusion was trained on.
+    assert found.details["norms"].shape == (len(params["unet"]),)

@@ -321,6 +321,15 @@ def test_a_silent_window_is_dropped(tmp_path):
   assert corpus.errors[0][0] == "x@0001000+1000"
 
 
+def test_head_keeps_the_first_seconds_under_the_same_ids(piano):
+  head = piano.head(piano.clip_seconds / 4)
+  assert head.clips == piano.clips
+  assert head.audio.shape[1] == piano.audio.shape[1] // 4
+  np.testing.assert_array_equal(head.audio, piano.audio[:, : head.audio.shape[1]])
+  with pytest.raises(ValueError, match="no first"):
+    piano.head(piano.clip_seconds * 1.1)
+
+
 def test_clips_per_track_reads_no_more_than_it_needs(tmp_path):
   write(tmp_path / "a" / "x.wav", noise(1, 40.0))
   corpus = opened(tmp_path, clips_per_track=2)

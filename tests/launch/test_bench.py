@@ -5,7 +5,13 @@ import re
 import pytest
 from launching import complaint, eval_flags, read_rows
 
-SEARCHES = {"bisection", "continuation", "minimum_norm", "auto_pgd"}
+SEARCHES = {
+  "bisection",
+  "continuation",
+  "minimum_norm",
+  "auto_pgd",
+  "random_directions",
+}
 
 
 def flags(workdir, settings, *more):

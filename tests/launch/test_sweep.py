@@ -16,11 +16,16 @@ SWEEP = {
   "sweep.t_ratio": (0.2, 0.6),
   "sweep.eta_max": (0.1, 0.8),
   "sweep.distance": ("waveform", "log_mel"),
-  "sweep.num_steps": (1, 2),
   "sweep.draws": (1, 2),
   "part": "test",
 }
-ABLATIONS = ("t_ratio", "times", "eta_max", "distance", "num_steps", "draws")
+# Of the variants of configs/mini.py.
+VARIANTS = {
+  "num_steps": [1, 2],
+  "clip_ms": [128, 256, 512],
+  "ascent_steps": [0, 2, 4, 8],
+}
+ABLATIONS = ("t_ratio", "times", "eta_max", "distance", "draws", *VARIANTS)
 
 
 def flags(workdir, settings, *more):
@@ -48,7 +53,10 @@ def test_every_ablation_has_rows_records_and_figures(swept):
   workdir, _, done = swept
   tidy = json.loads((workdir / "ablations.json").read_text())
   for name in ABLATIONS:
-    values = [1, 2] if name == "times" else list(SWEEP[f"sweep.{name}"])
+    if name in VARIANTS:
+      values = VARIANTS[name]
+    else:
+      values = [1, 2] if name == "times" else list(SWEEP[f"sweep.{name}"])
     own = [r for r in tidy if r["ablation"] == name and r["method"] == "lsa_probe"]
     assert [
       r["value"] for r in own if r["model"] == "mean" and not r["calibrated"]
@@ -76,6 +84,21 @@ def test_a_matched_baseline_spends_what_the_probe_spends(swept):
     row["method"]: row["forward_passes"] + row["backward_passes"] for row in rows
   }
   assert abs(spent["loss_matched"] / spent["lsa_probe"] - 1) <= 0.05
+
+
+def test_variants_change_what_they_say(swept):
+  rows = read_rows(swept[0] / "ascent_steps.jsonl")
+  spent = {r["value"]: r["backward_passes"] for r in rows if r["method"] == "lsa_probe"}
+  # Three rungs and two steps of warm-up; `settings` has one step for the two of 2.
+  assert spent == {0: 0, 2: 5, 4: 14, 8: 26}
+  scores = {
+    (r["value"], r["clip"]): r["score"]
+    for r in read_rows(swept[0] / "clip_ms.jsonl")
+    if r["method"] == "loss" and r["model"] == "A"
+  }
+  # The clips of `settings` have 256 ms.
+  for (value, clip), score in scores.items():
+    assert (score == scores[512, clip]) == (value != 128)
 
 
 def test_a_smaller_eta_max_only_takes_reached_clips_away(swept):

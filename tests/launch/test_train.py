@@ -89,7 +89,7 @@ def _files(folder):
 
 def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
   flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
-  done = launcher.run("train", *flags, "--config.corpus.group=c")
+  done = launcher.run("train", *flags, "--config.corpus.groups=('c',)")
   assert done.returncode == 1
   assert "--config.corpus: groups are among" in complaint(done)
   assert "not ['c']" in complaint(done)
@@ -98,5 +98,5 @@ def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
 
 def test_run_json_says_what_the_folder_is_for(trained):
   run = json.loads((trained / "run.json").read_text())
-  assert run["config"]["corpus"]["group"] == "a"
+  assert run["config"]["corpus"]["groups"] == ["a"]
   assert len(run["data"]) == 64

@@ -147,6 +147,7 @@ def test_the_rungs_are_what_was_seen_there():
     damages=jnp.array([1.0, 0.5, 3.0]),
     values=jnp.int32(1),
     gradients=jnp.int32(6),
+    history=jnp.array([[1.0], [0.5], [3.0]]),
   )
   found = curve.search_result(jnp.array([0.5, 1.0, 2.0, 6.0]))
   # 0.5 lies below the first rung, whose D falls to 0 at no perturbation.
@@ -199,3 +200,42 @@ def test_auto_pgd_reviews_where_the_paper_does():
 def test_bad_settings_are_named(name, settings, match):
   with pytest.raises(ValueError, match=match):
     search.get(name, **settings)
+
+
+def test_random_directions_reach_tau_at_the_closed_form_of_their_mean(generator):
+  # E |eta J u|^2 / d over unit u is eta^2 |J|_F^2 / d, rms being the norm.
+  response = np.asarray(generator.jacobian()) * float(generator.schedule.noise[T])
+  exact = np.sqrt(TAU * SAMPLES / np.sum(np.square(response)))
+  random = search.get("random_directions", eta_max=2 * exact, rungs=30, draws=2000)
+  found = scored(generator, random)
+  assert abs(found.rank / exact - 1) < 0.02
+  assert (int(found.values), int(found.gradients)) == (60_000, 0)
+  args = (generator, MeanSquare(), random, jax.random.key(0), clips(1)[0], T)
+  assert abs(probe.worst_damage(*args, exact).damage / TAU - 1) < 0.04
+
+
+@pytest.mark.parametrize(
+  "settings", [{"eta_max": 0}, {"span": 1}, {"rungs": 1}, {"draws": 0}, {"norm": "l3"}]
+)
+def test_random_directions_refuse_bad_settings(settings):
+  with pytest.raises(ValueError, match=next(iter(settings))):
+    search.get("random_directions", **settings)
+
+
+@pytest.mark.parametrize("name", ["bisection", *NAMES])
+def test_the_history_holds_every_step_and_its_largest_is_the_budgets(generator, name):
+  found = scored(generator, search.get(name, eta_max=0.8))
+  tried = ~np.isnan(found.budgets)
+  largest = np.nanmax(np.asarray(found.history)[tried], axis=1)
+  np.testing.assert_allclose(largest, np.asarray(found.damages)[tried], rtol=1e-6)
+  looked_at = int(np.sum(~np.isnan(found.history)))
+  assert looked_at == int(found.values + found.gradients)
+
+
+@pytest.mark.parametrize("name", ["bisection", *NAMES])
+def test_the_delta_of_an_ascent_does_the_damage_it_says(generator, exact, name):
+  args = (generator, MeanSquare(), jax.random.key(0), clips(1)[0], T)
+  found = probe.worst_damage(*args[:2], search.get(name), *args[2:], exact)
+  damage, _ = probe.make_damage(*args)
+  assert damage(found.delta) == pytest.approx(float(found.damage), rel=1e-4)
+  assert np.sqrt(np.mean(np.square(found.delta))) <= exact * (1 + 1e-5)

@@ -1,0 +1,174 @@
+"""Pipelines that diffusers saved onto our parameters, name by name.
+
+Only JSON and safetensors are read, so nothing in the folder can run code.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from lsaprobe_jax.models.musicldm import generator, vocoder
+
+PIPELINES = ("MusicLDMPipeline", "AudioLDMPipeline")
+# The part's folder, and its weights as diffusers or transformers name them.
+WEIGHTS = {
+  "unet": "diffusion_pytorch_model",
+  "vae": "diffusion_pytorch_model",
+  "vocoder": "model",
+}
+# AudioLDM's training front end; what of it a pipeline's files say is read from there.
+_MEL = {"fft_size": 1024, "low": 0.0, "floor": 1e-5, "peak": 0.5}
+
+# Attention in VAEs saved before diffusers 0.15.
+_OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_NORMS = re.compile(r"norm\w*$")
+
+
+def fold_weight_norm(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Weights for the pairs (g, v) that weight normalisation stores.
+
+  `w = g v / ||v||`, the norm over all axes but the first. Both spellings are known:
+  `weight_g`, `weight_v`, and `parametrizations.weight.original0`, `original1`.
+  """
+  folded = dict(tensors)
+  for magnitude, direction in (
+    ("weight_g", "weight_v"),
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+  ):
+    for name in [name for name in tensors if name.endswith(f".{magnitude}")]:
+      stem = name.removesuffix(magnitude)
+      if f"{stem}{direction}" not in folded:
+        raise ValueError(f"weight normalisation: {name} lacks {stem}{direction}")
+      g = np.asarray(folded.pop(name), np.float64)
+      v = np.asarray(folded.pop(f"{stem}{direction}"), np.float64)
+      norm = np.sqrt(np.sum(v**2, axis=tuple(range(1, v.ndim)), keepdims=True))
+      folded[f"{stem}weight"] = g * v / norm
+  return folded
+
+
+def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
+  """One PyTorch tensor under its Flax name and axis order."""
+  layer, _, kind = name.rpartition(".")
+  if not layer:  # a buffer of the module itself: the vocoder's mean and scale
+    return kind, value
+  path = re.sub(r"\.(\d+)", r"_\1", layer).replace(".", "/")
+  if kind == "bias":
+    return f"{path}/bias", value
+  if kind != "weight":
+    raise ValueError(f"unexpected tensor {name!r}")
+  if _NORMS.search(path):
+    return f"{path}/scale", value
+  if re.search(r"(^|/)upsampler_\d+$", path):  # ConvTranspose1d [in, out, width]
+    return f"{path}/kernel", np.transpose(value, (2, 1, 0))
+  # Linear [out, in], Conv1d [out, in, width], Conv2d [out, in, time, mel]
+  return f"{path}/kernel", np.transpose(value, (*range(2, value.ndim), 1, 0))
+
+
+def module_params(tensors: Mapping[str, np.ndarray]) -> Any:
+  """Parameters of one of our modules from a state dict of the original.
+
+  Args:
+    tensors: `{"down_blocks.0.resnets.0.conv1.weight": array, ...}`.
+
+  Raises:
+    ValueError: on a tensor of a kind that none of the modules has.
+  """
+  flat = {}
+  for name, value in fold_weight_norm(tensors).items():
+    value = np.asarray(value, np.float32)
+    for old, new in _OLD_NAMES.items():
+      name = re.sub(rf"(attentions\.\d+)\.{old}\.", rf"\1.{new}.", name)
+    if re.search(r"\.to_(q|k|v|out\.0)\.weight$", name):
+      # Older ones still are convolutions of width 1.
+      value = value.reshape(value.shape[:2])
+    path, array = _leaf(name, value)
+    flat[path] = np.ascontiguousarray(array)
+  return traverse_util.unflatten_dict(flat, sep="/")
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError as error:
+    raise ValueError(f"no {path.name} in {path.parent}") from error
+  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    raise ValueError(f"{path} is damaged ({error})") from error
+
+
+def _read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
+  path = folder / f"{stem}.safetensors"
+  if not path.is_file():
+    found = ", ".join(sorted(p.name for p in folder.glob("*") if p.suffix != ".json"))
+    raise ValueError(
+      f"no {path.name} in {folder} (found: {found or 'no weights'}). Pickled and"
+      " sharded weights are not read; where PyTorch is at hand, save the pipeline"
+      " again with save_pretrained(folder, safe_serialization=True)"
+    )
+  try:
+    return load_file(path)
+  except (SafetensorError, TypeError) as error:
+    raise ValueError(f"{path} cannot be read ({error})") from error
+
+
+def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
+  """Weights and configuration of a MusicLDM or AudioLDM pipeline's folder.
+
+  Text encoder and tokenizer are not needed, nor is PyTorch. Buffers that a vocoder
+  stores without using them (`mean`, `scale`, where `normalize_before` is false) are
+  left out.
+
+  Args:
+    folder: what `DiffusionPipeline.save_pretrained` wrote.
+
+  Returns:
+    (parameters, model configuration) as of `generator.build_generator`; the condition
+    is zero.
+
+  Raises:
+    ValueError: something is missing, damaged or not supported.
+  """
+  folder = pathlib.Path(folder)
+  index = _read_json(folder / "model_index.json")
+  if index.get("_class_name") not in PIPELINES:
+    raise ValueError(
+      f"a pipeline of class {index.get('_class_name')!r}; known: {', '.join(PIPELINES)}"
+    )
+  config = {name: _read_json(folder / name / "config.json") for name in WEIGHTS}
+  config["scheduler"] = _read_json(folder / "scheduler" / "scheduler_config.json")
+  model = model_config(config)
+  networks = dict(zip(WEIGHTS, generator.build_networks(model), strict=True))
+  generator.build_schedule(model["scheduler"])
+  params = {}
+  for name, stem in WEIGHTS.items():
+    tensors = _read_weights(folder / name, stem)
+    if name == "vocoder" and not networks[name].normalise:
+      tensors = {k: v for k, v in tensors.items() if k not in ("mean", "scale")}
+    try:
+      params[name] = module_params(tensors)
+    except ValueError as error:
+      raise ValueError(f"{folder / name}: {error}") from error
+  width = networks["unet"].condition_width
+  if width is not None:
+    params["conditioning"] = {"embedding": np.zeros(width, np.float32)}
+  return params, model
+
+
+def model_config(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+  """The model configuration of a pipeline.
+
+  Args:
+    configs: `unet`, `vae`, `vocoder`, `scheduler`: their JSON files. The mel front
+      end's hop, mels and rate follow the vocoder's; the rest is AudioLDM's.
+  """
+  voice = vocoder.from_config(configs["vocoder"])
+  rate = configs["vocoder"].get("sampling_rate", 16000)
+  front_end = _MEL | {"hop": voice.hop, "mels": voice.mels, "high": rate / 2}
+  parts = {name: dict(configs[name]) for name in (*WEIGHTS, "scheduler")}
+  return {"family": "musicldm", **parts, "mel": front_end, "sample_rate": rate}

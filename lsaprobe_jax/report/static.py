@@ -1,0 +1,38 @@
+"""The page's results as static figures for papers: PNG, SVG and PDF."""
+
+import pathlib
+from typing import Any
+
+from lsaprobe_jax.evaluation import study
+from lsaprobe_jax.report import figures
+from lsaprobe_jax.report.reading import Results
+
+_KINDS = ("png", "svg", "pdf")
+
+
+def save_all(
+  results: Results, page: dict[str, Any], folder: pathlib.Path
+) -> list[pathlib.Path]:
+  """Draws every figure there is data for.
+
+  Args:
+    results: see `reading.read`.
+    page: see `page.build`; the figures of single clips are drawn from it.
+    folder: where they go.
+
+  Returns:
+    The files.
+  """
+  drawn = {"methods": figures.methods(results.records)}
+  keys = [(name, cal) for name in (study.PROBE, study.LOSS) for cal in (False, True)]
+  there = {(row["method"], row["calibrated"]) for row in results.rows}
+  drawn["roc"] = figures.roc_curves(results.rows, [k for k in keys if k in there])
+  for model in page["curves"] or ():
+    drawn[f"curves-{model['model']}"] = figures.damage_curves(model)
+  for name, (_, records) in results.ablations.items():
+    drawn[name] = figures.ablation(records)
+  return [
+    path
+    for name, figure in drawn.items()
+    for path in figures.save(figure, folder / name, _KINDS)
+  ]

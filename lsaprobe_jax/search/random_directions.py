@@ -1,0 +1,92 @@
+"""No search: mean D under random directions, budget by budget.
+
+Random stability in its budget form (`attacks.random_stability` is the other): the
+budget at which the mean D over random directions reaches tau. It is the first ablation
+of the probe, which says what the adversary adds, and no bound on C_adv: some
+directions of that size do not reach tau, and better ones are there.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lsaprobe_jax import parallel
+from lsaprobe_jax.search import norms
+from lsaprobe_jax.search.continuation import Curve
+from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RandomDirections:
+  """Budgets and directions.
+
+  Attributes:
+    eta_max: the last budget, in units of the noise level sigma_t.
+    span: eta_max over the first budget.
+    rungs: budgets, in geometric progression.
+    draws: random directions, the same at every budget.
+    norm: `rms`, `l2` or `linf` (see `norms`).
+  """
+
+  eta_max: float = 0.8
+  span: float = 16.0
+  rungs: int = 16
+  draws: int = 4
+  norm: str = "rms"
+
+  def __post_init__(self):
+    norms.get(self.norm)
+    if self.eta_max <= 0:
+      raise ValueError(f"search.eta_max must be positive, got {self.eta_max}")
+    if self.span <= 1:
+      raise ValueError(f"search.span must be above 1, got {self.span}")
+    for name, least in (("rungs", 2), ("draws", 1)):
+      if getattr(self, name) < least:
+        raise ValueError(
+          f"search.{name} must be at least {least}, got {getattr(self, name)}"
+        )
+
+  def __call__(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+  ) -> SearchResult:
+    """Smallest budget at which the mean D reaches tau; tau may have any shape."""
+    return self.curve(damage, key, shape).search_result(tau)
+
+  def worst(
+    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+  ) -> Ascent:
+    """Mean D at the budget eta: there is no ascent to look for a worst."""
+    del target
+    met, directions = self._draw(damage, key, shape, jnp.reshape(eta, (1,)))
+    return Ascent(
+      damage=jnp.mean(met),
+      values=jnp.int32(self.draws),
+      gradients=jnp.int32(0),
+      delta=eta * directions[jnp.argmax(met[:, 0])],
+      history=met[:, 0],
+    )
+
+  def curve(self, damage: Damage, key: jax.Array, shape: tuple[int, ...]) -> Curve:
+    """Mean D against the budget, up to eta_max (see `Continuation.curve`)."""
+    budgets = jnp.asarray(self.eta_max * np.geomspace(1 / self.span, 1, self.rungs))
+    met, _ = self._draw(damage, key, shape, budgets)
+    return Curve(
+      budgets=budgets,
+      damages=jnp.mean(met, axis=0),
+      values=jnp.int32(self.draws * self.rungs),
+      gradients=jnp.int32(0),
+      history=met.T,
+    )
+
+  def _draw(self, damage, key, shape, budgets) -> tuple[jax.Array, jax.Array]:
+    """D along each direction at each of [n] budgets, [draws, n], and the directions."""
+    norm = norms.get(self.norm)
+
+    def along(key):
+      sample = norm.sample(key, shape)
+      direction = sample / norm.size(sample)
+      return jax.lax.map(lambda eta: damage(eta * direction), budgets), direction
+
+    return parallel.map_examples(along, jax.random.split(key, self.draws))

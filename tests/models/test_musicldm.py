@@ -1,0 +1,303 @@
+"""MusicLDM's modules and generator, without PyTorch."""
+
+import copy
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_musicldm as tiny
+
+from lsaprobe_jax import checkpoints, diffusion
+from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models.musicldm import generator as musicldm
+from lsaprobe_jax.models.musicldm import mel, porting, unet, vae, vocoder
+
+SAMPLES = 1700  # not a whole number of latent frames
+
+# Shared: the UNet takes seconds to compile.
+predict = jax.jit(lambda generator, x, t: generator.predict_noise(x, t))
+
+
+@pytest.fixture(scope="module")
+def goldens():
+  with np.load(tiny.GOLDENS) as goldens:
+    return dict(goldens)
+
+
+@pytest.fixture(scope="module")
+def generator():
+  params, model = tiny.params()
+  return generators.build_generator(model, params, num_steps=2)
+
+
+@pytest.fixture(scope="module")
+def audio(real_audio):
+  return real_audio(SAMPLES, 16000)
+
+
+def agree(ours, golden):
+  np.testing.assert_allclose(ours, golden, rtol=0, atol=1e-4 * np.abs(golden).max())
+
+
+def test_the_unet_does_as_diffusers_does(generator, goldens):
+  x, condition = tiny.draw("latent", (6, 4, 4)), tiny.draw("condition", (6,))
+  run = jax.jit(generator.network.apply)
+  agree(run({"params": generator.params}, x, 371, condition), goldens["unet"])
+
+
+def test_the_vae_does_as_diffusers_does(generator, goldens):
+  run = jax.jit(generator.autoencoder.apply, static_argnames="method")
+  weights = {"params": generator.vae_params}
+  x, z = tiny.draw("log_mel", (12, 8, 1)), tiny.draw("latent", (6, 4, 4))
+  agree(run(weights, x, method="encode"), goldens["encoded"])
+  agree(run(weights, z, method="decode"), goldens["decoded"])
+
+
+def test_the_vocoder_does_as_transformers_does(generator, goldens):
+  run = jax.jit(generator.voice.apply)
+  x = tiny.draw("log_mel", (12, 8, 1))[:, :, 0]
+  ours = run({"params": generator.vocoder_params}, x)
+  assert ours.shape == (12 * 160 + 32,)
+  agree(ours, goldens["vocoder"])
+
+
+def front_end(**changes):
+  config = {
+    "fft_size": 1024, "hop": 160, "mels": 64, "low": 0.0, "high": 8000.0,
+    "floor": 1e-5, "peak": 0.5,
+  }  # fmt: skip
+  return mel.from_config(config | changes, 16000)
+
+
+def test_the_front_end_does_as_audioldm_does(goldens):
+  audio = tiny.draw("audio", (1600, 1))[:, 0]
+  np.testing.assert_allclose(front_end()(audio, 10), goldens["log_mel"], atol=2e-4)
+
+
+def test_the_front_end_knows_no_gain_and_pads_with_silence(audio):
+  run = front_end()
+  centred = audio - audio.mean()
+  log_mel = run(audio, 20)
+  np.testing.assert_allclose(run(0.1 * audio + 0.05, 20), log_mel, atol=2e-3)
+  plain = front_end(peak=None)
+  gain = 0.5 / np.abs(centred).max()
+  np.testing.assert_allclose(plain(gain * centred, 20), log_mel, atol=2e-3)
+  # Frames wholly in the padding are at the floor, those before it are not.
+  np.testing.assert_allclose(log_mel[15:], np.log(1e-5))
+  assert np.all(log_mel[:10].max(1) > np.log(1e-4))
+
+
+def test_the_front_end_has_a_finite_gradient_at_silence():
+  run = front_end()
+  gradient = jax.grad(lambda x: jnp.sum(run(x, 8)))(jnp.zeros(1200))
+  assert np.all(np.isfinite(gradient))
+  with pytest.raises(
+    ValueError, match="480 samples are too few for a transform of 102"
+  ):
+    run(jnp.zeros(400), 3)
+
+
+def test_audio_comes_back_at_its_length(generator, audio):
+  x_0 = jax.jit(generator.encode)(audio)
+  # 1700 samples: 11 frames of 160, padded to 12, halved by the VAE; 8 mels halved.
+  assert x_0.shape == (6, 4, 4)
+  decode = jax.jit(lambda g, x: g.decode(x))
+  whole = decode(generator, x_0)
+  assert whole.shape == (12 * 160,)
+  cut = decode(generator.for_length(SAMPLES), x_0)
+  np.testing.assert_allclose(cut, whole[:SAMPLES], atol=1e-6)
+  log_mel = decode(generator.for_length(SAMPLES).replace(stop_at="mel"), x_0)
+  assert log_mel.shape == (11, 8)
+
+
+def test_states_are_scaled_modes(generator, audio):
+  log_mel = generator.front_end(audio, 12)[:, :, None]
+  weights = {"params": generator.vae_params}
+  moments = generator.autoencoder.apply(weights, log_mel, method="moments")
+  assert moments.shape == (6, 4, 8)
+  np.testing.assert_allclose(
+    generator.encode(audio), 0.8 * moments[..., :4], rtol=1e-5, atol=1e-6
+  )
+
+
+def test_v_is_turned_into_noise(generator):
+  x = tiny.draw("latent", (6, 4, 4))
+  alpha_bar = np.cumprod(1 - np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2)
+  for t, index in ((1, 0), (600, 599), (0, 0)):
+    v = predict(generator, x, t)
+    noise = predict(generator.replace(predicts_v=True), x, t)
+    expected = np.sqrt(alpha_bar[index]) * v + np.sqrt(1 - alpha_bar[index]) * x
+    np.testing.assert_allclose(noise, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_schedule_keeps_its_own_end():
+  config = tiny.CONFIGS["scheduler"]
+  schedule, predicts_v = musicldm.build_schedule(config)
+  assert not predicts_v
+  assert schedule.noise[0] == schedule.noise[1] > 0
+  one, predicts_v = musicldm.build_schedule(
+    config | {"set_alpha_to_one": True, "prediction_type": "v_prediction"}
+  )
+  assert predicts_v
+  assert (one.signal[0], one.noise[0]) == (1, 0)
+  np.testing.assert_array_equal(one.noise[1:], schedule.noise[1:])
+  plain = diffusion.scaled_linear(1000, 0.0015, 0.0195)
+  np.testing.assert_array_equal(one.signal, plain.signal)
+
+
+def test_betas_by_value_or_evenly_spaced():
+  betas = {"trained_betas": [0.1, 0.2], "num_train_timesteps": 2}
+  schedule, _ = musicldm.build_schedule(tiny.CONFIGS["scheduler"] | betas)
+  np.testing.assert_allclose(np.square(schedule.signal), [0.9, 0.9, 0.72], rtol=1e-6)
+  linear, _ = musicldm.build_schedule(
+    tiny.CONFIGS["scheduler"] | {"beta_schedule": "linear"}
+  )
+  np.testing.assert_allclose(
+    np.square(linear.noise[2]), 1 - (1 - 0.0015) * (1 - 0.0015 - 0.018 / 999), rtol=1e-4
+  )
+
+
+def test_the_gradient_reaches_the_latent(generator):
+  x_0 = 4 * tiny.draw("x_0", (6, 4, 4))
+  run = generator.for_length(SAMPLES).replace(num_steps=1)
+  loss = lambda x: jnp.sum(jnp.square(run.reconstruct(x, 600)))
+  value_and_grad = jax.jit(jax.value_and_grad(loss))
+  _, gradient = value_and_grad(x_0)
+  norm = np.linalg.norm(gradient)
+  # Central differences along the gradient; measured: 0.9992 of its length.
+  step = 3e-3 * gradient / norm
+  there, back = (value_and_grad(x)[0] for x in (x_0 + step, x_0 - step))
+  np.testing.assert_allclose((there - back) / 6e-3, norm, rtol=0.01)
+
+
+def test_the_condition_matters_and_so_does_its_shape(generator):
+  x = tiny.draw("latent", (6, 4, 4))
+  plain = predict(generator, x, 600)
+  other = predict(generator.replace(condition=2 * generator.condition), x, 600)
+  assert not np.allclose(plain, other)
+  with pytest.raises(ValueError, match=r"condition of shape \(6,\), got shape None"):
+    generator.replace(condition=None).predict_noise(x, 600)
+  with pytest.raises(ValueError, match=r"latent \[time, mel, 4\], got shape \(1, 6,"):
+    generator.predict_noise(x[None], 600)
+
+
+def test_one_spectrogram_at_a_time(generator):
+  weights = {"params": generator.vae_params}
+  with pytest.raises(ValueError, match=r"multiples of 2, got shape \(7, 8, 1\)"):
+    generator.autoencoder.apply(weights, jnp.zeros((7, 8, 1)), method="encode")
+  weights = {"params": generator.vocoder_params}
+  with pytest.raises(ValueError, match=r"\[frames, 8\], got shape \(1, 4, 8\)"):
+    generator.voice.apply(weights, jnp.zeros((1, 4, 8)))
+
+
+def test_fresh_parameters_fit_and_differ_by_seed():
+  params, model = tiny.params()
+  fresh = [generators.random_params(model, jax.random.key(i)) for i in (0, 1)]
+  for made in (*fresh, params):
+    checkpoints.check_fit(made, generators.abstract_params(model), "tiny")
+  x = tiny.draw("latent", (6, 4, 4))
+  noises = [
+    predict(generators.build_generator(model, made, 2), x, 600) for made in fresh
+  ]
+  assert np.std(noises[0]) > 0.1
+  assert not np.allclose(*noises, rtol=0.1)
+
+
+def test_a_model_folder_keeps_it_all(tmp_path, generator):
+  params, model = tiny.params()
+  checkpoints.save_model(tmp_path, params, model, {})
+  loaded, record = checkpoints.load_model(tmp_path)
+  again = generators.build_generator(record["model"], loaded, 2)
+  # The same structure, static fields and all, and so the same compiled programs.
+  assert jax.tree.structure(again) == jax.tree.structure(generator)
+  jax.tree.map(np.testing.assert_array_equal, again, generator)
+
+
+@pytest.mark.parametrize("name", ["musicldm", "audioldm"])
+def test_published_sizes(name):
+  path = pathlib.Path(porting.__file__).parent / "published.json"
+  model = porting.model_config(json.loads(path.read_text())[name])
+  assert (model["mel"]["hop"], model["mel"]["mels"]) == (160, 64)
+  abstract = generators.abstract_params(model)
+  size = lambda part: sum(leaf.size for leaf in jax.tree.leaves(abstract[part]))
+  # Counted in diffusers 0.42 and transformers 5.24, less the vocoder's unused buffers.
+  assert size("unet") == 185_036_552
+  assert size("vae") == 55_376_873
+  assert size("vocoder") == 55_265_025 - 2 * 64
+
+
+REFUSED = [
+  (unet.from_config, "unet", {"mid_block_type": None}, "mid_block_type = None"),
+  (unet.from_config, "unet", {"act_fn": "mish"}, "act_fn = 'mish' is not supported"),
+  (unet.from_config, "unet", {"class_embed_type": "timestep"}, "class_embed_type"),
+  (unet.from_config, "unet", {"encoder_hid_dim": 3}, "encoder_hid_dim .= 3. is not"),
+  (unet.from_config, "unet", {"layers_per_block": [1, 2, 1]}, "layers_per_block"),
+  (unet.from_config, "unet", {"attention_head_dim": 5}, "attention_head_dim = 5"),
+  (unet.from_config, "unet", {"attention_head_dim": [2, 4]}, "as long as block_out"),
+  (unet.from_config, "unet", {"cross_attention_dim": 32}, "cross_attention_dim = 32"),
+  (
+    unet.from_config,
+    "unet",
+    {"down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D"]},
+    "down_block_types = 'AttnDownBlock2D'",
+  ),
+  (vae.from_config, "vae", {"act_fn": "relu"}, "vae/config.json: act_fn = 'relu'"),
+  (vae.from_config, "vae", {"shift_factor": 0.1}, "shift_factor = 0.1"),
+  (vae.from_config, "vae", {"up_block_types": ["AttnUp"] * 2}, "up_block_types"),
+  (vocoder.from_config, "vocoder", {"resblock_kernel_sizes": [3, 4]}, "must be odd"),
+  (vocoder.from_config, "vocoder", {"upsample_rates": [5]}, "as long as upsample_rat"),
+  (vocoder.from_config, "vocoder", {"snake": True}, "key snake .= True. is not known"),
+  (
+    musicldm.build_schedule,
+    "scheduler",
+    {"prediction_type": "sample"},
+    "prediction_type = 'sample'",
+  ),
+  (musicldm.build_schedule, "scheduler", {"clip_sample": True}, "clip_sample = True"),
+  (musicldm.build_schedule, "scheduler", {"beta_schedule": "sigmoid"}, "beta_schedule"),
+]
+
+
+@pytest.mark.parametrize(("build", "part", "change", "match"), REFUSED)
+def test_unsupported_settings_are_named(build, part, change, match):
+  build(tiny.CONFIGS[part])
+  with pytest.raises(ValueError, match=match):
+    build(tiny.CONFIGS[part] | change)
+
+
+def test_a_silent_ddim_file_clips_as_diffusers_does():
+  silent = {k: v for k, v in tiny.CONFIGS["scheduler"].items() if k != "clip_sample"}
+  with pytest.raises(ValueError, match="clip_sample = True is not supported"):
+    musicldm.build_schedule(silent)
+  musicldm.build_schedule(silent | {"_class_name": "PNDMScheduler"})
+
+
+@pytest.mark.parametrize(
+  ("part", "change", "match"),
+  [
+    ("vae", {"latent_channels": 8}, "latent_channels.* are 8 and 4"),
+    ("vae", {"in_channels": 2}, "in_channels and a spectrogram's.* are 2 and 1"),
+    ("mel", {"hop": 80}, "hop.* are 80 and 160"),
+    ("mel", {"mels": 64}, "model_in_dim.* are 64 and 8"),
+  ],
+)
+def test_parts_must_fit_together(part, change, match):
+  model = copy.deepcopy(tiny.params()[1])
+  model[part] |= change
+  with pytest.raises(ValueError, match=match):
+    generators.abstract_params(model)
+
+
+def test_what_a_family_does_not_have_is_refused():
+  params, model = tiny.params()
+  with pytest.raises(ValueError, match="a musicldm model runs in float32"):
+    generators.build_generator(model, params, 1, "bfloat16")
+  with pytest.raises(
+    ValueError, match="unknown stop_at 'latent'; known: waveform, mel"
+  ):
+    generators.build_generator(model, params, 1, stop_at="latent")
+  with pytest.raises(ValueError, match="only a musicldm model has another end"):
+    generators.build_generator({"family": "diffwave"}, {}, 1, stop_at="mel")

@@ -1,0 +1,85 @@
+import functools
+import json
+
+import crossover
+import numpy as np
+import pytest
+
+from lsaprobe_jax.evaluation import study, summary
+from lsaprobe_jax.report import html, page, reading
+
+summarise = functools.partial(summary.summarise, resamples=20)
+
+
+def results(tmp_path, rows, **parts):
+  for name, own in {"main": rows, **parts}.items():
+    text = "".join(json.dumps(row) + "\n" for row in own)
+    (tmp_path / f"{name}.jsonl").write_text(text)
+  return reading.read(tmp_path, summarise)
+
+
+def test_the_mean_roc_averages_both_models_at_equal_fpr():
+  rows = crossover.rows(effect=2.0)
+  parts = [[row for row in rows if row["model"] == model] for model in "AB"]
+  points = dict(map(tuple, page.roc_points(parts)))
+  expected = []
+  for own in parts:
+    negative = sorted(row["score"] for row in own if row["split"] == "nonmember")
+    member = np.array([row["score"] for row in own if row["split"] == "member"])
+    expected.append(np.mean(member > negative[-4]))
+  assert points[0.25] == pytest.approx(np.mean(expected), rel=1e-4)
+  assert points[1.0] == 1
+
+
+def test_without_a_gate_nothing_is_said_to_be_established(tmp_path):
+  built = page.build(results(tmp_path, crossover.rows(effect=3.0)))
+  assert built["verdict"]["reading"] == "ungated"
+
+
+@pytest.mark.parametrize(
+  ("effect", "leak", "reading_"),
+  [(3.0, 0.0, "apart"), (-3.0, 0.0, "reverse"), (0.0, 0.0, "guessing"),
+   (3.0, 3.0, "leak")],
+)  # fmt: skip
+def test_the_verdict_follows_from_gates_and_interval(tmp_path, effect, leak, reading_):
+  rows = crossover.rows(effect=effect, seed=3)
+  rows += crossover.rows(effect=0.0, seed=4, models=("reference",))
+  for row in rows:
+    row["seed"] = 0
+  rows += crossover.rows("blind", 5, leak, models=("A",), t_ratio=None)
+  built = page.build(results(tmp_path, rows))
+  assert built["verdict"]["reading"] == reading_
+
+
+def test_the_explorer_shows_every_time_with_its_own_record(tmp_path):
+  by_time = [
+    row | {"value": t}
+    for t in (0.2, 0.6)
+    for row in crossover.rows(effect=t, t_ratio=t)
+    + crossover.rows(seed=0, effect=0, models=("reference",), t_ratio=t)
+  ]
+  found = results(tmp_path, crossover.rows(), t_ratio=by_time)
+  raw = [e for e in page.explorer(found) if not e["calibrated"]]
+  assert [e["t_ratio"] for e in raw] == [0.2, 0.4, 0.6]
+  tidy = study.ablation_records("t_ratio", by_time, summarise)
+  aucs = {
+    r["value"]: r["auc"] for r in tidy if r["model"] == "mean" and not r["calibrated"]
+  }
+  assert raw[0]["models"]["mean"]["record"]["auc"] == aucs[0.2]
+  assert len(raw[2]["models"]["mean"]["member"]) == 24
+
+
+def test_a_sweep_that_scored_otherwise_is_refused(tmp_path):
+  main = results(tmp_path, crossover.rows())
+  (tmp_path / "other").mkdir()
+  other = results(tmp_path / "other", crossover.rows(effect=1.5))
+  with pytest.raises(ValueError, match="not the same weights, data or settings"):
+    reading.combine(main, other)
+  assert reading.combine(main, main).records == main.records
+
+
+def test_data_cannot_end_its_script_element():
+  value = {"a": "</script><!--\u2028&", "b": float("nan")}
+  text = html.script_json(value)
+  assert not set("<>&\u2028") & set(text)
+  assert json.loads(text) == {"a": value["a"], "b": None}
