@@ -115,12 +115,23 @@ def lock_workdir(workdir: pathlib.Path, share: str = "alone") -> None:
     share: processes that share a folder have shares of different names.
 
   Raises:
-    app.UsageError: another process has it.
+    app.UsageError: another process has it, or the folder cannot be written.
   """
   path = (workdir / f"{share}.lock").absolute()
   if path in _locks:
     return
-  file = path.open("a+")
+  try:
+    file = path.open("a+")
+    _lock(file, workdir)
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+  except OSError as error:
+    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
+  _locks[path] = file
+
+
+def _lock(file: IO, workdir: pathlib.Path) -> None:
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError as error:
@@ -131,10 +142,6 @@ def lock_workdir(workdir: pathlib.Path, share: str = "alone") -> None:
     ) from error
   except OSError as error:
     logging.warning("%s cannot be locked: %s", workdir, error)
-  file.truncate(0)
-  file.write(f"process {os.getpid()} on {platform.node()}")
-  file.flush()
-  _locks[path] = file
 
 
 def note_environment(workdir: pathlib.Path) -> None:

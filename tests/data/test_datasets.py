@@ -110,12 +110,17 @@ def test_records_at_another_rate_and_length(piano):
 
 
 def test_building_again_gives_the_same_bytes(piano, originals, tmp_path):
-  config = building.MusicConfig.named(sample_rate=16000, segment_seconds=2.0, workers=2)
+  config = building.MusicConfig.named(sample_rate=16000, segment_seconds=2.0)
   again = building.build(MaestroV3, config, originals, tmp_path)
   names = sorted(path.name for path in piano.glob("*.array_record*"))
   assert names
   for name in (*names, manifests.FILENAME):
     assert manifests.sha256(piano / name) == manifests.sha256(again / name)
+
+
+def test_workers_keep_the_order():
+  jobs = range(-7, 0)
+  assert list(building.ordered_map(abs, jobs, workers=2)) == [7, 6, 5, 4, 3, 2, 1]
 
 
 def test_fma_skips_what_is_broken_and_splits_by_artist(fma):

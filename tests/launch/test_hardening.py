@@ -12,12 +12,21 @@ import sys
 
 import numpy as np
 import pytest
+from absl import app
 from launching import ROOT, complaint, eval_flags, read_rows
 
-from launch import common, fuzz
+from configs import mini
+from launch import common, evaluation, fuzz
 from lsaprobe_jax.results import RowFile
 
 ROW = dict(clip="c", model="A", corpus="x", method="m", distance=None, t_ratio=None)
+
+
+def load(workdir, settings):
+  """What launch.eval does with its flags before it scores, without a process."""
+  config = mini.get_config()
+  config.update_from_flattened_dict(settings)
+  return evaluation.load(config, workdir, limit=None)
 
 
 def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
@@ -32,13 +41,13 @@ def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
 
 def test_the_fuzzer_sees_crashes_hangs_and_memory(tmp_path, monkeypatch):
   """Each kind of failure, provoked in the process that reads."""
-  monkeypatch.setattr(fuzz, "SECONDS", 12.0)
   reader = fuzz.Reader()
   try:
     assert reader("wav", tmp_path / "none.wav") == "refused: AudioError"
     os.kill(reader._process.pid, signal.SIGSEGV)
     assert "crash, exit code -11" in reader("wav", tmp_path / "none.wav")
     assert reader("wav", tmp_path / "none.wav") == "refused: AudioError"
+    monkeypatch.setattr(fuzz, "SECONDS", 1.0)
     os.kill(reader._process.pid, signal.SIGSTOP)
     assert "no answer within" in reader("wav", tmp_path / "none.wav")
   finally:
@@ -57,27 +66,28 @@ def test_the_same_seed_gives_the_same_inputs(tmp_path):
   assert made[0] == made[1] != (tmp_path / "seeds" / "flac").read_bytes()
 
 
+def limit_files(process, limit):
+  """Lets a process write no more than `limit` bytes a file, as on a full disk."""
+  resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+
+
 def fill(path, limit):
-  """Appends rows in a process that may write no more than `limit` bytes a file."""
+  """Appends rows in a limited process until it fails; returns what that said."""
   code = (
     "import pathlib, sys; from lsaprobe_jax.results import RowFile\n"
     f"file = RowFile(pathlib.Path({str(path)!r}))\n"
     f"for i in range(1000): file.append([{ROW!r} | dict(seed=i, score=1.0)])"
   )
-
-  def limited():
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-  return subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=limited
+  process = subprocess.Popen(
+    [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
   )
+  limit_files(process, limit)
+  return process.communicate()[1]
 
 
 def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):
   path = tmp_path / "scores.jsonl"
-  done = fill(path, 3000)
-  assert f"[Errno {errno.EFBIG}]" in done.stderr
+  assert f"[Errno {errno.EFBIG}]" in fill(path, 3000)
   whole = len(read_rows(path))
   assert 0 < whole < 1000
   assert path.stat().st_size == 3000  # the last line was cut
@@ -88,20 +98,27 @@ def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):
 
 
 def test_a_full_disk_ends_an_evaluation_in_one_line(launcher, settings, tmp_path):
-  workdir = tmp_path / "full"
-  workdir.mkdir()
-  # Writes to this device fail as on a full disk.
-  (workdir / "scores.jsonl").symlink_to("/dev/full")
-  line = complaint(launcher.run("eval", *eval_flags(workdir, settings)))
-  assert "No space left on device" in line
+  """The first rows, the blind baseline's, find no room behind those already there."""
+  workdir, limit = tmp_path / "full", 30_000
+  fill(workdir / "scores.jsonl", limit)
+  before = len(read_rows(workdir / "scores.jsonl"))
+  process = launcher.start("eval", *eval_flags(workdir, settings))
+  limit_files(process, limit)
+  out, err = process.communicate(timeout=300)
+  line = complaint(subprocess.CompletedProcess([], process.returncode, out, err))
+  assert "File too large" in line
   assert "give the same command" in line
+  assert len(read_rows(workdir / "scores.jsonl")) >= before > 0
 
 
-def test_a_workdir_that_cannot_be_written_is_named(launcher, settings, tmp_path):
+def test_a_workdir_that_cannot_be_written_is_named(settings, tmp_path):
   (tmp_path / "file").write_text("in the way")
   workdir = tmp_path / "file" / "run"
-  line = complaint(launcher.run("eval", *eval_flags(workdir, settings)))
-  assert f"--workdir={workdir} cannot be used" in line
+  with pytest.raises(app.UsageError, match=f"--workdir={workdir} cannot be used"):
+    load(workdir, settings)
+  (tmp_path / "alone.lock").mkdir()
+  with pytest.raises(app.UsageError, match=f"--workdir={tmp_path} cannot be used"):
+    common.lock_workdir(tmp_path)
 
 
 def test_a_read_only_workdir_is_named(tmp_path):
@@ -122,15 +139,27 @@ def test_a_read_only_workdir_is_named(tmp_path):
   assert "cannot be used: [Errno 30] Read-only file system" in done.stdout
 
 
-def test_a_second_run_in_a_workdir_is_refused(finished, launcher, settings, tmp_path):
-  workdir = shutil.copytree(finished[0], tmp_path / "one")
-  common.lock_workdir(workdir, "share-0-of-1")
-  common.lock_workdir(workdir, "share-0-of-1")  # the same process may again
-  line = complaint(launcher.run("eval", *eval_flags(workdir, settings)))
-  assert f"--workdir={workdir} is in use by process {os.getpid()} on " in line
-  common._locks.pop(workdir / "share-0-of-1.lock").close()
-  done = launcher.run("eval", *eval_flags(workdir, settings))
-  assert done.returncode == 0, done.stderr
+def test_a_second_run_in_a_workdir_is_refused(settings, tmp_path):
+  code = (
+    "import pathlib, sys; from launch import common\n"
+    f"common.lock_workdir(pathlib.Path({str(tmp_path)!r}), 'share-0-of-1')\n"
+    "print('held', flush=True); sys.stdin.read()"
+  )
+  first = subprocess.Popen(
+    [sys.executable, "-c", code], cwd=ROOT, text=True,
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+  )  # fmt: skip
+  try:
+    assert first.stdout.readline() == "held\n"
+    with pytest.raises(app.UsageError, match=f"in use by process {first.pid} on "):
+      load(tmp_path, settings)
+  finally:
+    first.kill()
+    first.communicate()
+  # The kernel let go of it; and the same process may open it twice.
+  for _ in range(2):
+    load(tmp_path, settings)
+  assert f"process {os.getpid()} on " in (tmp_path / "share-0-of-1.lock").read_text()
 
 
 def test_no_result_depends_on_the_clock():
@@ -141,7 +170,7 @@ def test_no_result_depends_on_the_clock():
       assert word not in text, f"{path}: {word}"
 
 
-def test_a_deep_or_odd_model_record_is_refused(tmp_path, settings, launcher):
+def test_a_deep_or_odd_model_record_is_refused(tmp_path, settings):
   folder = shutil.copytree(settings["targets.A"], tmp_path / "A")
   for text in ("[" * 100_000, "9" * 5000, "[]", json.dumps({"model": 3})):
     (folder / "model.json").write_text(text)
