@@ -106,7 +106,7 @@ def _build(config: ConfigDict) -> _Trained:
   if config.trains == "denoiser":
     latent = model["family"] == "musicldm"
     objective = objectives.Denoising(
-      generator, config.loss_power, _HELD_T, together=latent
+      generator, config.loss_power, _HELD_T, latent=latent
     )
     whole = lambda denoiser: params | {"unet": denoiser} if latent else denoiser
     export = lambda denoiser, _: (whole(denoiser), model)
