@@ -6,6 +6,7 @@ clips it saw) and `weights.safetensors`. Neither can run code when read.
 
 import hashlib
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -109,7 +110,8 @@ def find_model(name: str | pathlib.Path) -> pathlib.Path:
   known = sorted(path.parent.name for path in embedded.glob(f"*/{MODEL_FILE}"))
   if str(name) in known:
     return embedded / name
-  if pathlib.Path(name).is_dir():
+  # Unlike pathlib's, it says no to a name that is too long.
+  if os.path.isdir(name):
     return pathlib.Path(name)
   raise CheckpointError(f"no model folder {name}; embedded models: {', '.join(known)}")
 

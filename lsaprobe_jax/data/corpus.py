@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import hashlib
 import importlib.resources
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -103,8 +104,9 @@ class Corpus:
     Raises:
       ValueError: longer than the clips, or shorter than a sample.
     """
-    length = round(seconds * self.sample_rate)
-    if not 0 < length <= self.audio.shape[1]:
+    most = self.audio.shape[1]
+    length = round(min(seconds * self.sample_rate, most + 1))
+    if not 0 < length <= most:
       raise ValueError(f"no first {seconds:g} s of clips of {self.clip_seconds:g} s")
     return dataclasses.replace(self, clip_seconds=seconds, audio=self.audio[:, :length])
 
@@ -213,7 +215,8 @@ def check_groups(groups: Iterable[str] | str) -> tuple[str, ...]:
 def _check_settings(sample_rate, clip_seconds, clips_per_track, on_wrong_rate):
   if int(sample_rate) != sample_rate or sample_rate <= 0:
     raise ValueError(f"sample_rate is a positive whole number, not {sample_rate}")
-  if not (np.isfinite(clip_seconds) and round(clip_seconds * sample_rate) > 0):
+  samples = clip_seconds * sample_rate
+  if not (np.isfinite(samples) and round(samples) > 0):
     raise ValueError(f"clip_seconds is at least one sample, not {clip_seconds}")
   if clips_per_track is not None and clips_per_track < 1:
     raise ValueError(f"clips_per_track is at least 1, not {clips_per_track}")
@@ -228,7 +231,8 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
     package = importlib.resources.files("lsaprobe_jax.data")
     return name_or_path, pathlib.Path(str(package)) / "shipped" / name_or_path
   path = pathlib.Path(name_or_path).expanduser()
-  if not path.exists():
+  # Unlike pathlib's, these say no to a name that is too long.
+  if not os.path.exists(path):
     raise AudioError(f"{path}: no such folder; give a path, or one of {SHIPPED}")
   if not path.is_dir():
     raise AudioError(f"{path}: not a folder; give the folder that holds the audio")

@@ -7,7 +7,7 @@ import json
 import pathlib
 from collections.abc import Iterator
 
-from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.audio import RATES, AudioError
 
 FILENAME = "manifest.json"
 GROUPS = ("a", "b", "dev", "reference")
@@ -143,14 +143,18 @@ def _seconds(tracks) -> Iterator[float]:
 
 
 def _check(manifest: Manifest, path: pathlib.Path) -> None:
-  if not (isinstance(manifest.sample_rate, int) and manifest.sample_rate > 0):
+  low, high = RATES
+  if not (type(manifest.sample_rate) is int and low <= manifest.sample_rate <= high):
     raise AudioError(f"{path}: sample_rate {manifest.sample_rate!r}; build it again")
   try:
     count = collections.Counter(track.id for track in manifest.tracks)
     seconds = [manifest.segment_seconds, *_seconds(manifest.tracks)]
     if not all(0 <= value <= MAX_SECONDS for value in seconds):
       raise ValueError(f"a time outside [0, {MAX_SECONDS:g}] s")
-  except (TypeError, ValueError) as error:
+    # (path, reason) each.
+    for left_out in manifest.recipe.get("left_out", ()):
+      _, _ = map(str, left_out)
+  except (AttributeError, TypeError, ValueError) as error:
     raise AudioError(f"{path}: damaged ({error}); build it again") from error
   twice = sorted(name for name, number in count.items() if number > 1)
   if twice:

@@ -41,6 +41,7 @@ class Records:
   def __init__(self, path: pathlib.Path, manifest: manifest_lib.Manifest):
     self.path = path
     self.sample_rate = manifest.sample_rate
+    self._length = round(manifest.segment_seconds * manifest.sample_rate)
     self._hashes: dict[str, list[str]] = {group: [] for group in manifest_lib.GROUPS}
     for track in manifest.tracks:
       self._hashes[track.group] += [segment.sha256 for segment in track.segments]
@@ -75,6 +76,11 @@ class Records:
         f"{self.path}: record {position} of group {group} cannot be read "
         f"({lines[0]}); is the folder still there? Else build it again"
       ) from error
+    if samples.shape != (self._length,):
+      raise AudioError(
+        f"{self.path}: records of shape {samples.shape} where the manifest has "
+        f"{self._length} samples; build it again"
+      )
     if hashlib.sha256(samples.tobytes()).hexdigest() != self._hashes[group][position]:
       raise AudioError(
         f"{self.path}: record {position} of group {group} is not the one of the "

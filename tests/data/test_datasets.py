@@ -196,6 +196,15 @@ def test_a_changed_or_lost_record_is_named(piano, tmp_path):
   changed = open_corpus(copy, sample_rate=16000, clip_seconds=2.0)
   with pytest.raises(AudioError, match="SHA-256"):
     changed.audio[0]
+  record["segment_seconds"] = 1.0
+  (copy / manifests.FILENAME).write_text(json.dumps(record))
+  shorter = open_corpus(copy, sample_rate=16000, clip_seconds=1.0)
+  with pytest.raises(
+    AudioError, match=r"copy: .* where the manifest has 16000 samples"
+  ):
+    shorter.audio[1]
+  record["segment_seconds"] = 2.0
+  (copy / manifests.FILENAME).write_text(json.dumps(record))
   for path in copy.glob("*.array_record*"):
     path.unlink()
   # As if the network folder went away between opening and reading.

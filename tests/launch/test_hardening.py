@@ -16,7 +16,7 @@ from absl import app
 from launching import ROOT, complaint, eval_flags, read_rows
 
 from configs import mini
-from launch import common, evaluation, fuzz
+from launch import common, evaluation, fuzz, mutations
 from lsaprobe_jax.results import RowFile
 
 ROW = dict(clip="c", model="A", corpus="x", method="m", distance=None, t_ratio=None)
@@ -34,7 +34,7 @@ def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
   assert outcomes.total() == 300
   kept = [path.read_text() for path in tmp_path.glob("fuzz/*/outcome.txt")]
   assert kept == []
-  assert {kind for kind, _ in outcomes} == set(fuzz.KINDS)
+  assert {kind for kind, _ in outcomes} == set(mutations.KINDS)
   said = {name.split(":")[0] for _, name in outcomes}
   assert said == {"accepted", "refused"}
 
@@ -56,12 +56,12 @@ def test_the_fuzzer_sees_crashes_hangs_and_memory(tmp_path, monkeypatch):
 
 def test_the_same_seed_gives_the_same_inputs(tmp_path):
   (tmp_path / "seeds").mkdir()
-  fuzz.make_seeds(tmp_path / "seeds")
+  mutations.make_seeds(tmp_path / "seeds")
   made = []
   for name in "xy":
     (tmp_path / name).mkdir()
     rng = np.random.default_rng([0, 5])
-    path = fuzz.write_input(tmp_path / "seeds", tmp_path / name, "flac", rng)
+    path = mutations.write_input(tmp_path / "seeds", tmp_path / name, "flac", rng)
     made.append(path.read_bytes())
   assert made[0] == made[1] != (tmp_path / "seeds" / "flac").read_bytes()
 
