@@ -48,11 +48,21 @@ setup(
   extras_require={
     # What the tests need.
     "test": [
+      "array_record>=0.8",
       "hypothesis>=6.100",
+      "importlib_resources>=6",
       "playwright>=1.49",
       "pytest>=8",
       "ruff>=0.6",
       "statsmodels>=0.14",
+      "tensorflow-datasets>=4.9.9",
+    ],
+    # MAESTRO and FMA (docs/datasets.md); no TensorFlow.
+    # importlib_resources: tensorflow-datasets 4.9.10 uses it without requiring it.
+    "datasets": [
+      "array_record>=0.8",
+      "importlib_resources>=6",
+      "tensorflow-datasets>=4.9.9",
     ],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": [

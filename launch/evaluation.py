@@ -410,19 +410,32 @@ def _too_few_development(count: int) -> app.UsageError:
   )
 
 
-def load(
-  config: ConfigDict,
-  workdir: pathlib.Path,
-  limit: int | None,
-  shard: Shard = ALONE,
-) -> Evaluation:
-  """Opens corpus and targets and claims the working folder for them.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opened:
+  """What a configuration names, found and checked.
+
+  Attributes:
+    targets: the models.
+    halves: clips of the groups a and b.
+    development: clips that no target was trained on.
+    identity: what decides the results: settings, hashes of weights and data.
+  """
+
+  targets: list[Target]
+  halves: Corpus
+  development: Corpus
+  identity: dict[str, Any]
+
+
+def open_checked(config: ConfigDict, limit: int | None) -> Opened:
+  """Opens corpus and targets, and refuses what would only fail on the way.
 
   Args:
     config: all settings.
-    workdir: shared by all processes of the evaluation.
     limit: at most so many clips of each half.
-    shard: the clips that this process scores.
+
+  Raises:
+    app.UsageError: names the setting.
   """
   targets, identity = common.load_targets(config)
   settings, rate = config.corpus, targets[0].generator.sample_rate
@@ -447,25 +460,46 @@ def load(
     )
     for target in targets
   ]
-  # Before the folder is claimed: a run that cannot start must not lock it.
   _check(config, targets, halves, development)
   identity |= {
     "config": common.jsonable(config),
     "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
   }
-  common.claim_workdir(workdir, identity)
+  return Opened(
+    targets=targets, halves=halves, development=development, identity=identity
+  )
+
+
+def load(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  limit: int | None,
+  shard: Shard = ALONE,
+) -> Evaluation:
+  """Opens corpus and targets and claims the working folder for them.
+
+  Args:
+    config: all settings.
+    workdir: shared by all processes of the evaluation.
+    limit: at most so many clips of each half.
+    shard: the clips that this process scores.
+  """
+  # Before the folder is claimed: a run that cannot start must not lock it.
+  opened = open_checked(config, limit)
+  common.claim_workdir(workdir, opened.identity)
+  common.lock_workdir(workdir, f"share-{shard.index}-of-{shard.count}")
   try:
     scores = SharedRows(workdir, "scores", shard)
     calibration = SharedRows(workdir, "calibration", shard)
     curves = SharedRows(workdir, "curves", shard)
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
-  most = max(len(halves), len(development))
+  most = max(len(opened.halves), len(opened.development))
   return Evaluation(
     config=config,
-    targets=targets,
-    halves=halves,
-    development=development,
+    targets=opened.targets,
+    halves=opened.halves,
+    development=opened.development,
     scores=scores,
     calibration=calibration,
     curves=curves,
