@@ -149,9 +149,10 @@ def open_corpus(
 
   Args:
     name_or_path: 'multigenre' or 'piano' (inside the package, no network); a folder
-      with a manifest.json (`launch.corpus`); or a folder with audio files at any
-      depth, where top-level folders a, b, dev, reference (or member, nonmember,
-      calib) name the group and other files get one by a hash of their name.
+      with a manifest.json (`launch.corpus`), or that file; a folder with audio files
+      at any depth, where top-level folders a, b, dev, reference (or member, nonmember,
+      calib) name the group and other files get one by a hash of their name; or one
+      audio file.
     sample_rate: of the clips, Hz.
     clip_seconds: length of a clip; clips do not overlap.
     clips_per_track: take at most so many clips of a track, spread over it.
@@ -223,9 +224,24 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
   path = pathlib.Path(name_or_path).expanduser()
   if not path.exists():
     raise AudioError(f"{path}: no such folder; give a path, or one of {SHIPPED}")
-  if not path.is_dir():
+  if path.name == manifest_lib.FILENAME:
+    path = path.parent
+  if not (path.is_dir() or path.suffix.lower() in folder_lib.SUFFIXES):
     raise AudioError(f"{path}: not a folder; give the folder that holds the audio")
   return path.resolve().name, path
+
+
+def source_files(name_or_path) -> dict[str, pathlib.Path]:
+  """The file of every track of what `open_corpus` opens, by the track's id.
+
+  Raises:
+    AudioError: there is nothing to open, or a manifest is damaged.
+  """
+  _, path = _find(name_or_path)
+  if (path / manifest_lib.FILENAME).is_file():
+    tracks = manifest_lib.read(path).tracks
+    return {track.id: manifest_lib.file_path(path, track) for track in tracks}
+  return {file.track: file.path for file in folder_lib.listing(path)}
 
 
 def _built(
@@ -323,7 +339,7 @@ def _raw(
     yield _Piece(
       track=file.track,
       group=file.group,
-      source=str(file.path.relative_to(path)),
+      source=file.path.name if path.is_file() else str(file.path.relative_to(path)),
       title=file.title,
       author="",
       licence="",
