@@ -60,10 +60,13 @@ def scores_of(config, clips, parts: dict[str, list[str]]) -> audit.Scores:
     [clips[track][evaluation.PROBE][name] for track in tracks]
   )
   read = lambda tracks: (curves("budgets", tracks), curves("damages", tracks))
-  worst = read_damages(*read(parts["calibration"]), config.tau.eta_ref)
-  tau = probe.calibrate_tau(worst, config.tau.quantile)
-  tracks = [track for own in parts.values() for track in own]
-  costs = dict(zip(tracks, read_costs(*read(tracks), tau), strict=True))
+  # All tracks every time: arrays of the same shapes are compiled for once.
+  worst = dict(
+    zip(clips, read_damages(*read(clips), config.tau.eta_ref).tolist(), strict=True)
+  )
+  calibration = [worst[track] for track in parts["calibration"]]
+  tau = probe.calibrate_tau(calibration, config.tau.quantile)
+  costs = dict(zip(clips, read_costs(*read(clips), tau), strict=True))
   value = lambda track, method: (
     costs[track]["score"]
     if method == evaluation.PROBE
