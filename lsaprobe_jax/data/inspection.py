@@ -115,11 +115,17 @@ def duplicates(tracks: Sequence[Facts]) -> Iterator[Twice]:
     yield Twice(first=tracks[i].track, second=tracks[j].track, exact=(i, j) in exact)
 
 
+def _slight(name: str, value: float) -> float:
+  """A difference of medians below which no one cares: 1 LU, or 5%."""
+  return 1.0 if name == "lufs" else 0.05 * value
+
+
 def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[str]:
   """One line for each fact in which the sides differ by more than chance.
 
-  Lengths, loudness and bandwidths are compared by Mann-Whitney, rates, channels and
-  formats by chi-squared, at 1% corrected by Bonferroni. A side of one track cannot
+  Lengths, loudness and bandwidths are compared by Mann-Whitney, where their medians
+  differ by 5% or 1 LU at least, rates, channels and formats by chi-squared, at 1%
+  corrected by Bonferroni. A side of one track cannot
   differ by more than chance in most of them; rates and formats that only it has are
   seen from a few reference tracks on.
   """
@@ -133,9 +139,12 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
     if not all(sides):
       continue
     p_value = stats.mannwhitneyu(*sides).pvalue
-    if p_value <= level:
-      medians = " against ".join(f"{np.median(side):.4g}" for side in sides)
-      lines.append(f"{name}: median {medians} (suspects, reference; p = {p_value:.1g})")
+    one, other = map(np.median, sides)
+    if p_value <= level and abs(one - other) >= _slight(name, max(one, other)):
+      lines.append(
+        f"{name}: median {one:.4g} against {other:.4g} (suspects, reference;"
+        f" p = {p_value:.1g})"
+      )
   for name in _KINDS:
     sides = [[getattr(facts, name) for facts in side] for side in (suspects, reference)]
     kinds = sorted(set(sides[0]) | set(sides[1]))
