@@ -209,7 +209,9 @@ def null_rejections(scores: Scores, *, alpha: float, seed: int = 0) -> dict[str,
   See `sets.NullRejections`.
   """
   values = np.array(list(scores.comparison[PANEL].values()))
-  found = sets.null_rejections(values, np.arange(values.size), alpha=alpha, seed=seed)
+  found = sets.null_rejections(
+    values, np.arange(values.size), alpha=alpha, permutations=199, seed=seed
+  )
   return found._asdict()
 
 

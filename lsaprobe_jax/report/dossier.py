@@ -141,6 +141,7 @@ def table(dossier: dict[str, Any]) -> str:
     if found is not None:
       row += ["above the level" if found["flagged"] else "not told apart", found["q"]]
       row += [found[kind][m] for kind in ("p", "score") for m in methods]
+    row += [""] * (len(header) - len(row))
     writer.writerow([_cell(value) for value in row])
   return out.getvalue()
 
