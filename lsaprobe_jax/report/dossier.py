@@ -76,7 +76,8 @@ def build(
     run: settings and hashes (run.json).
   """
   if found is not None:
-    tracks = [t | {"source": sources[t["track"]]} for t in found["tracks"]]
+    named = lambda path: {"source": path, "name": pathlib.PurePath(path).name}
+    tracks = [t | named(sources[t["track"]]) for t in found["tracks"]]
     order = lambda t: (t["p"][audit.PANEL], -t["score"][audit.PANEL], t["track"])
     found = found | {"tracks": sorted(tracks, key=order)}
   comparison = found["cutoffs"][audit.PANEL]["of"] if found else None
