@@ -120,7 +120,7 @@ def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
       " a track holds no more, and all must have the same number"
     )
   files = {side: _files(side, path, opened[side]) for side, path in given.items()}
-  facts = {side: inspection.inspect_all(own, side) for side, own in files.items()}
+  facts = {side: _inspect(side, own) for side, own in files.items()}
   for side, own in facts.items():
     again = {pair.second: pair.first for pair in inspection.duplicates(own)}
     notes += [
@@ -223,7 +223,20 @@ def _files(side: str, path: str, corpus: Corpus) -> dict[str, pathlib.Path]:
     files = corpora.source_files(path)
   except AudioError as error:
     raise app.UsageError(f"--{_plural(side)}: {error}") from error
-  return {track: files[track.removeprefix(f"{side}-")] for track in corpus.tracks}
+  own = {track: files[track.removeprefix(f"{side}-")] for track in corpus.tracks}
+  if not all(file.is_file() for file in own.values()):
+    raise app.UsageError(
+      f"--{_plural(side)}={path}: holds clips in records, and an audit inspects the"
+      " tracks' own files; give the folder of audio that it was built from"
+    )
+  return own
+
+
+def _inspect(side: str, files: dict[str, pathlib.Path]) -> list[inspection.Facts]:
+  try:
+    return inspection.inspect_all(files, side)
+  except AudioError as error:
+    raise app.UsageError(f"--{_plural(side)}: {error}") from error
 
 
 def _without(corpus: Corpus, tracks) -> Corpus:
