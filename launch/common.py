@@ -8,7 +8,7 @@ import pathlib
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -181,7 +181,7 @@ def open_corpus(
 
 
 def load_targets(
-  config: ConfigDict, flag: Callable[[str], str] = "--config.targets.{}".format
+  config: ConfigDict, flag="--config.targets.{}".format
 ) -> tuple[list[Target], dict[str, Any]]:
   """The models of an evaluation.
 

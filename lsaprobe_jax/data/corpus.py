@@ -147,12 +147,13 @@ def open_corpus(
 ) -> Corpus:
   """Opens a shipped corpus, a built one, or any folder of audio files.
 
+  A manifest.json stands for its folder, an audio file for one that holds it alone.
+
   Args:
     name_or_path: 'multigenre' or 'piano' (inside the package, no network); a folder
-      with a manifest.json (`launch.corpus`), or that file; a folder with audio files
-      at any depth, where top-level folders a, b, dev, reference (or member, nonmember,
-      calib) name the group and other files get one by a hash of their name; or one
-      audio file.
+      with a manifest.json (`launch.corpus`); or a folder with audio files at any
+      depth, where top-level folders a, b, dev, reference (or member, nonmember,
+      calib) name the group and other files get one by a hash of their name.
     sample_rate: of the clips, Hz.
     clip_seconds: length of a clip; clips do not overlap.
     clips_per_track: take at most so many clips of a track, spread over it.
