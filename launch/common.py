@@ -224,12 +224,15 @@ def open_corpus(
     raise app.UsageError(f"--config.corpus: {error}") from error
 
 
-def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
+def load_targets(
+  config: ConfigDict, flag="--config.targets.{}".format
+) -> tuple[list[Target], dict[str, Any]]:
   """The models of an evaluation.
 
   Args:
     config: `targets` (name -> embedded model or folder), `num_steps`, `precision`,
       `untrained`, `seed`, and `stop_at` where there is one.
+    flag: from a target's name to what an error calls it.
 
   Returns:
     (targets in the order of their names, hash of each one's weights).
@@ -240,7 +243,7 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
       params, record = checkpoints.load_model(checkpoints.find_model(source))
       model = record["model"]
       checkpoints.check_fit(
-        params, generators.abstract_params(model), f"--config.targets.{name}={source}"
+        params, generators.abstract_params(model), f"{flag(name)}={source}"
       )
       if config.untrained:
         key = jax.random.fold_in(jax.random.key(config.seed), i)
@@ -254,10 +257,10 @@ def load_targets(config: ConfigDict) -> tuple[list[Target], dict[str, Any]]:
         config.get("stop_at", "waveform"),
       )
     except checkpoints.CheckpointError as error:
-      raise app.UsageError(f"--config.targets.{name}: {error}") from error
+      raise app.UsageError(f"{flag(name)}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
       raise app.UsageError(
-        f"--config.targets.{name}={source}: its model.json does not describe a model"
+        f"{flag(name)}={source}: its model.json does not describe a model"
         f" ({type(error).__name__}: {error})"
       ) from error
     training = record["training"] or {}

@@ -49,6 +49,8 @@ class Evaluation:
     calibration: rows that tau is set from, of searches that need it beforehand.
     curves: D against eta of all clips, of a search that gives them.
     scorer: one for all methods, so that what compiles once is compiled once.
+    reference_on_development: also score development clips under the reference model;
+      not needed for a null control.
   """
 
   config: ConfigDict
@@ -59,6 +61,11 @@ class Evaluation:
   calibration: SharedRows
   curves: SharedRows
   scorer: Scorer
+  reference_on_development: bool = False
+
+  def is_control(self, target: Target) -> bool:
+    """Whether a target is scored on the halves alone."""
+    return target.name == summary.REFERENCE and not self.reference_on_development
 
   def score(self, file: SharedRows, by_target: dict[str, Any], parts, **names):
     """Rows of one method.
@@ -74,7 +81,7 @@ class Evaluation:
       t = diffusion.timestep(target.generator.schedule, names["t_ratio"])
       for corpus in parts:
         # The reference saw neither half; on development clips it controls nothing.
-        control = target.name == summary.REFERENCE and file is self.scores
+        control = self.is_control(target) and file is self.scores
         if not (control and corpus is self.development):
           attack = by_target[target.name]
           rows += self.scorer(file, attack, target, corpus, t=t, **names)
@@ -111,10 +118,11 @@ def finish(run: Evaluation) -> list[dict[str, Any]]:
 
 def make_distance(run: Evaluation) -> distances.Distance:
   """The distance that the configuration names, at the rate of the models."""
-  return _make_distance(run.config, run.halves)
+  return make_distance_of(run.config, run.halves)
 
 
-def _make_distance(config: ConfigDict, corpus: Corpus) -> distances.Distance:
+def make_distance_of(config: ConfigDict, corpus: Corpus) -> distances.Distance:
+  """The same of a configuration, tried on silence as long as the clips."""
   silence = np.zeros(corpus.audio.shape[1], np.float32)
   try:
     distance = distances.get(config.distance, sample_rate=corpus.sample_rate)
@@ -185,6 +193,16 @@ def _make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]
     return t_ratio, attacks.get(name, distance, **settings)
   except ValueError as error:
     raise app.UsageError(f"--config.baselines.{name}: {error}") from error
+
+
+def make_attack(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
+  """t_ratio and attack of a method, as it costs: the probe's without its tau."""
+  if name != PROBE:
+    return _make_baseline(config, name, distance)
+  search = make_search(config.search)
+  if searches.gives_curves(search):
+    return config.t_ratio, DamageCurve(distance=distance, search=search)
+  return config.t_ratio, LSAProbe(distance=distance, tau=np.inf, search=search)
 
 
 def run_methods(run: Evaluation, names) -> list[dict[str, Any]]:
@@ -260,7 +278,7 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
     worst = read_damages(table("budgets", dev), table("damages", dev), eta_ref)
     tau = _tau(run, target, worst)
     # As with every method: the null control is read on the halves alone.
-    control = target.name == summary.REFERENCE
+    control = run.is_control(target)
     kept = [row for row in own if not (control and row["split"] == "dev")]
     costs = read_costs(table("budgets", kept), table("damages", kept), tau)
     rows += [
@@ -369,13 +387,6 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   make_search(config.search)
   if config.batch_size < 0:
     raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
-  for group in ("a", "b"):
-    tracks = len({clip.track for clip in halves.clips if clip.group == group})
-    if tracks < 2:
-      raise app.UsageError(
-        f"--config.corpus.path={config.corpus.path}: group {group} has {tracks} tracks"
-        f" in the part {config.part}; the blind baseline needs at least two a side"
-      )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise _too_few_development(len(development))
   if config.get("stop_at") == "mel" and config.distance != "waveform":
@@ -383,7 +394,7 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
       f"--config.distance={config.distance} needs waveforms; with --config.stop_at=mel"
       " choose `waveform`: the mean square, here of log-mel spectrograms"
     )
-  distance = _make_distance(config, halves)
+  distance = make_distance_of(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
   for name in set(config.methods) - {PROBE, "worst_damage"}:
     plain = name.removesuffix(MATCHED)
@@ -401,6 +412,16 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
         target.split(clip)
     except ValueError as error:
       raise app.UsageError(f"--config.corpus: {error}") from error
+
+
+def _check_sides(config, halves: Corpus):
+  for group in ("a", "b"):
+    tracks = len({clip.track for clip in halves.clips if clip.group == group})
+    if tracks < 2:
+      raise app.UsageError(
+        f"--config.corpus.path={config.corpus.path}: group {group} has {tracks} tracks"
+        f" in the part {config.part}; the blind baseline needs at least two a side"
+      )
 
 
 def _too_few_development(count: int) -> app.UsageError:
@@ -454,6 +475,33 @@ def open_checked(config: ConfigDict, limit: int | None) -> Opened:
       )
     except ValueError as error:
       raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
+  _check_sides(config, halves)
+  return start(config, targets, identity, halves, development, workdir, shard)
+
+
+def start(
+  config: ConfigDict,
+  targets: list[Target],
+  identity: dict[str, Any],
+  halves: Corpus,
+  development: Corpus,
+  workdir: pathlib.Path,
+  shard: Shard = ALONE,
+  *,
+  reference_on_development: bool = False,
+) -> Evaluation:
+  """Checks settings, targets and clips against each other and claims the folder.
+
+  Args:
+    config: all settings.
+    targets: see `common.load_targets`, as is `identity`.
+    identity: hashes of the weights.
+    halves: clips of the groups a and b.
+    development: clips that no target was trained on.
+    workdir: shared by all processes of the evaluation.
+    shard: the clips that this process scores.
+    reference_on_development: see Evaluation.
+  """
   targets = [
     dataclasses.replace(
       target, generator=target.generator.for_length(halves.audio.shape[1])
@@ -504,4 +552,5 @@ def load(
     calibration=calibration,
     curves=curves,
     scorer=Scorer(config.seed, config.batch_size, -(-most // shard.count)),
+    reference_on_development=reference_on_development,
   )

@@ -151,6 +151,8 @@ def open_corpus(
 ) -> Corpus:
   """Opens a shipped corpus, a built one, or any folder of audio files.
 
+  A manifest.json stands for its folder, an audio file for one that holds it alone.
+
   Args:
     name_or_path: 'multigenre' or 'piano' (inside the package, no network); a folder
       with a manifest.json, of files or of records (`launch.corpus`); or a folder with
@@ -234,9 +236,24 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
   # Unlike pathlib's, these say no to a name that is too long.
   if not os.path.exists(path):
     raise AudioError(f"{path}: no such folder; give a path, or one of {SHIPPED}")
-  if not path.is_dir():
+  if path.name == manifest_lib.FILENAME:
+    path = path.parent
+  if not (path.is_dir() or path.suffix.lower() in folder_lib.SUFFIXES):
     raise AudioError(f"{path}: not a folder; give the folder that holds the audio")
   return path.resolve().name, path
+
+
+def source_files(name_or_path) -> dict[str, pathlib.Path]:
+  """The file of every track of what `open_corpus` opens, by the track's id.
+
+  Raises:
+    AudioError: there is nothing to open, or a manifest is damaged.
+  """
+  _, path = _find(name_or_path)
+  if (path / manifest_lib.FILENAME).is_file():
+    tracks = manifest_lib.read(path).tracks
+    return {track.id: manifest_lib.file_path(path, track) for track in tracks}
+  return {file.track: file.path for file in folder_lib.listing(path)}
 
 
 def _built(
@@ -410,7 +427,7 @@ def _raw(
     yield _Piece(
       track=file.track,
       group=file.group,
-      source=str(file.path.relative_to(path)),
+      source=file.path.name if path.is_file() else str(file.path.relative_to(path)),
       title=file.title,
       author="",
       licence="",

@@ -40,13 +40,17 @@ class File:
 
 
 def listing(folder) -> tuple[File, ...]:
-  """Audio files below `folder`, one track each, ordered by track.
+  """Audio files below `folder`, or this one file, one track each, ordered by track.
 
   The group is the top-level folder's, where that is named for one (`GROUP_FOLDERS`),
   and otherwise a hash of the track's name: 40/40/12/8 for a/b/dev/reference. The
   group's folder is no part of the track's name, so that ids do not tell the group.
   """
   folder = pathlib.Path(folder)
+  if folder.is_file():
+    track = sources.slug(folder.stem)
+    group = sources.hashed_group(track)
+    return (File(path=folder, track=track, title=folder.stem, group=group),)
   paths = sorted(
     path
     for path in folder.rglob("*")

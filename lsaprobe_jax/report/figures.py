@@ -132,9 +132,16 @@ def ablation(records: list[dict]) -> Figure:
   return figure
 
 
-def damage_curves(model: dict) -> Figure:
-  """D against eta of every clip under a model, with tau (`page.curves`)."""
-  names = {"member": "members", "nonmember": "non-members"}
+_SIDES = {"member": "members", "nonmember": "non-members"}
+
+
+def damage_curves(model: dict, names: dict[str, str] = _SIDES) -> Figure:
+  """D against eta of every clip under a model, with tau (`page.curves`).
+
+  Args:
+    model: one of them.
+    names: what the two splits are called.
+  """
   with matplotlib.rc_context(_STYLE):
     figure, axes = plt.subplots(figsize=(5.5, 3.6))
     for (split, name), colour, dash in zip(
@@ -154,6 +161,28 @@ def damage_curves(model: dict) -> Figure:
       title=f"model {model['model']}",
     )
     axes.legend(fontsize=7)
+  return figure
+
+
+def track_scores(sides: dict[str, list[float]], cutoff: float | None) -> Figure:
+  """Scores of tracks, one line of dots a side, with the cutoff where there is one.
+
+  Args:
+    sides: scores by the side's name.
+    cutoff: in the same units.
+  """
+  with matplotlib.rc_context(_STYLE):
+    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.5 * len(sides)))
+    for i, (values, colour, marker) in enumerate(
+      zip(sides.values(), _COLOURS, _MARKERS, strict=False)
+    ):
+      axes.plot(values, [-i] * len(values), marker, color=colour, alpha=0.6)
+    if cutoff is not None:
+      axes.axvline(cutoff, color="black", linewidth=1, linestyle="--")
+    labels = [f"{name} (n = {len(values)})" for name, values in sides.items()]
+    axes.set_yticks([-i for i in range(len(sides))], labels)
+    axes.set_ylim(0.6 - len(sides), 0.4)
+    axes.set_xlabel("score, in standard deviations of the calibration tracks")
   return figure
 
 

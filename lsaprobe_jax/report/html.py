@@ -27,6 +27,28 @@ def render(page: dict[str, Any], sounds: dict[str, str]) -> str:
     page: see `page.build`.
     sounds: see `page.sounds`.
   """
+  script = (_TEMPLATES / "page.js").read_text()
+  return _fill(
+    "page.html",
+    _source(script),
+    page=page,
+    # Our own file, hashed above, not data.
+    script=markupsafe.Markup(script),
+    data=markupsafe.Markup(script_json(page | {"sounds": sounds})),
+  )
+
+
+def render_dossier(dossier: dict[str, Any], figures: dict[str, str]) -> str:
+  """The dossier of an audit as HTML, escaped likewise, without any script.
+
+  Args:
+    dossier: see `dossier.build`.
+    figures: data URIs by name.
+  """
+  return _fill("dossier.html", "'none'", page=dossier, figures=figures)
+
+
+def _fill(template: str, scripts: str, **values: Any) -> str:
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_TEMPLATES),
     autoescape=True,
@@ -41,18 +63,12 @@ def render(page: dict[str, Any], sounds: dict[str, str]) -> str:
     "number": number,
   }
   style = (_TEMPLATES / "page.css").read_text()
-  script = (_TEMPLATES / "page.js").read_text()
   policy = (
-    f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)};"
+    f"default-src 'none'; script-src {scripts}; style-src {_source(style)};"
     " img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
   )
-  return environment.get_template("page.html").render(
-    page=page,
-    policy=policy,
-    # Our own files, hashed above, not data.
-    style=markupsafe.Markup(style),
-    script=markupsafe.Markup(script),
-    data=markupsafe.Markup(script_json(page | {"sounds": sounds})),
+  return environment.get_template(template).render(
+    policy=policy, style=markupsafe.Markup(style), **values
   )
 
 

@@ -357,14 +357,19 @@ def sounds(results: Results) -> dict[str, str]:
 
 def run(results: Results) -> dict[str, Any]:
   """Settings flattened, hashes, versions and commands; what is not known is empty."""
-  known = results.run
+  return settings_of(results.run) | {
+    "environments": results.environments,
+    "rows": len(results.rows),
+  }
+
+
+def settings_of(known: dict[str, Any]) -> dict[str, Any]:
+  """`settings` and `hashes` of run.json, flattened; empty where it is."""
   return {
     "settings": dict(_flat(known.get("config", {}))),
     "hashes": dict(
       _flat({"weights": known.get("weights", {}), "data": known.get("data", {})})
     ),
-    "environments": results.environments,
-    "rows": len(results.rows),
   }
 
 

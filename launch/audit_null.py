@@ -1,0 +1,169 @@
+"""How often an audit finds evidence where there is none, and where there is some.
+
+python -m launch.audit_null [--study=results/mini] [--audits=200]
+
+Scores nothing: reads stored rows of a study. Tracks that a model has not seen are dealt
+at random to suspects and reference, time and again, and each deal is audited as
+launch.audit does it, tau and panel calibrated anew; so are test tracks that it was
+trained on, against all unseen ones. Prints the share of audits that end with evidence,
+with its exact 95% interval, beside the rejections at the level that a binomial law
+allows.
+"""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+from scipy import stats
+
+from configs import audit as settings
+from launch import evaluation
+from lsaprobe_jax import probe
+from lsaprobe_jax.attacks.lsa_probe import read_costs, read_damages
+from lsaprobe_jax.evaluation import audit, study, tables
+
+_STUDY = flags.DEFINE_string(
+  "study",
+  str(pathlib.Path(__file__).parents[1] / "results" / "mini"),
+  "Folder of stored rows.",
+)
+_AUDITS = flags.DEFINE_integer("audits", 200, "Of each kind.", lower_bound=1)
+_SUSPECTS = flags.DEFINE_list(
+  "suspects", ["5", "10", "20"], "Numbers of trained tracks to find evidence in."
+)
+_PERMUTATIONS = flags.DEFINE_integer("permutations", 999, "A p-value's.", 99)
+
+Rows = list[dict[str, Any]]
+
+
+def first_clips(rows: Rows, methods) -> dict[str, dict[str, dict[str, Any]]]:
+  """By track and method the row of the track's first clip; whole tracks only."""
+  found: dict[str, dict[str, dict[str, Any]]] = {}
+  for row in sorted(rows, key=lambda row: row["clip"]):
+    if row["method"] in methods:
+      found.setdefault(row["track"], {}).setdefault(row["method"], row)
+  return {
+    track: own for track, own in sorted(found.items()) if len(own) == len(methods)
+  }
+
+
+def scores_of(config, clips, parts: dict[str, list[str]]) -> audit.Scores:
+  """Scores of tracks, the probe's read off its curves at the calibration tracks' tau.
+
+  Args:
+    config: all settings.
+    clips: see `first_clips`.
+    parts: tracks by `suspects`, `comparison` and `calibration`.
+  """
+  curves = lambda name, tracks: np.array(
+    [clips[track][evaluation.PROBE][name] for track in tracks]
+  )
+  read = lambda tracks: (curves("budgets", tracks), curves("damages", tracks))
+  # All tracks every time: arrays of the same shapes are compiled for once.
+  worst = dict(
+    zip(clips, read_damages(*read(clips), config.tau.eta_ref).tolist(), strict=True)
+  )
+  calibration = [worst[track] for track in parts["calibration"]]
+  tau = probe.calibrate_tau(calibration, config.tau.quantile)
+  costs = dict(zip(clips, read_costs(*read(clips), tau), strict=True))
+  value = lambda track, method: (
+    costs[track]["score"]
+    if method == evaluation.PROBE
+    else clips[track][method]["score"]
+  )
+  return audit.Scores(
+    **{
+      part: {m: {t: value(t, m) for t in own} for m in config.methods}
+      for part, own in parts.items()
+    }
+  )
+
+
+def repeat(config, clips, suspects: list[str], unseen: list[str], count: int, **how):
+  """Audits with `count` random suspects each, of those that are no reference.
+
+  Args:
+    config: all settings.
+    clips: see `first_clips`.
+    suspects: tracks to draw from; those drawn leave `unseen`.
+    unseen: tracks that the model has not seen.
+    count: see above.
+    **how: `audits`, `permutations`, `size` (`audit.Size`).
+
+  Returns:
+    (audits that found evidence, suspects above the level, of how many).
+  """
+  evidence = flagged = 0
+  for draw in range(how["audits"]):
+    rng = np.random.default_rng((config.seed, draw))
+    drawn = rng.choice(suspects, count, replace=False).tolist()
+    reference = [track for track in unseen if track not in drawn]
+    calibration, comparison = audit.split_reference(reference, how["size"], draw)
+    parts = {"suspects": drawn, "comparison": comparison, "calibration": calibration}
+    found = audit.judge(
+      scores_of(config, clips, parts).with_panel(),
+      alpha=config.alpha,
+      permutations=how["permutations"],
+      seed=draw,
+    )
+    evidence += found["evidence"]
+    flagged += found["flagged"]
+  return evidence, flagged, count * how["audits"]
+
+
+def _share(hits: int, of: int) -> str:
+  low, high = stats.binomtest(hits, of).proportion_ci(method="exact")
+  return f"{100 * hits / of:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def main(argv):
+  """Audits and prints."""
+  if argv[1:]:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  config = settings.get_config()
+  try:
+    parts = study.read(pathlib.Path(_STUDY.value))
+    counts = [int(number) for number in _SUSPECTS.value]
+  except ValueError as error:
+    raise app.UsageError(f"--study={_STUDY.value}: {error}") from error
+  size = audit.smallest_reference(config.alpha, 1, evaluation.MIN_DEVELOPMENT_CLIPS)
+  how = dict(audits=_AUDITS.value, permutations=_PERMUTATIONS.value, size=size)
+  rows = parts[study.MAIN] + parts.get(study.TUNE, [])
+  lines = [["model", "suspects", "reference", "audits with evidence", "tracks above"]]
+  for model in ("A", "B"):
+    own = [row for row in rows if row["model"] == model]
+    unseen_rows = [row for row in own if row["split"] in ("nonmember", "dev")]
+    trained = [r for r in parts[study.MAIN] if r["model"] == model]
+    clips = first_clips(unseen_rows, config.methods)
+    members = first_clips(
+      [row for row in trained if row["split"] == "member"], config.methods
+    )
+    unseen = list(clips)
+    spare = len(unseen) - size.total
+    if spare < 1:
+      raise app.UsageError(f"--study: {len(unseen)} unseen tracks, {size.total} needed")
+    kinds = [("unseen", unseen, spare)]
+    kinds += [("trained on", list(members), n) for n in counts if n <= len(members)]
+    for kind, tracks, count in kinds:
+      evidence, flagged, of = repeat(
+        config, clips | members, tracks, unseen, count, **how
+      )
+      reference = len(unseen) - (count if kind == "unseen" else 0)
+      lines.append(
+        [
+          *(model, f"{count} {kind}", str(reference)),
+          *(_share(evidence, how["audits"]), _share(flagged, of)),
+        ]
+      )
+  law = stats.binom(how["audits"], config.alpha)
+  print("\n".join(tables.align(lines)))
+  print(
+    f"{how['audits']} audits a line at {config.alpha:g}; without training between"
+    f" {law.ppf(0.025):.0f} and {law.ppf(0.975):.0f} of them are expected to end with"
+    " evidence, in 95 of 100 such lines"
+  )
+
+
+if __name__ == "__main__":
+  app.run(main)

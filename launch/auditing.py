@@ -1,0 +1,613 @@
+"""An audit: two folders of tracks and a model, to a verdict. Reads no flags."""
+
+import dataclasses
+import json
+import pathlib
+import resource
+import tempfile
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, logging
+from ml_collections import ConfigDict
+
+from launch import common, evaluation
+from lsaprobe_jax import checkpoints, diffusion
+from lsaprobe_jax.attacks import blind
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.data import inspection
+from lsaprobe_jax.data import manifest as manifests
+from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.corpus import Clip, Corpus
+from lsaprobe_jax.evaluating import Scorer, Target
+from lsaprobe_jax.evaluation import audit, intervals, study, summary
+from lsaprobe_jax.results import RowFile
+
+MODEL = "model"
+_CLIP_SECONDS = 4.0
+# From so many suspects on a classifier can learn what sets them apart.
+_LEARNABLE = 8
+_GROUPS = {"suspect": "a", "comparison": "b", "calibration": "dev"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+  """A condition without which there is no verdict.
+
+  Attributes:
+    name: short.
+    holds: None where it could not be looked at.
+    text: what was found.
+    mend: what would make it hold; '' where it does.
+  """
+
+  name: str
+  holds: bool | None
+  text: str
+  mend: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+  """What an audit was given, checked.
+
+  Attributes:
+    targets: the model and, where there is one, the reference model.
+    weights: hashes of their weights.
+    suspects: clips of group a.
+    comparison: clips of group b; of the whole reference where that is too small.
+    calibration: clips of group dev, none where the reference is too small.
+    facts: by 'suspect' and 'reference', of the file of each track.
+    sources: file of each track, as it was given.
+    gates: those that need no score.
+    notes: what a reader should know of the two sides.
+  """
+
+  targets: list[Target]
+  weights: dict[str, Any]
+  suspects: Corpus
+  comparison: Corpus
+  calibration: Corpus
+  facts: dict[str, list[inspection.Facts]]
+  sources: dict[str, str]
+  gates: list[Gate]
+  notes: list[str]
+
+  @property
+  def refused(self) -> bool:
+    """Whether a gate that needs no score fails."""
+    return any(gate.holds is False for gate in self.gates)
+
+  def identity(self) -> dict[str, Any]:
+    """Hashes of weights and clips."""
+    parts = ("suspects", "comparison", "calibration")
+    return self.weights | {
+      "data": {name: getattr(self, name).fingerprint() for name in parts}
+    }
+
+
+def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
+  """Opens and checks everything that an audit is given; scores nothing.
+
+  Args:
+    config: all settings; `targets` with `model` and perhaps `reference`.
+    suspects: a folder, a manifest or an audio file.
+    reference: a folder or a manifest.
+
+  Raises:
+    app.UsageError: something cannot be used at all.
+  """
+  targets, weights = common.load_targets(config, _flag)
+  model = next(target for target in targets if target.name == MODEL)
+  rate = model.generator.sample_rate
+  seconds = config.corpus.clip_seconds or trained_seconds(config.targets[MODEL])
+  given = {"suspect": suspects, "reference": reference}
+  _check_alike(given)
+  opened = {
+    side: _open(side, path, rate, seconds, config.corpus.clips_per_track)
+    for side, path in given.items()
+  }
+  notes = [
+    f"left out: {message}" for side in opened.values() for _, message in side.errors
+  ]
+  each = min(_clips_of_tracks(side).min() for side in opened.values())
+  opened = {side: corpus.per_track(int(each)) for side, corpus in opened.items()}
+  if each < config.corpus.clips_per_track:
+    notes.append(
+      f"{each} clips of {seconds:g} s a track, not {config.corpus.clips_per_track}:"
+      " a track holds no more, and all must have the same number"
+    )
+  files = {side: _files(side, path, opened[side]) for side, path in given.items()}
+  facts = {side: _inspect(side, own) for side, own in files.items()}
+  for side, own in facts.items():
+    again = {pair.second: pair.first for pair in inspection.duplicates(own)}
+    notes += [
+      f"left out: {second} holds the same recording as {first}"
+      for second, first in again.items()
+    ]
+    opened[side] = _without(opened[side], again)
+    facts[side] = [fact for fact in own if fact.track not in again]
+  notes += inspection.differences(*facts.values())
+  needed = audit.smallest_reference(
+    config.alpha, int(each), evaluation.MIN_DEVELOPMENT_CLIPS
+  )
+  tracks = opened["reference"].tracks
+  enough = len(tracks) >= needed.total
+  calibration, comparison = (
+    audit.split_reference(tracks, needed, config.seed) if enough else ([], tracks)
+  )
+  gates = [
+    _size_gate(len(tracks), needed, config.alpha),
+    _duplicates_gate(facts),
+    _seen_gate(model, opened["reference"]),
+    _blind_gate(opened["suspect"], opened["reference"], config.seed),
+  ]
+  seen = _recorded(model, opened["suspect"])
+  if seen:
+    notes.append(
+      f"the model's own record names {seen} of {len(opened['suspect'])} suspect clips"
+      " as trained on"
+    )
+  return Inputs(
+    targets=[dataclasses.replace(t, group=None, members=None) for t in targets],
+    weights=weights,
+    suspects=_regroup(opened["suspect"], "suspect"),
+    comparison=_regroup(opened["reference"], "comparison", comparison),
+    calibration=_regroup(opened["reference"], "calibration", calibration),
+    facts=facts,
+    sources={track: str(path) for own in files.values() for track, path in own.items()},
+    gates=gates,
+    notes=notes,
+  )
+
+
+def _flag(target: str) -> str:
+  return "--model" if target == MODEL else "--reference_model"
+
+
+def trained_seconds(model: str) -> float:
+  """Length of the clips that a model was trained on, as its folder says, or 4 s."""
+  path = checkpoints.find_model(model) / checkpoints.MODEL_FILE
+  training = json.loads(path.read_text())["training"] or {}
+  corpus = training.get("config", {}).get("corpus", {})
+  return float(corpus.get("clip_seconds", _CLIP_SECONDS))
+
+
+def _check_alike(given: dict[str, str]) -> None:
+  """Refuses sides of different kinds, which would be decoded by different code."""
+  built = {side: _is_built(path) for side, path in given.items()}
+  if len(set(built.values())) > 1:
+    side = next(side for side, is_built in built.items() if is_built)
+    raise app.UsageError(
+      f"--{_plural(side)}={given[side]} is a built corpus and the other side is not:"
+      " loudness and rate were set by other code; give plain audio files on both sides,"
+      " or build both (launch.corpus)"
+    )
+
+
+def _is_built(path: str) -> bool:
+  folder = pathlib.Path(path).expanduser()
+  return path in corpora.SHIPPED or (
+    folder.name == manifests.FILENAME or (folder / manifests.FILENAME).is_file()
+  )
+
+
+def _plural(side: str) -> str:
+  return "suspects" if side == "suspect" else side
+
+
+def _open(side: str, path: str, rate: int, seconds: float, count: int) -> Corpus:
+  """Clips of one side, its tracks and clips named so that no name is on both sides."""
+  try:
+    corpus = corpora.open_corpus(
+      path, sample_rate=rate, clip_seconds=seconds, clips_per_track=count
+    )
+  except ValueError as error:
+    raise app.UsageError(f"--{_plural(side)}: {error}") from error
+  named = [
+    dataclasses.replace(clip, id=f"{side}-{clip.id}", track=f"{side}-{clip.track}")
+    for clip in corpus.clips
+  ]
+  return dataclasses.replace(corpus, name="audit", clips=tuple(named))
+
+
+def _clips_of_tracks(corpus: Corpus) -> np.ndarray:
+  return np.unique([clip.track for clip in corpus.clips], return_counts=True)[1]
+
+
+def _files(side: str, path: str, corpus: Corpus) -> dict[str, pathlib.Path]:
+  """The file of each track that has clips."""
+  try:
+    files = corpora.source_files(path)
+  except AudioError as error:
+    raise app.UsageError(f"--{_plural(side)}: {error}") from error
+  own = {track: files[track.removeprefix(f"{side}-")] for track in corpus.tracks}
+  if not all(file.is_file() for file in own.values()):
+    raise app.UsageError(
+      f"--{_plural(side)}={path}: holds clips in records, and an audit inspects the"
+      " tracks' own files; give the folder of audio that it was built from"
+    )
+  return own
+
+
+def _inspect(side: str, files: dict[str, pathlib.Path]) -> list[inspection.Facts]:
+  try:
+    return inspection.inspect_all(files, side)
+  except AudioError as error:
+    raise app.UsageError(f"--{_plural(side)}: {error}") from error
+
+
+def _without(corpus: Corpus, tracks) -> Corpus:
+  return corpus.take(i for i, c in enumerate(corpus.clips) if c.track not in tracks)
+
+
+def _regroup(corpus: Corpus, part: str, tracks=None) -> Corpus:
+  """Clips of some tracks, of all by default, in the group that stands for a part."""
+  kept = [i for i, c in enumerate(corpus.clips) if tracks is None or c.track in tracks]
+  chosen = corpus.take(kept)
+  regroup = lambda clip: dataclasses.replace(clip, group=_GROUPS[part])
+  return dataclasses.replace(chosen, clips=tuple(map(regroup, chosen.clips)))
+
+
+def _size_gate(tracks: int, needed: audit.Size, alpha: float) -> Gate:
+  text = (
+    f"{tracks} reference tracks; a verdict at {alpha:g} needs {needed.total}"
+    f" ({needed.comparison} to compare with, {needed.calibration} to calibrate on)"
+  )
+  if tracks >= needed.total:
+    return Gate(name="size of the reference", holds=True, text=text)
+  more = needed.total - tracks
+  return Gate(
+    name="size of the reference",
+    holds=False,
+    text=text,
+    mend=f"add {more} more tracks of the same kind, surely not in training",
+  )
+
+
+def _duplicates_gate(facts: dict[str, list[inspection.Facts]]) -> Gate:
+  name = "no recording on both sides"
+  sides = {fact.track: side for side, own in facts.items() for fact in own}
+  both = [fact for own in facts.values() for fact in own]
+  across = [
+    pair
+    for pair in inspection.duplicates(both)
+    if sides[pair.first] != sides[pair.second]
+  ]
+  if not across:
+    return Gate(name=name, holds=True, text="none found, by samples or fingerprint")
+  listed = "; ".join(
+    f"{p.first} and {p.second} ({'the same samples' if p.exact else 'by fingerprint'})"
+    for p in across
+  )
+  return Gate(
+    name=name,
+    holds=False,
+    text=f"{len(across)} found: {listed}",
+    mend="a track cannot be suspected and surely untrained: take each off one side",
+  )
+
+
+def _recorded(model: Target, corpus: Corpus) -> int:
+  """Clips that the model's own record names as trained on."""
+  seen = set((model.members or {}).values())
+  return sum(clip.sha256 in seen for clip in corpus.clips)
+
+
+def _seen_gate(model: Target, reference: Corpus) -> Gate:
+  name = "reference not in the model's own record"
+  if not model.members:
+    return Gate(
+      name=name,
+      holds=None,
+      text="the model's folder does not say what it was trained on",
+    )
+  seen = _recorded(model, reference)
+  return Gate(
+    name=name,
+    holds=not seen,
+    text=f"{seen} of {len(reference)} reference clips are recorded as trained on",
+    mend="give tracks that the model was not trained on" if seen else "",
+  )
+
+
+def _blind_gate(suspects: Corpus, reference: Corpus, seed: int) -> Gate:
+  """Whether the sides can be told apart without any model (BASELINES rule 5)."""
+  name = "blind baseline"
+  mend = (
+    "find what sets the sides apart (codec, mastering, genre, age: see the differences"
+    " listed) and give a reference without it"
+  )
+  count = len(suspects.tracks)
+  try:
+    if count >= _LEARNABLE and len(reference.tracks) >= 2:
+      return _learned_gate(name, mend, suspects, reference, seed)
+    p_values = audit.outlier_p_values(
+      *(_track_features(corpus) for corpus in (suspects, reference))
+    )
+  except ValueError as error:
+    raise app.UsageError(f"blind baseline: {error}") from error
+  least = float(min(1.0, count * p_values.min()))
+  holds = least > 0.05
+  return Gate(
+    name=name,
+    holds=holds,
+    text=f"with {count} suspects no classifier can be taught; the one that sounds least"
+    f" like the reference has p = {least:.2g}, corrected for their number. Only a gross"
+    " difference would be seen",
+    mend="" if holds else mend,
+  )
+
+
+def _learned_gate(name, mend, suspects: Corpus, reference: Corpus, seed: int) -> Gate:
+  clips = (*suspects.clips, *reference.clips)
+  sides = np.arange(len(clips)) < len(suspects)
+  tracks = [clip.track for clip in clips]
+  scores = blind.blind_scores(
+    np.concatenate([suspects.audio, reference.audio]),
+    suspects.sample_rate,
+    sides,
+    tracks,
+    seed=seed,
+  )
+  return _auc_gate(name, mend, scores, sides, tracks, cross_fitted=True)
+
+
+def _auc_gate(name, mend, scores, sides, tracks, *, cross_fitted=False) -> Gate:
+  """Holds where the interval of the AUC, suspects against reference, contains 0.5."""
+  estimate = intervals.clustered_auc(np.array([scores]), np.array(sides), tracks)
+  low, high = intervals.interval(estimate, cross_fitted=cross_fitted)
+  holds = low <= 0.5 <= high
+  return Gate(
+    name=name,
+    holds=bool(holds),
+    text=f"AUC {float(estimate.auc[0]):.3f} [{low:.3f}, {high:.3f}] by track, suspects"
+    f" against reference; a difference of less than {(high - low) / 2:.3f} would not"
+    " have been seen",
+    mend="" if holds else mend,
+  )
+
+
+def _track_features(corpus: Corpus) -> np.ndarray:
+  """[tracks, features] means over clips of what the blind baseline hears."""
+  values = blind.features(corpus.audio, corpus.sample_rate)
+  tracks = np.array([clip.track for clip in corpus.clips])
+  return np.stack([values[tracks == track].mean(axis=0) for track in corpus.tracks])
+
+
+def together(one: Corpus, other: Corpus) -> Corpus:
+  """Clips of both."""
+  return dataclasses.replace(
+    one,
+    clips=one.clips + other.clips,
+    audio=np.concatenate([one.audio, other.audio]),
+  )
+
+
+def begin(
+  config: ConfigDict, inputs: Inputs, workdir: pathlib.Path
+) -> evaluation.Evaluation:
+  """Claims the working folder for an audit whose gates hold so far."""
+  return evaluation.start(
+    config,
+    inputs.targets,
+    dict(inputs.weights),
+    together(inputs.suspects, inputs.comparison),
+    inputs.calibration,
+    workdir,
+    reference_on_development=True,
+  )
+
+
+def score(run: evaluation.Evaluation) -> list[dict[str, Any]]:
+  """Rows of all methods under all targets, less the reference's where there is one."""
+  rows = evaluation.run_methods(run, run.config.methods)
+  return rows + summary.calibrate_by_reference(rows)
+
+
+def tabulate(
+  rows: list[dict[str, Any]], clips: tuple[Clip, ...], model: str = MODEL
+) -> tuple[audit.Scores, list[str]]:
+  """Mean score of every track by method, over clips that every method scored.
+
+  Args:
+    rows: see `score`; of a model with a reference, those less the reference's count.
+    clips: all that should have been scored.
+    model: whose rows.
+
+  Returns:
+    (scores without the panel, ids of the clips that some method has no score for).
+  """
+  own = [row for row in rows if row["model"] == model]
+  calibrated = any(row["calibrated"] for row in own)
+  own = [row for row in own if row["calibrated"] == calibrated]
+  by_clip: dict[str, dict[str, float]] = {}
+  for row in own:
+    label = study.label(row["method"], row["calibrated"])
+    by_clip.setdefault(row["clip"], {})[label] = row["score"]
+  methods = list(dict.fromkeys(m for scores in by_clip.values() for m in scores))
+  whole = [c for c in clips if by_clip.get(c.id, {}).keys() == set(methods)]
+  failed = sorted({c.id for c in clips} - {c.id for c in whole})
+  tables = {part: {} for part in _GROUPS}
+  for part, group in _GROUPS.items():
+    for method in methods:
+      of_tracks: dict[str, list[float]] = {}
+      for clip in whole:
+        if clip.group == group:
+          of_tracks.setdefault(clip.track, []).append(by_clip[clip.id][method])
+      means = {track: float(np.mean(v)) for track, v in sorted(of_tracks.items())}
+      tables[part][method] = means
+  scores = audit.Scores(
+    suspects=tables["suspect"],
+    comparison=tables["comparison"],
+    calibration=tables["calibration"],
+  )
+  return scores, failed
+
+
+def scored_gates(
+  config: ConfigDict,
+  scores: audit.Scores,
+  rows: list[dict[str, Any]],
+  clips: tuple[Clip, ...],
+) -> list[Gate]:
+  """Gates that need scores: enough of them, and the null control where it can be run.
+
+  Args:
+    config: all settings.
+    scores: see `tabulate`.
+    rows: see `score`.
+    clips: see `tabulate`.
+  """
+  needed = audit.smallest_reference(config.alpha, 1, 1)
+  counts = {
+    side: len(next(iter(getattr(scores, side).values()), {}))
+    for side in ("suspects", "comparison", "calibration")
+  }
+  enough = (
+    counts["suspects"] >= 1
+    and counts["comparison"] >= needed.comparison
+    and counts["calibration"] >= needed.calibration
+  )
+  listed = ", ".join(f"{count} {side}" for side, count in counts.items())
+  gates = [
+    Gate(
+      name="tracks with a score",
+      holds=enough,
+      text=f"{listed} tracks have a score under every method",
+      mend=""
+      if enough
+      else f"mend or replace the clips that failed: {needed.comparison} comparison and"
+      f" {needed.calibration} calibration tracks must have scores",
+    )
+  ]
+  control = "null control"
+  if not any(row["model"] == summary.REFERENCE for row in rows):
+    text = "not run: no --reference_model, which saw neither side, was given"
+    return [*gates, Gate(name=control, holds=None, text=text)]
+  if not enough or counts["suspects"] < 2:
+    text = "not run: it needs two suspects, and tracks with scores"
+    return [*gates, Gate(name=control, holds=None, text=text)]
+  raw = [row for row in rows if not row["calibrated"]]
+  table, _ = tabulate(raw, clips, summary.REFERENCE)
+  panel = table.with_panel()
+  sides = [panel.suspects[audit.PANEL], panel.comparison[audit.PANEL]]
+  gate = _auc_gate(
+    control,
+    "the reference model, which saw neither side, tells them apart: it is their"
+    " content; give a reference of the same kind as the suspects",
+    [value for side in sides for value in side.values()],
+    [True] * len(sides[0]) + [False] * len(sides[1]),
+    [track for side in sides for track in side],
+  )
+  return [*gates, gate]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+  """What one method costs: clips over all models, seconds once and for each clip."""
+
+  method: str
+  clips: int
+  compile_seconds: float
+  clip_seconds: float
+
+  @property
+  def seconds(self) -> float:
+    """All of it."""
+    return self.compile_seconds + self.clips * self.clip_seconds
+
+
+def estimate(config: ConfigDict, inputs: Inputs) -> tuple[list[Cost], int]:
+  """Times two batches of every method, and keeps none of their rows.
+
+  Returns:
+    (cost by method, peak memory in bytes: of a device, or of this process on a CPU).
+  """
+  (model,) = (target for target in inputs.targets if target.name == MODEL)
+  clips = together(together(inputs.suspects, inputs.comparison), inputs.calibration)
+  batch = config.batch_size or min(len(clips), 4 * len(jax.local_devices()))
+  sample = clips.take(range(min(batch, len(clips))))
+  model = dataclasses.replace(
+    model, generator=model.generator.for_length(clips.audio.shape[1])
+  )
+  distance = evaluation.make_distance_of(config, clips)
+  scorer = Scorer(config.seed, config.batch_size, len(clips))
+  costs = []
+  for name in config.methods:
+    t_ratio, attack = evaluation.make_attack(config, name, distance)
+    t = diffusion.timestep(model.generator.schedule, t_ratio)
+    took = []
+    for one in (scorer, scorer.reseeded(config.seed + 1)):
+      with tempfile.TemporaryDirectory() as folder:
+        file = RowFile(pathlib.Path(folder) / "rows.jsonl")
+        start = time.perf_counter()
+        one(file, attack, model, sample, t=t, method=name, t_ratio=t_ratio)
+        took.append(time.perf_counter() - start)
+    costs.append(
+      Cost(
+        method=name,
+        clips=len(clips) * len(inputs.targets),
+        compile_seconds=max(took[0] - took[1], 0.0),
+        clip_seconds=took[1] / len(sample),
+      )
+    )
+  return costs, _peak_bytes()
+
+
+def _peak_bytes() -> int:
+  device = jax.local_devices()[0]
+  if device.platform == "cpu":
+    # In KiB, on Linux.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  return device.memory_stats()["peak_bytes_in_use"]
+
+
+def check(config: ConfigDict) -> None:
+  """Refuses settings that only an audit has and cannot be used."""
+  if not 0 < config.alpha < 0.5:
+    raise app.UsageError(f"--config.alpha={config.alpha:g} is not in (0, 0.5)")
+  if config.corpus.clips_per_track < 1 or config.corpus.clip_seconds < 0:
+    raise app.UsageError(
+      "--config.corpus: clips_per_track is at least 1 and clip_seconds at least 0"
+    )
+  if not config.methods:
+    raise app.UsageError("--config.methods names none")
+
+
+def prepare_refusal(workdir: pathlib.Path) -> None:
+  """Makes a working folder for a dossier without scores; refuses another audit's."""
+  if (workdir / "run.json").exists():
+    raise app.UsageError(
+      f"--workdir={workdir} holds the scores of another audit; choose a new folder"
+    )
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
+
+
+def find(
+  config: ConfigDict, inputs: Inputs, rows: list[dict[str, Any]]
+) -> tuple[list[Gate], audit.Scores | None, dict[str, Any] | None, list[str]]:
+  """What the rows say.
+
+  Returns:
+    All gates; scores with the panel and what was found (`audit.judge`, and under
+    `null` `audit.null_rejections`), both None where a gate fails; clips that failed.
+  """
+  clips = inputs.suspects.clips + inputs.comparison.clips + inputs.calibration.clips
+  scores, failed = tabulate(rows, clips)
+  for clip in failed:
+    logging.error("%s: no score under every method; left out", clip)
+  gates = inputs.gates + scored_gates(config, scores, rows, clips)
+  if any(gate.holds is False for gate in gates):
+    return gates, None, None, failed
+  scores = scores.with_panel()
+  found = audit.judge(
+    scores, alpha=config.alpha, permutations=config.permutations, seed=config.seed
+  )
+  found["null"] = audit.null_rejections(scores, alpha=config.alpha, seed=config.seed)
+  return gates, scores, found, failed

@@ -1,0 +1,161 @@
+"""What is known of two sides of an audit from their files alone, before any model.
+
+Whether both could be exchanged is what every verdict rests on. Lengths, rates, formats,
+loudness and bandwidth are compared here, and recordings found that are there twice.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyloudnorm
+import soundfile
+from scipy import signal, stats
+from tqdm import tqdm
+
+from lsaprobe_jax.data import audio as audio_lib
+from lsaprobe_jax.data import fingerprints
+
+# Of a difference between the sides, corrected for the number of facts compared.
+DIFFERENT = 0.01
+_NUMBERS = ("seconds", "lufs", "bandwidth")
+_KINDS = ("rate", "channels", "format")
+# Share of the power below the bandwidth; what a codec cuts off lies above it.
+_POWER_SHARE = 0.999
+_LOUDNESS_BLOCK = 0.4  # s
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Facts:
+  """One file.
+
+  Attributes:
+    track: id of the track that it makes.
+    sha256: of its decoded samples, so that a copy in another container is found.
+    seconds: length.
+    rate: Hz.
+    channels: number of channels.
+    format: container and coding, as libsndfile names them.
+    lufs: integrated loudness; None where nothing is above -70 LUFS.
+    bandwidth: Hz below which 99.9% of the power lies.
+    fingerprint: see `fingerprints`.
+  """
+
+  track: str
+  sha256: str
+  seconds: float
+  rate: int
+  channels: int
+  format: str
+  lufs: float | None
+  bandwidth: float
+  fingerprint: fingerprints.Fingerprint
+
+  def plain(self) -> dict[str, Any]:
+    """JSON-able values, less the fingerprint."""
+    names = (field.name for field in dataclasses.fields(self))
+    return {name: getattr(self, name) for name in names if name != "fingerprint"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Twice:
+  """Two tracks with the same recording; `exact` where the samples are the same."""
+
+  first: str
+  second: str
+  exact: bool
+
+
+def inspect(track: str, path: pathlib.Path) -> Facts:
+  """Reads one file whole; AudioError where it cannot be decoded."""
+  samples, rate = audio_lib.decode(path)
+  header = soundfile.info(path)
+  block = min(_LOUDNESS_BLOCK, len(samples) / rate)
+  meter = pyloudnorm.Meter(rate, block_size=block)
+  with np.errstate(divide="ignore"):
+    lufs = float(meter.integrated_loudness(samples.astype(np.float64)))
+  return Facts(
+    track=track,
+    sha256=hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest(),
+    seconds=len(samples) / rate,
+    rate=rate,
+    channels=header.channels,
+    format=f"{header.format} {header.subtype}",
+    lufs=lufs if np.isfinite(lufs) else None,
+    bandwidth=bandwidth(samples, rate),
+    fingerprint=fingerprints.fingerprint(samples, rate),
+  )
+
+
+def inspect_all(files: dict[str, pathlib.Path], name: str) -> list[Facts]:
+  """Facts of the file of each track, one after another, with a bar that says `name`."""
+  bar = tqdm(files.items(), unit="file", desc=f"reading {name}")
+  return [inspect(track, path) for track, path in bar]
+
+
+def bandwidth(samples: np.ndarray, rate: int) -> float:
+  """Frequency below which 99.9% of the power of [samples] lies, Hz."""
+  frequencies, power = signal.welch(samples, rate, nperseg=min(4096, len(samples)))
+  total = np.cumsum(power)
+  return float(frequencies[np.searchsorted(total, _POWER_SHARE * total[-1])])
+
+
+def duplicates(tracks: Sequence[Facts]) -> Iterator[Twice]:
+  """Pairs of tracks with the same samples or, by fingerprint, the same recording."""
+  exact = set()
+  for i, first in enumerate(tracks):
+    for j in range(i + 1, len(tracks)):
+      if first.sha256 == tracks[j].sha256:
+        exact.add((i, j))
+  near = set(fingerprints.duplicates([facts.fingerprint for facts in tracks]))
+  for i, j in sorted(exact | near):
+    yield Twice(first=tracks[i].track, second=tracks[j].track, exact=(i, j) in exact)
+
+
+def _slight(name: str, value: float) -> float:
+  """A difference of medians below which no one cares: 1 LU, or 5%."""
+  return 1.0 if name == "lufs" else 0.05 * value
+
+
+def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[str]:
+  """One line for each fact in which the sides differ by more than chance.
+
+  Lengths, loudness and bandwidths are compared by Mann-Whitney, where their medians
+  differ by 5% or 1 LU at least, rates, channels and formats by chi-squared, at 1%
+  corrected by Bonferroni. A side of one track cannot
+  differ by more than chance in most of them; rates and formats that only it has are
+  seen from a few reference tracks on.
+  """
+  level = DIFFERENT / (len(_NUMBERS) + len(_KINDS))
+  lines = []
+  for name in _NUMBERS:
+    sides = [
+      [value for facts in side if (value := getattr(facts, name)) is not None]
+      for side in (suspects, reference)
+    ]
+    if not all(sides):
+      continue
+    p_value = stats.mannwhitneyu(*sides).pvalue
+    one, other = map(np.median, sides)
+    if p_value <= level and abs(one - other) >= _slight(name, max(one, other)):
+      lines.append(
+        f"{name}: median {one:.4g} against {other:.4g} (suspects, reference;"
+        f" p = {p_value:.1g})"
+      )
+  for name in _KINDS:
+    sides = [[getattr(facts, name) for facts in side] for side in (suspects, reference)]
+    kinds = sorted(set(sides[0]) | set(sides[1]))
+    if len(kinds) == 1:
+      continue
+    counts = np.array([[side.count(kind) for kind in kinds] for side in sides])
+    p_value = stats.chi2_contingency(counts).pvalue
+    if p_value <= level:
+      shares = "; ".join(
+        f"{kind}: {a} of {len(sides[0])} against {b} of {len(sides[1])}"
+        for kind, a, b in zip(kinds, *counts, strict=True)
+      )
+      lines.append(f"{name}: {shares} (suspects, reference; p = {p_value:.1g})")
+  return lines

@@ -1,0 +1,296 @@
+"""The statistics of an audit: suspects against tracks that were surely not trained on.
+
+The reference is split by track. Its *calibration* tracks set tau, the scale on which
+methods are put together, and cutoffs; its *comparison* tracks are what the suspects are
+compared with. The calibration tracks are used for nothing else, so that without
+training a suspect's score and the comparison tracks' scores could be exchanged, and
+
+  p = (1 + #{comparison tracks that score at least as high}) / (1 + #comparison tracks)
+
+is at most u with probability at most u (a conformal p-value): the share of tracks that
+the model has not seen which would be accused along with this one. One statistic,
+fixed beforehand, decides: the *panel*, the mean over methods of scores in standard
+deviations of the calibration tracks. Each method's own test stands beside it,
+corrected by Holm.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+
+from lsaprobe_jax.evaluation import comparisons, roc, sets
+
+PANEL = "panel"
+# Standard deviations of fewer tracks put methods together badly.
+MIN_CALIBRATION_TRACKS = 10
+_WANTED_POWER = 0.8
+_LARGEST_EFFECT = 20.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+  """Tracks that a reference needs on either side of its split."""
+
+  calibration: int
+  comparison: int
+
+  @property
+  def total(self) -> int:
+    """Tracks of the smallest reference that allows a verdict."""
+    return self.calibration + self.comparison
+
+
+def smallest_reference(alpha: float, clips_per_track: int, clips_for_tau: int) -> Size:
+  """The smallest reference with which a verdict at `alpha` is possible.
+
+  Args:
+    alpha: level of the verdict, in (0, 1). With n comparison tracks no p-value is
+      below 1 / (n + 1).
+    clips_per_track: clips of each track.
+    clips_for_tau: calibration clips that tau needs.
+  """
+  return Size(
+    calibration=max(MIN_CALIBRATION_TRACKS, -(-clips_for_tau // clips_per_track)),
+    # Less a rounding error: 1 / 0.05 is 20 tracks with the suspect, not 21.
+    comparison=math.ceil(1 / alpha - 1e-9) - 1,
+  )
+
+
+def split_reference(
+  tracks: Sequence[str], size: Size, seed: int
+) -> tuple[list[str], list[str]]:
+  """(calibration tracks, comparison tracks), dealt at random, half to each.
+
+  Of a small reference the comparison side gets no less than it needs, as far as the
+  calibration side keeps what that needs.
+
+  Raises:
+    ValueError: fewer tracks than `size.total`.
+  """
+  count = len(set(tracks))
+  if count < size.total:
+    raise ValueError(f"{count} reference tracks where {size.total} are needed")
+  half = min(count - count // 2, count - size.calibration)
+  comparison = max(size.comparison, half)
+  order = np.random.default_rng(seed).permutation(sorted(set(tracks))).tolist()
+  return sorted(order[comparison:]), sorted(order[:comparison])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores:
+  """Scores of tracks under one or more methods, higher = member.
+
+  Attributes:
+    suspects: by method, then by track.
+    comparison: likewise; the same methods.
+    calibration: likewise.
+  """
+
+  suspects: Mapping[str, Mapping[str, float]]
+  comparison: Mapping[str, Mapping[str, float]]
+  calibration: Mapping[str, Mapping[str, float]]
+
+  def with_panel(self) -> "Scores":
+    """The same with the panel as one more method.
+
+    Raises:
+      ValueError: the sides or the methods hold different tracks, or a method does not
+        vary over the calibration tracks.
+    """
+    scale = {}
+    for method, by_track in self.calibration.items():
+      values = np.array(list(by_track.values()))
+      if values.size < 2 or not values.std(ddof=1) > 0:
+        raise ValueError(f"{method} does not vary over the calibration tracks")
+      scale[method] = (values.mean(), values.std(ddof=1))
+    sides = {}
+    for field in dataclasses.fields(self):
+      side = getattr(self, field.name)
+      tracks = {frozenset(by_track) for by_track in side.values()}
+      if side.keys() != scale.keys() or len(tracks) != 1:
+        raise ValueError(f"{field.name}: methods or tracks differ")
+      panel = {
+        track: float(
+          np.mean([(side[m][track] - mean) / sd for m, (mean, sd) in scale.items()])
+        )
+        for track in sorted(*tracks)
+      }
+      sides[field.name] = {**side, PANEL: panel}
+    return Scores(**sides)
+
+
+def conformal(suspects, comparison) -> np.ndarray:
+  """p-values [m] of suspects [m] against comparison tracks [n]; ties count against."""
+  suspects, comparison = np.asarray(suspects, float), np.asarray(comparison, float)
+  above = (comparison[None, :] >= suspects[:, None]).sum(axis=1)
+  return (1 + above) / (1 + comparison.size)
+
+
+def judge(
+  scores: Scores, *, alpha: float, permutations: int = 9_999, seed: int = 0
+) -> dict[str, Any]:
+  """Everything that follows from the scores of an audit.
+
+  Args:
+    scores: with the panel (`Scores.with_panel`).
+    alpha: level of the verdicts.
+    permutations: at most so many divisions of tracks for a set's p-value.
+    seed: of them.
+
+  Returns:
+    JSON-able values:
+      alpha: as given.
+      evidence: whether the set's p-value under the panel is at most alpha.
+      p_value: that p-value, by permutation of tracks; of a single suspect its
+        conformal p-value.
+      sets: by method the test of all suspects together (`sets.SetTest`; None for a
+        single suspect); `p_holm` corrects over methods other than the panel.
+      power: see `power_of`.
+      tracks: one dict a suspect: `track`, `score` by method, `p` by method, `q` (the
+        panel's p-value by Benjamini and Hochberg), `flagged` (panel p at most alpha).
+      flagged: how many are, and `expected_flags`, how many would be by chance.
+      cutoffs: by method the (1 - alpha) quantile of the calibration tracks, None where
+        it does not exist, with the comparison tracks that lie above it.
+  """
+  names = sorted(scores.suspects[PANEL])
+  values = {
+    method: {
+      side: np.array(list(getattr(scores, side)[method].values()))
+      for side in ("comparison", "calibration")
+    }
+    | {"suspects": np.array([by_track[name] for name in names])}
+    for method, by_track in scores.suspects.items()
+  }
+  p_values = {
+    method: conformal(v["suspects"], v["comparison"]) for method, v in values.items()
+  }
+  tests = _set_tests(values, permutations, seed)
+  panel = tests[PANEL]
+  p_value = float(p_values[PANEL][0]) if panel is None else panel["p_value"]
+  flagged = p_values[PANEL] <= alpha
+  q_values = stats.false_discovery_control(p_values[PANEL])
+  return {
+    "alpha": alpha,
+    "evidence": bool(p_value <= alpha),
+    "p_value": p_value,
+    "sets": tests,
+    "power": power_of(
+      len(names),
+      values[PANEL]["comparison"].size,
+      alpha,
+      None if panel is None else panel["effect"],
+    ),
+    "tracks": [
+      {
+        "track": name,
+        "score": {m: float(v["suspects"][i]) for m, v in values.items()},
+        "p": {m: float(p[i]) for m, p in p_values.items()},
+        "q": float(q_values[i]),
+        "flagged": bool(flagged[i]),
+      }
+      for i, name in enumerate(names)
+    ],
+    "flagged": int(flagged.sum()),
+    "expected_flags": alpha * len(names),
+    "cutoffs": {
+      method: _cutoff(v["calibration"], v["comparison"], alpha)
+      for method, v in values.items()
+    },
+  }
+
+
+def null_rejections(scores: Scores, *, alpha: float, seed: int = 0) -> dict[str, Any]:
+  """Rejections at alpha between random halves of the comparison tracks, by the panel.
+
+  See `sets.NullRejections`.
+  """
+  values = np.array(list(scores.comparison[PANEL].values()))
+  found = sets.null_rejections(
+    values, np.arange(values.size), alpha=alpha, permutations=199, seed=seed
+  )
+  return found._asdict()
+
+
+def _set_tests(values, permutations: int, seed: int) -> dict[str, dict | None]:
+  if values[PANEL]["suspects"].size < 2:
+    return dict.fromkeys(values)
+  tests = {
+    method: sets.compare_sets(
+      {method: v["suspects"]}, v["comparison"], permutations=permutations, seed=seed
+    )[method]._asdict()
+    for method, v in values.items()
+  }
+  methods = [method for method in tests if method != PANEL]
+  corrected = comparisons.holm([tests[method]["p_value"] for method in methods])
+  for method, p_value in zip(methods, corrected, strict=True):
+    tests[method]["p_holm"] = float(p_value)
+  return tests
+
+
+def _cutoff(calibration, comparison, alpha: float) -> dict[str, Any]:
+  cut = roc.cutoff(calibration, alpha)
+  above = None if cut is None else int((comparison > cut).sum())
+  return {"cutoff": cut, "above": above, "of": comparison.size}
+
+
+def power_of(
+  suspects: int, comparison: int, alpha: float, effect: float | None
+) -> dict[str, float | None]:
+  """What an audit of this size can find, by the one-sided t-test.
+
+  Args:
+    suspects: number of tracks.
+    comparison: number of tracks.
+    alpha: level of the test.
+    effect: as estimated, in standard deviations; None where there is no estimate.
+
+  Returns:
+    `detectable`, the difference in standard deviations that is found with 80% power;
+    `detectable_auc`, the AUC between normal scores so far apart; `at_estimate`, the
+    power if the true effect were the estimated one (it restates the p-value, and says
+    nothing new); `tracks_needed`, suspects for 80% power at 1% and that effect, None
+    for no number.
+  """
+  short = lambda d: sets.power(d, suspects, comparison, alpha) - _WANTED_POWER
+  reachable = short(_LARGEST_EFFECT) > 0
+  detectable = optimize.brentq(short, 0.0, _LARGEST_EFFECT) if reachable else None
+  if effect is None:
+    return {
+      "detectable": detectable,
+      "detectable_auc": detectable and float(stats.norm.cdf(detectable / 2**0.5)),
+      "at_estimate": None,
+      "tracks_needed": None,
+    }
+  needed = sets.tracks_needed(effect, comparison)
+  return {
+    "detectable": detectable,
+    "detectable_auc": detectable and float(stats.norm.cdf(detectable / 2**0.5)),
+    "at_estimate": sets.power(effect, suspects, comparison, alpha),
+    "tracks_needed": needed if math.isfinite(needed) else None,
+  }
+
+
+def outlier_p_values(suspects, reference) -> np.ndarray:
+  """Whether suspects look unlike the reference, without any model; conformal, [m].
+
+  Every track is as strange as it is far from its nearest neighbours among the others,
+  in standard deviations of the features. For too few suspects to learn a side from.
+
+  Args:
+    suspects: [m, f] features of tracks.
+    reference: [n, f] of the reference's.
+  """
+  found = []
+  for suspect in np.asarray(suspects, float):
+    table = np.vstack([suspect[None], np.asarray(reference, float)])
+    spread = table.std(axis=0)
+    table = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    apart = np.sqrt(((table[:, None] - table[None]) ** 2).sum(axis=-1))
+    np.fill_diagonal(apart, np.inf)
+    nearest = np.sort(apart, axis=1)[:, : min(5, len(table) - 1)].mean(axis=1)
+    found.append((nearest >= nearest[0]).mean())
+  return np.array(found)

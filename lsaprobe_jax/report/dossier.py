@@ -1,0 +1,214 @@
+"""From what an audit found to what it hands over: a page, JSON and CSV."""
+
+import base64
+import collections
+import csv
+import io
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from lsaprobe_jax.evaluation import audit, tables
+from lsaprobe_jax.report import figures, page
+
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = tuple("=+-@\t\r")
+_SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
+
+
+def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
+  """One or two sentences: refused, evidence, or none and what could have been seen.
+
+  Args:
+    gates: `name`, `holds`, `text`, `mend`.
+    found: see `audit.judge`, None where there is no verdict.
+  """
+  if found is None:
+    failed = [gate for gate in gates if gate["holds"] is False]
+    reasons = "; ".join(f"{g['name']}: {g['mend'] or g['text']}" for g in failed)
+    return (
+      f"No verdict. {'A gate fails' if len(failed) == 1 else 'Gates fail'}: {reasons}."
+    )
+  p_value, alpha = found["p_value"], found["alpha"]
+  if found["evidence"]:
+    return (
+      f"Evidence of training: the suspects score above tracks that the model has not"
+      f" seen (p = {p_value:.2g}, at most {alpha:g}). It is about the set as a whole."
+    )
+  size = found["power"]["detectable"]
+  seen = (
+    "an audit of this size finds nothing reliably"
+    if size is None
+    else f"a difference of {size:.2g} standard deviations would have been found with"
+    " 80% power"
+  )
+  return f"No evidence of training (p = {p_value:.2g}, above {alpha:g}); {seen}."
+
+
+def build(
+  *,
+  given: dict[str, str],
+  facts: dict[str, list[dict[str, Any]]],
+  sources: dict[str, str],
+  clips: dict[str, list[str]],
+  clip_seconds: float,
+  gates: list[dict[str, Any]],
+  notes: list[str],
+  found: dict[str, Any] | None,
+  failed: list[str],
+  environments: list[dict[str, Any]],
+  run: dict[str, Any],
+) -> dict[str, Any]:
+  """The dossier as JSON-able values, from which page and table follow.
+
+  Args:
+    given: `model`, `suspects`, `reference`, `reference_model` as on the command line.
+    facts: of the file of each track, by 'suspect' and 'reference'.
+    sources: path of each track's file.
+    clips: tracks of the clips, one name a clip, by 'suspect' and 'reference'.
+    clip_seconds: their length.
+    gates: see `verdict`.
+    notes: lines for the reader.
+    found: see `audit.judge`; None where there is no verdict.
+    failed: ids of clips without a score.
+    environments: commands and versions (environment.json).
+    run: settings and hashes (run.json).
+  """
+  if found is not None:
+    named = lambda path: {"source": path, "name": pathlib.PurePath(path).name}
+    tracks = [t | named(sources[t["track"]]) for t in found["tracks"]]
+    order = lambda t: (t["p"][audit.PANEL], -t["score"][audit.PANEL], t["track"])
+    found = found | {"tracks": sorted(tracks, key=order)}
+  comparison = found["cutoffs"][audit.PANEL]["of"] if found else None
+  each = collections.Counter(clips["suspect"])
+  return {
+    **given,
+    "suspects": _side(given["suspects"], facts["suspect"], clips["suspect"]),
+    "reference": _side(given["reference"], facts["reference"], clips["reference"]),
+    "clip_seconds": clip_seconds,
+    "clips_per_track": min(each.values()),
+    "verdict": verdict(gates, found),
+    "gates": gates,
+    "notes": notes,
+    "found": found,
+    "methods": [m for m in found["cutoffs"] if m != audit.PANEL] if found else [],
+    "comparison": comparison,
+    "lowest": f"{1 / (comparison + 1):.3g}" if comparison else None,
+    "failed": failed,
+    "files": [
+      fact | {"side": side, "source": sources[fact["track"]]}
+      for side, own in facts.items()
+      for fact in own
+    ],
+    "run": page.settings_of(run) | {"environments": environments},
+  }
+
+
+def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str, Any]:
+  three = lambda values: " / ".join(
+    f"{f(values):.4g}" for f in (np.min, np.median, np.max)
+  )
+  known = lambda name: [fact[name] for fact in facts if fact[name] is not None]
+  counts = lambda name: ", ".join(
+    f"{kind} ({count})"
+    for kind, count in sorted(collections.Counter(known(name)).items())
+  )
+  return {
+    "path": path,
+    "tracks": len(facts),
+    "clips": len(clips),
+    "seconds": three(known("seconds")),
+    "lufs": three(known("lufs")) if known("lufs") else "silent",
+    "bandwidth": three(known("bandwidth")),
+    "rates": counts("rate"),
+    "formats": counts("format"),
+  }
+
+
+def table(dossier: dict[str, Any]) -> str:
+  """One line a file as CSV, suspects with their verdicts; formulas are defused."""
+  judged = {t["track"]: t for t in (dossier["found"] or {"tracks": []})["tracks"]}
+  methods = [audit.PANEL, *dossier["methods"]]
+  names = ("side", "source", "sha256", "seconds", "rate", "channels", "format", "lufs")
+  header = [*names, "verdict", "q", *(f"p {m}" for m in methods)]
+  header += [f"score {m}" for m in methods]
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator="\n")
+  writer.writerow(header)
+  for file in dossier["files"]:
+    row = [file[name] for name in names]
+    found = judged.get(file["track"])
+    if found is not None:
+      row += ["above the level" if found["flagged"] else "not told apart", found["q"]]
+      row += [found[kind][m] for kind in ("p", "score") for m in methods]
+    row += [""] * (len(header) - len(row))
+    writer.writerow([_cell(value) for value in row])
+  return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+  return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def draw(
+  scores: audit.Scores | None,
+  found: dict[str, Any] | None,
+  rows: list[dict[str, Any]],
+  folder: pathlib.Path,
+) -> dict[str, str]:
+  """Writes the figures to a folder; returns those of the page as data URIs.
+
+  Args:
+    scores: with the panel; None where there is no verdict, and nothing is drawn.
+    found: see `audit.judge`.
+    rows: of the probe's curves come the curves.
+    folder: created if missing.
+  """
+  if scores is None or found is None:
+    return {}
+  sides = {
+    name: list(getattr(scores, side)[audit.PANEL].values())
+    for name, side in (("suspects", "suspects"), ("comparison tracks", "comparison"))
+  }
+  cutoff = found["cutoffs"][audit.PANEL]["cutoff"]
+  drawn = {"tracks": figures.track_scores(sides, cutoff)}
+  curves = page.curves(rows, {})
+  if curves:
+    drawn["curves"] = figures.damage_curves(curves[0], _SIDES)
+  uris = {}
+  for name, figure in drawn.items():
+    png, _ = figures.save(figure, folder / name)
+    data = base64.b64encode(png.read_bytes()).decode()
+    uris[name] = f"data:image/png;base64,{data}"
+  return uris
+
+
+def checks(gates: list[dict[str, Any]], notes: list[str]) -> list[str]:
+  """Gates and notes, one line each."""
+  state = {True: "holds", False: "FAILS", None: "not known"}
+  lines = [f"{g['name']}: {state[g['holds']]}. {g['text']}" for g in gates]
+  return lines + [f"note: {note}" for note in notes]
+
+
+def text(dossier: dict[str, Any]) -> str:
+  """What the launcher prints: gates, the set's tests, the verdict."""
+  lines = checks(dossier["gates"], dossier["notes"])
+  found = dossier["found"]
+  if found is not None and found["sets"][audit.PANEL] is not None:
+    header = ["score", "difference", "p", "p Holm"]
+    cells = [
+      [
+        *(m, f"{s['effect']:+.2f} sd", f"{s['p_value']:.2g}"),
+        "" if m == audit.PANEL else f"{s['p_holm']:.2g}",
+      ]
+      for m, s in found["sets"].items()
+    ]
+    lines += ["", *tables.align([header, *cells])]
+  if found is not None:
+    lines += [
+      "",
+      f"{found['flagged']} of {len(found['tracks'])} suspects lie above the level,"
+      f" {found['expected_flags']:.2g} expected by chance",
+    ]
+  return "\n".join([*lines, "", dossier["verdict"]])

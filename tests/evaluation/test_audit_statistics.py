@@ -1,0 +1,144 @@
+"""The statistics of an audit on synthetic scores."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lsaprobe_jax.evaluation import audit, sets
+
+SIZE = audit.smallest_reference(0.05, 4, 20)
+
+
+def scores(rng, suspects=12, reference=40, shift=0.0):
+  """Two methods that share a track's own difficulty, skewed and of unlike scale."""
+  tracks = [f"r{i:02d}" for i in range(reference)]
+  calibration, comparison = audit.split_reference(tracks, SIZE, int(rng.integers(1e6)))
+  parts = {
+    "suspects": [f"s{i:02d}" for i in range(suspects)],
+    "comparison": comparison,
+    "calibration": calibration,
+  }
+  found = {}
+  for part, names in parts.items():
+    hard = rng.exponential(size=len(names)) + shift * (part == "suspects")
+    values = {
+      "loss": 1e3 * (hard + 0.3 * rng.normal(size=len(names))),
+      "probe": hard + rng.standard_t(3, size=len(names)),
+    }
+    found[part] = {m: dict(zip(names, v, strict=True)) for m, v in values.items()}
+  return audit.Scores(**found).with_panel()
+
+
+def test_rejections_of_exchangeable_tracks_keep_their_level():
+  """200 audits in which there is nothing to find, by set and by track."""
+  rng = np.random.default_rng(7)
+  evidence, flagged = 0, []
+  for draw in range(200):
+    found = audit.judge(scores(rng), alpha=0.05, permutations=199, seed=draw)
+    evidence += found["evidence"]
+    flagged.append(found["flagged"] / 12)
+  law = stats.binom(200, 0.05)
+  assert law.ppf(0.025) <= evidence <= law.ppf(0.975)
+  # Suspects of one audit share the comparison tracks: audits are what is independent.
+  error = np.std(flagged, ddof=1) / math.sqrt(200)
+  assert abs(np.mean(flagged) - 0.05) <= 3 * error
+
+
+def test_members_are_found():
+  found = audit.judge(scores(np.random.default_rng(1), shift=5.0), alpha=0.05)
+  assert found["evidence"]
+  assert found["p_value"] == found["sets"][audit.PANEL]["p_value"] < 0.01
+  assert found["flagged"] > 3 * found["expected_flags"]
+  assert all(t["flagged"] == (t["p"][audit.PANEL] <= 0.05) for t in found["tracks"])
+  own = [found["sets"][m] for m in ("loss", "probe")]
+  assert max(t["p_holm"] for t in own) <= 2 * max(t["p_value"] for t in own)
+
+
+def test_a_single_suspect_has_its_conformal_p_value():
+  found = audit.judge(scores(np.random.default_rng(2), suspects=1), alpha=0.05)
+  assert found["sets"][audit.PANEL] is None
+  assert found["p_value"] == found["tracks"][0]["p"][audit.PANEL]
+  assert found["power"]["detectable"] > 1
+  assert found["power"]["at_estimate"] is None
+
+
+def test_conformal_p_values_by_counting():
+  p = audit.conformal([3.0, 0.0, 9.0], [1.0, 2.0, 3.0, 4.0])
+  np.testing.assert_allclose(p, [3 / 5, 1.0, 1 / 5])
+
+
+def test_the_panel_is_the_mean_in_calibration_deviations():
+  own = {"x": {"p": 1.0, "q": 3.0}, "y": {"p": 10.0, "q": 30.0}}
+  found = audit.Scores(suspects=own, comparison=own, calibration=own).with_panel()
+  expected = [-1 / math.sqrt(2), 1 / math.sqrt(2)]
+  np.testing.assert_allclose(list(found.suspects[audit.PANEL].values()), expected)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"calibration": {"x": {"p": 1.0, "q": 1.0}}}, "x does not vary"),
+    ({"suspects": {"y": {"p": 1.0}}}, "suspects: methods or tracks differ"),
+    ({"comparison": {"x": {}}}, None),
+  ],
+)
+def test_scores_that_cannot_be_put_together(change, message):
+  own = {"x": {"p": 1.0, "q": 3.0}}
+  parts = {"suspects": own, "comparison": own, "calibration": own} | change
+  if message is None:
+    assert audit.Scores(**parts).with_panel().comparison[audit.PANEL] == {}
+    return
+  with pytest.raises(ValueError, match=message):
+    audit.Scores(**parts).with_panel()
+
+
+@pytest.mark.parametrize(
+  ("alpha", "clips", "expected"),
+  [(0.05, 4, (10, 19)), (0.05, 1, (20, 19)), (0.01, 4, (10, 99)), (0.3, 4, (10, 3))],
+)
+def test_the_smallest_reference(alpha, clips, expected):
+  size = audit.smallest_reference(alpha, clips, 20)
+  assert (size.calibration, size.comparison) == expected
+  # With so many comparison tracks the level can be reached, with one fewer it cannot.
+  assert 1 / (size.comparison + 1) <= alpha + 1e-12 < 1 / size.comparison
+
+
+@pytest.mark.parametrize(("count", "comparison"), [(29, 19), (36, 19), (41, 21)])
+def test_a_small_reference_is_dealt_as_needed(count, comparison):
+  tracks = [f"t{i}" for i in range(count)]
+  left, right = audit.split_reference(tracks, SIZE, 0)
+  assert len(right) == comparison
+  assert sorted(left + right) == sorted(tracks)
+  assert (left, right) == audit.split_reference(tracks[::-1], SIZE, 0)
+  assert (left, right) != audit.split_reference(tracks, SIZE, 1)
+
+
+def test_a_reference_that_is_too_small_is_refused():
+  with pytest.raises(ValueError, match="28 reference tracks where 29 are needed"):
+    audit.split_reference([f"t{i}" for i in range(28)], SIZE, 0)
+
+
+def test_power_is_that_of_the_test():
+  found = audit.power_of(12, 20, 0.05, 0.9)
+  assert sets.power(found["detectable"], 12, 20, 0.05) == pytest.approx(0.8)
+  assert found["detectable_auc"] == pytest.approx(
+    stats.norm.cdf(found["detectable"] / math.sqrt(2))
+  )
+  assert found["at_estimate"] == pytest.approx(sets.power(0.9, 12, 20, 0.05))
+
+
+def test_outliers_are_seen_without_a_model():
+  rng = np.random.default_rng(0)
+  reference = rng.normal(size=(30, 5))
+  far = audit.outlier_p_values(reference[:1] + 50, reference)
+  assert far[0] == pytest.approx(1 / 31)
+  p_values = np.concatenate(
+    [
+      audit.outlier_p_values(table[:1], table[1:])
+      for table in rng.normal(size=(200, 31, 5))
+    ]
+  )
+  law = stats.binom(200, 3 / 31)
+  assert law.ppf(0.005) <= (p_values <= 0.1).sum() <= law.ppf(0.995)

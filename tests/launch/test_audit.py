@@ -1,0 +1,333 @@
+"""launch.audit on a tiny model: dossier, resume, refusals, bad inputs."""
+
+import csv
+import html
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from absl import app
+from launching import complaint, read_rows, tiny_weights, write_bad_files, write_track
+
+from configs import audit as audit_config
+from launch import auditing
+from lsaprobe_jax import checkpoints
+from lsaprobe_jax.data.corpus import Clip
+from lsaprobe_jax.evaluation import audit, summary
+
+MODEL = {
+  "family": "diffwave",
+  "network": dict(channels=4, layers=2, dilation_cycle=2, embedding_width=8),
+  "schedule": dict(name="linear", num_steps=20, beta_start=0.0001, beta_end=0.2),
+  "sample_rate": 8000,
+  "scale": 4.0,
+}
+SETTINGS = {
+  "corpus.clips_per_track": 3,
+  "distance": "log_mel",
+  "search.continuation.rungs": 3,
+  "search.continuation.steps": 1,
+  "methods": ("loss", "lsa_probe"),
+  "baselines.loss.draws": 2,
+  "alpha": 0.2,
+  "permutations": 99,
+}
+# What a page must show and not run.
+UGLY = "<script>alert(1)</script>".replace("/", "_") + " & =1.wav"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+  """Models, 8 suspects and 14 reference tracks of one kind, and bad files."""
+  root = tmp_path_factory.mktemp("audit")
+  training = {"config": {"corpus": {"clip_seconds": 0.256}}}
+  for seed, name in enumerate(("model", "other")):
+    checkpoints.save_model(root / name, tiny_weights(MODEL, seed), MODEL, training)
+  for seed in range(22):
+    side = "suspects" if seed < 8 else "reference"
+    write_track(root / side / f"{seed:02d}.wav", seed)
+  (root / "suspects" / "07.wav").rename(root / "suspects" / UGLY)
+  write_bad_files(root / "suspects")
+  (root / "suspects" / "odd_rate.wav").unlink()
+  return root
+
+
+def flags(folder, workdir, *more):
+  return [
+    *(f"--{name}={folder / name}" for name in ("model", "suspects", "reference")),
+    f"--reference_model={folder / 'other'}",
+    f"--workdir={workdir}",
+    *(f"--config.{name}={value}" for name, value in SETTINGS.items()),
+    *more,
+  ]
+
+
+@pytest.fixture(scope="module")
+def finished(folder, launcher):
+  """(working folder, process) of an audit that nothing disturbed."""
+  workdir = folder / "undisturbed"
+  return workdir, launcher.run("audit", *flags(folder, workdir))
+
+
+def dossier(workdir):
+  found = json.loads((workdir / "audit.json").read_text())
+  found["run"].pop("environments")
+  return found
+
+
+def test_a_dossier_is_written(finished, folder):
+  workdir, done = finished
+  assert done.returncode == 0, done.stderr
+  found = dossier(workdir)
+  assert found["verdict"] in done.stdout
+  gates = {gate["name"]: gate["holds"] for gate in found["gates"]}
+  assert gates.pop("reference not in the model's own record") is None
+  assert set(gates.values()) == {True}
+  assert {"blind baseline", "null control", "size of the reference"} <= gates.keys()
+  assert found["methods"] == ["loss - reference", "lsa_probe - reference"]
+  judged = found["found"]
+  assert len(judged["tracks"]) == 8
+  assert judged["evidence"] == (judged["p_value"] <= 0.2)
+  assert judged["sets"]["panel"]["reference_tracks"] == 7 - 3
+  # The bad files are named, and do not end the run.
+  notes = " ".join(found["notes"])
+  assert all(name in notes for name in ("corrupt.wav", "silent.wav", "short.wav"))
+  lines = list(csv.DictReader((workdir / "tracks.csv").open()))
+  assert len(lines) == 22
+  assert sum(line["verdict"] != "" for line in lines) == 8
+  assert {"side", "sha256", "p panel", "score loss - reference"} <= lines[0].keys()
+  command = json.loads((workdir / "environment.json").read_text())[0]["command"]
+  assert command.startswith("python -m launch.audit --model=")
+
+
+def test_the_page_is_escaped_and_runs_nothing(finished):
+  page = (finished[0] / "dossier.html").read_text()
+  assert "&lt;script&gt;alert(1)" in page
+  assert "<script" not in page
+  assert "script-src 'none'" in html.unescape(page)
+  assert page.count("data:image/png;base64,") == 2
+  assert dossier(finished[0])["verdict"] in page
+
+
+def test_a_killed_audit_ends_as_if_it_had_not_been(finished, folder, launcher):
+  workdir = folder / "killed"
+  args = flags(folder, workdir)
+  rows = workdir / "scores.jsonl"
+  launcher.run_and_kill(lambda: len(read_rows(rows)) > 8, "audit", *args)
+  assert not (workdir / "audit.json").exists()
+  done = launcher.run("audit", *args)
+  assert done.returncode == 0, done.stderr
+  assert dossier(workdir) == dossier(finished[0])
+  for name in ("tracks.csv", "figures/tracks.png", "figures/curves.svg"):
+    assert (workdir / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_a_dry_run_estimates_and_writes_nothing(folder, launcher):
+  workdir = folder / "none"
+  more = ("--dry_run", "--config.methods=('loss',)")
+  done = launcher.run("audit", *flags(folder, workdir, *more))
+  assert done.returncode == 0, done.stderr
+  assert "size of the reference: holds" in done.stdout
+  clips = 2 * 22 * 3
+  assert f"loss: {clips} clips" in done.stdout
+  assert "estimate: " in done.stdout
+  assert " GiB on " in done.stdout
+  assert not workdir.exists()
+
+
+def test_a_reference_too_small_is_refused_before_scoring(folder, launcher):
+  workdir = folder / "refused"
+  done = launcher.run("audit", *flags(folder, workdir, "--config.alpha=0.05"))
+  assert done.returncode == 3, done.stderr
+  assert "14 reference tracks; a verdict at 0.05 needs 29" in done.stdout
+  assert "No verdict. A gate fails: size of the reference: add 15 more" in done.stdout
+  assert "No verdict" in (workdir / "dossier.html").read_text()
+  assert dossier(workdir)["found"] is None
+  assert not (workdir / "scores.jsonl").exists()
+  # It does not lock the folder, but does not overwrite another audit's either.
+  auditing.prepare_refusal(workdir)
+  (workdir / "run.json").touch()
+  with pytest.raises(app.UsageError, match="another audit"):
+    auditing.prepare_refusal(workdir)
+
+
+def settings(folder, **changes):
+  config = audit_config.get_config()
+  config.targets.model = str(folder / "model")
+  config.update_from_flattened_dict(SETTINGS | changes)
+  return config
+
+
+def gates(inputs):
+  return {gate.name: gate for gate in inputs.gates}
+
+
+def test_a_recording_on_both_sides_is_refused(folder, tmp_path):
+  shutil.copytree(folder / "reference", tmp_path / "reference")
+  samples, rate = soundfile.read(folder / "suspects" / "01.wav")
+  soundfile.write(tmp_path / "reference" / "copy.flac", 0.5 * samples, rate)
+  shutil.copy(tmp_path / "reference" / "10.wav", tmp_path / "reference" / "twin.wav")
+  paths = str(folder / "suspects"), str(tmp_path / "reference")
+  inputs = auditing.read(settings(folder), *paths)
+  gate = gates(inputs)["no recording on both sides"]
+  assert inputs.refused
+  assert gate.text == ("1 found: suspect-01 and reference-copy (by fingerprint)")
+  assert "take each off one side" in gate.mend
+  # Within a side one is enough.
+  assert any("reference-twin holds the same recording" in note for note in inputs.notes)
+  assert "reference-twin" not in inputs.comparison.tracks + inputs.calibration.tracks
+
+
+def test_one_file_is_a_suspect(folder):
+  paths = str(folder / "suspects" / "03.wav"), str(folder / "reference")
+  inputs = auditing.read(settings(folder), *paths)
+  assert inputs.suspects.tracks == ("suspect-03",)
+  assert len(inputs.suspects) == 3
+  assert "no classifier can be taught" in gates(inputs)["blind baseline"].text
+  assert not set(inputs.comparison.tracks) & set(inputs.calibration.tracks)
+
+
+def test_sides_that_sound_unlike_are_refused(folder, tmp_path):
+  for path in sorted((folder / "reference").iterdir()):
+    samples, rate = soundfile.read(path)
+    soundfile.write(tmp_path / path.name, np.cumsum(samples) * 0.01, rate, "FLOAT")
+  inputs = auditing.read(settings(folder), str(folder / "suspects"), str(tmp_path))
+  gate = gates(inputs)["blind baseline"]
+  assert gate.holds is False
+  assert "codec" in gate.mend
+
+
+def test_a_reference_that_the_model_records_is_refused(folder, tmp_path):
+  paths = str(folder / "suspects"), str(folder / "reference")
+  clean = auditing.read(settings(folder), *paths)
+  seen = [
+    {"id": clip.id, "sha256": clip.sha256}
+    for clip in (*clean.suspects.clips[:5], *clean.comparison.clips[:2])
+  ]
+  training = {"group": "a", "clips": seen, "config": {}}
+  checkpoints.save_model(tmp_path / "m", tiny_weights(MODEL, 0), MODEL, training)
+  config = settings(folder, **{"corpus.clip_seconds": 0.256})
+  config.targets.model = str(tmp_path / "m")
+  inputs = auditing.read(config, *paths)
+  gate = gates(inputs)["reference not in the model's own record"]
+  assert gate.holds is False
+  assert gate.text.startswith("2 of 42 reference clips")
+  assert any("names 5 of 24 suspect clips" in note for note in inputs.notes)
+
+
+def test_all_tracks_have_the_same_number_of_clips(folder, tmp_path):
+  shutil.copytree(folder / "reference", tmp_path / "reference")
+  write_track(tmp_path / "reference" / "brief.wav", 50, seconds=0.6)
+  paths = str(folder / "suspects"), str(tmp_path / "reference")
+  inputs = auditing.read(settings(folder), *paths)
+  for corpus in (inputs.suspects, inputs.comparison, inputs.calibration):
+    assert len(corpus) == 2 * len(corpus.tracks)
+  assert any(
+    note.startswith("2 clips of 0.256 s a track, not 3") for note in inputs.notes
+  )
+
+
+@pytest.mark.parametrize(
+  ("given", "message"),
+  [
+    ({"model": "nowhere"}, "--model: no model folder nowhere"),
+    ({"reference_model": "nowhere"}, "--reference_model: no model folder nowhere"),
+    ({"suspects": "nowhere"}, "--suspects: nowhere: no such folder"),
+    ({"reference": "pyproject.toml"}, "--reference: .*not a folder"),
+    ({"reference": "tests/evaluation"}, "--reference: .*no audio files in it"),
+    ({"suspects": "piano"}, "--suspects=piano is a built corpus"),
+  ],
+)
+def test_inputs_that_cannot_be_used(folder, given, message):
+  config = settings(folder)
+  if "model" in given:
+    config.targets.model = given["model"]
+  if "reference_model" in given:
+    config.targets.reference = given["reference_model"]
+  sides = [given.get(side, str(folder / side)) for side in ("suspects", "reference")]
+  with pytest.raises(app.UsageError, match=message):
+    auditing.read(config, *sides)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"alpha": 0.7}, "--config.alpha=0.7"),
+    ({"corpus.clips_per_track": 0}, "clips_per_track is at least 1"),
+    ({"methods": ()}, "names none"),
+  ],
+)
+def test_settings_that_cannot_be_used(folder, change, message):
+  with pytest.raises(app.UsageError, match=message):
+    auditing.check(settings(folder, **change))
+
+
+def clip(track, group, i=0):
+  return Clip(
+    id=f"{track}@{i}", track=track, group=group, source="", title="", author="",
+    licence="", start_seconds=0.0, sha256="",
+  )  # fmt: skip
+
+
+def score_rows(clips, method, calibrated=False, model=auditing.MODEL):
+  names = {"method": method, "calibrated": calibrated, "model": model}
+  rng = np.random.default_rng(len(method))
+  return [names | {"clip": c.id, "score": float(rng.normal())} for c in clips]
+
+
+def test_a_clip_that_failed_is_left_out_and_named():
+  clips = [clip(f"s{i}", "a", k) for i in range(3) for k in range(2)]
+  clips += [clip(f"b{i}", "b") for i in range(5)] + [
+    clip(f"d{i}", "dev") for i in range(9)
+  ]
+  rows = score_rows(clips, "loss") + score_rows(clips[1:], "pia")
+  scores, failed = auditing.tabulate(rows, tuple(clips))
+  assert failed == ["s0@0"]
+  kept = {row["clip"]: row["score"] for row in rows if row["method"] == "loss"}
+  assert scores.suspects["loss"]["s0"] == kept["s0@1"]
+  assert scores.suspects["loss"]["s1"] == np.mean([kept["s1@0"], kept["s1@1"]])
+  config = audit_config.get_config()
+  config.alpha = 0.2
+  enough, control = auditing.scored_gates(config, scores, rows, tuple(clips))
+  assert (enough.holds, control.holds) == (False, None)
+  assert "4 comparison and 10 calibration tracks must have scores" in enough.mend
+
+
+def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
+  clips = tuple(
+    [clip(f"s{i:02d}", "a") for i in range(9)]
+    + [clip(f"b{i:02d}", "b") for i in range(9)]
+    + [clip(f"d{i:02d}", "dev") for i in range(12)]
+  )
+  rows = score_rows(clips, "loss")
+  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows += score_rows(clips, "loss", calibrated=True)
+  config = audit_config.get_config()
+  config.alpha = 0.2
+  scores, _ = auditing.tabulate(rows, clips)
+  assert list(scores.suspects) == ["loss - reference"]
+  _, control = auditing.scored_gates(config, scores, rows, clips)
+  assert control.holds
+  for row in rows:
+    row["score"] += 9 * (row["model"] == summary.REFERENCE and row["clip"][0] == "s")
+  _, control = auditing.scored_gates(config, scores, rows, clips)
+  assert control.holds is False
+  assert "it is their content" in control.mend
+
+
+def test_how_often_stored_audits_find_evidence(launcher):
+  root = pathlib.Path(__file__).parents[2]
+  done = launcher.run(
+    "audit_null", f"--study={root / 'results/mini'}", "--audits=2", "--suspects=12"
+  )
+  assert done.returncode == 0, done.stderr
+  lines = [line.split() for line in done.stdout.splitlines()]
+  size = audit.smallest_reference(0.05, 1, 20).total
+  assert ["A", "7", "unseen", str(size)] == lines[2][:4]
+  assert lines[5][:5] == ["B", "12", "trained", "on", "45"]
+  assert "between 0 and 1 of them" in done.stdout
+  done = launcher.run("audit_null", "--study=tests")
+  assert "--study=tests: tests: has no main.jsonl" in complaint(done)
