@@ -49,10 +49,11 @@ def hasty():
   jax.config.update("jax_disable_most_optimizations", False)
 
 
-def test_all_notebooks_are_run_here():
+def test_all_notebooks_are_run_here_and_keep_outputs():
   source = pathlib.Path(__file__).read_text()
   for path in NOTEBOOKS.glob("*.ipynb"):
     assert f'run("{path.stem}")' in source
+    assert any(cell.get("outputs") for cell in json.loads(path.read_text())["cells"])
 
 
 def test_tour(run):
