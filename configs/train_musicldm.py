@@ -25,7 +25,7 @@ _CLIPS = {"multigenre": 1, "piano": 5}
 _GROUPS = ("a", "b", "reference")
 _PARTS = ("vae", "vocoder")
 # Of one network: epochs, learning rate.
-_SCHEDULES = {"vae": (60, 1e-3), "vocoder": (80, 1e-3), "unet": (480, 1e-3)}
+_SCHEDULES = {"vae": (60, 1e-3), "vocoder": (80, 1e-3), "unet": (1200, 1e-3)}
 
 _VAE = dict(
   in_channels=1,
@@ -92,7 +92,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
       corpus=dict(
         path=corpus,
         groups=(what,) if denoiser else _GROUPS,
-        clip_seconds=1.024,
+        # Of the same length as the DiffWaves' for the model itself.
+        clip_seconds=0.512 if denoiser else 1.024,
         clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
       ),
       held_groups=("a", "b"),

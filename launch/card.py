@@ -1,4 +1,4 @@
-"""Writes the model card of a corpus's embedded models.
+"""Writes the model card of the embedded models that an evaluation names.
 
 python -m launch.card --config=configs/mini.py:multigenre --train=runs/train \
   --workdir=runs/card --output=lsaprobe_jax/weights/multigenre.md
@@ -11,6 +11,8 @@ on and how much of it is over-training. No setting is chosen from these figures.
 import copy
 import json
 import pathlib
+import shlex
+import sys
 from typing import Any
 
 from absl import app, flags, logging
@@ -29,22 +31,28 @@ _TRAIN = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores go here.")
 _OUTPUT = flags.DEFINE_string("output", None, "The card, a Markdown file.")
 
-_MODELS = {"A": "a", "B": "b", "reference": "reference"}
+# Of a model's family: its name, and the configuration that trains it.
+_FAMILIES = {
+  "diffwave": ("DiffWave", "configs/train_diffwave.py"),
+  "musicldm": ("MusicLDM", "configs/train_musicldm.py"),
+}
+
+
+def trained_in(train: pathlib.Path, name: str) -> pathlib.Path:
+  """The folder in which an embedded model was trained."""
+  return train / name.removeprefix("diffwave-")
 
 
 def snapshot_rows(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path):
   """(epochs, records) of each epoch at which both halves kept a snapshot."""
-  corpus = config.corpus.path
-  epochs = [
-    {path.name for path in (train / f"{corpus}-{group}" / "snapshots").iterdir()}
-    for group in ("a", "b")
-  ]
+  snapshots = {m: trained_in(train, config.targets[m]) / "snapshots" for m in "AB"}
+  epochs = [{path.name for path in own.iterdir()} for own in snapshots.values()]
   for epoch in sorted(set.intersection(*epochs)):
     changed = copy.deepcopy(config)
     changed.part = "all"
     with changed.unlocked():
       changed.targets = ConfigDict(
-        {m: str(train / f"{corpus}-{_MODELS[m]}" / "snapshots" / epoch) for m in "AB"}
+        {m: str(own / epoch) for m, own in snapshots.items()}
       )
     run = evaluation.load(changed, workdir / epoch, limit=None)
     distance = evaluation.make_distance(run)
@@ -88,13 +96,14 @@ def losses_table(records: dict[str, dict[str, Any]]) -> str:
 def card(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path) -> str:
   """The whole card."""
   corpus = config.corpus.path
-  names = {m: f"diffwave-{corpus}-{group}" for m, group in _MODELS.items()}
   records = {
     name: checkpoints.load_model(checkpoints.find_model(name))[1]
-    for name in names.values()
+    for name in config.targets.values()
   }
+  network = next(iter(records.values()))["model"]
+  family, trains = _FAMILIES[network["family"]]
   parts = [
-    f"# Embedded DiffWave models: {corpus}",
+    f"# Embedded {family} models: {corpus}",
     "Small, and trained far past the point where they generalise, so that membership"
     " can be seen within minutes on a laptop. Separation on them is stronger than on"
     " a model trained on more music; no figure here is about such a model.",
@@ -107,20 +116,17 @@ def card(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path) -> str:
       f" {len(tracks)} tracks, {training['epochs']} epochs; weights sha256"
       f" `{record['weights_sha256'][:16]}`. The clips' ids and hashes and all settings"
       " are in its `model.json`.\n\n```\npython -m launch.train"
-      f" --config=configs/train_diffwave.py:{corpus},{training['group']} \\\n"
-      f"  --workdir=runs/train/{corpus}-{training['group']} \\\n"
+      f" --config={trains}:{corpus},{training['group']} \\\n"
+      f"  --workdir={trained_in(pathlib.Path('runs/train'), name)} \\\n"
       f"  --export=lsaprobe_jax/weights/{name}\n```"
     )
-  network = next(iter(records.values()))["model"]
   parts += [
     f"## Architecture\n\n```json\n{json.dumps(network, indent=1)}\n```",
     "## Denoising loss\n\nMean squared error of the predicted noise, averaged"
     f" weights, fixed noise.\n\n{losses_table(records)}",
     "## AUC against epochs\n\n"
     + epochs_table(config, list(snapshot_rows(config, train, workdir))),
-    f"Written by `python -m launch.card --config=configs/mini.py:{corpus}"
-    f" --train=runs/train --workdir=runs/card --output=lsaprobe_jax/weights/"
-    f"{corpus}.md`.",
+    f"Written by `{shlex.join(['python', '-m', 'launch.card', *sys.argv[1:]])}`.",
   ]
   return "\n\n".join(parts) + "\n"
 

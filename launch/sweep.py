@@ -78,10 +78,12 @@ class Sweep:
 
 
 def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
-  """Rows of all methods of the main table: as tuned, matched, and the paper's probe."""
+  """Rows of all methods of the main table: as tuned, matched, the paper's probe."""
   names = [evaluation.PROBE, *config.sweep.methods]
   names += [f"{name}{evaluation.MATCHED}" for name in config.sweep.matched]
   rows = evaluation.run_blind(sweep.run) + evaluation.run_methods(sweep.run, names)
+  if not config.sweep.paper:
+    return rows
   paper = sweep.open("paper", dict(config.sweep.paper))
   probed = evaluation.run_methods(paper, [evaluation.PROBE])
   return rows + [row | {"method": PAPER} for row in probed]
