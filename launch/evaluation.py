@@ -476,32 +476,11 @@ def open_checked(config: ConfigDict, limit: int | None) -> Opened:
     except ValueError as error:
       raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
   _check_sides(config, halves)
-  return start(config, targets, identity, halves, development, workdir, shard)
+  return _fitted(config, targets, identity, halves, development)
 
 
-def start(
-  config: ConfigDict,
-  targets: list[Target],
-  identity: dict[str, Any],
-  halves: Corpus,
-  development: Corpus,
-  workdir: pathlib.Path,
-  shard: Shard = ALONE,
-  *,
-  reference_on_development: bool = False,
-) -> Evaluation:
-  """Checks settings, targets and clips against each other and claims the folder.
-
-  Args:
-    config: all settings.
-    targets: see `common.load_targets`, as is `identity`.
-    identity: hashes of the weights.
-    halves: clips of the groups a and b.
-    development: clips that no target was trained on.
-    workdir: shared by all processes of the evaluation.
-    shard: the clips that this process scores.
-    reference_on_development: see Evaluation.
-  """
+def _fitted(config, targets, identity, halves, development) -> Opened:
+  """Targets for clips of this length, checked with settings and clips."""
   targets = [
     dataclasses.replace(
       target, generator=target.generator.for_length(halves.audio.shape[1])
@@ -533,7 +512,39 @@ def load(
     shard: the clips that this process scores.
   """
   # Before the folder is claimed: a run that cannot start must not lock it.
-  opened = open_checked(config, limit)
+  return _claimed(config, open_checked(config, limit), workdir, shard)
+
+
+def start(
+  config: ConfigDict,
+  targets: list[Target],
+  identity: dict[str, Any],
+  halves: Corpus,
+  development: Corpus,
+  workdir: pathlib.Path,
+  shard: Shard = ALONE,
+  *,
+  reference_on_development: bool = False,
+) -> Evaluation:
+  """Checks settings, targets and clips against each other and claims the folder.
+
+  Args:
+    config: all settings.
+    targets: see `common.load_targets`, as is `identity`.
+    identity: hashes of the weights.
+    halves: clips of the groups a and b.
+    development: clips that no target was trained on.
+    workdir: shared by all processes of the evaluation.
+    shard: the clips that this process scores.
+    reference_on_development: see Evaluation.
+  """
+  opened = _fitted(config, targets, identity, halves, development)
+  return _claimed(config, opened, workdir, shard, reference_on_development)
+
+
+def _claimed(
+  config, opened, workdir, shard, reference_on_development=False
+) -> Evaluation:
   common.claim_workdir(workdir, opened.identity)
   common.lock_workdir(workdir, f"share-{shard.index}-of-{shard.count}")
   try:

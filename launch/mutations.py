@@ -57,7 +57,18 @@ _SETTINGS = {
   bool: (False, True),
   int: (-1, 0, 1, 3, 10**9, 10**18),
   float: (-1.0, 0.0, 0.5, 1e-300, 1e300, math.nan, math.inf),
-  str: ("", "x", "/", "\x00", "x" * 5000, "all", "mel", "cdpam", "linf", "bisection"),
+  str: (
+    "",
+    "x",
+    "/dev/null",
+    "\x00",
+    "x" * 5000,
+    "all",
+    "mel",
+    "cdpam",
+    "linf",
+    "bisection",
+  ),
 }
 _MODEL = dict(
   family="diffwave",

@@ -60,13 +60,17 @@ def decode(path) -> tuple[np.ndarray, int]:
         block.mean(axis=1, dtype=np.float32)
         for block in file.blocks(size, dtype="float32", always_2d=True)
       ]
+    mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+  except MemoryError as error:
+    raise AudioError(
+      f"{path}: decodes to more than fits in memory; damaged header, or split the file"
+    ) from error
   except (soundfile.SoundFileError, OSError, RuntimeError) as error:
     reason = str(error).splitlines()[0].removeprefix(f"Error opening {str(path)!r}: ")
     raise AudioError(
       f"{path}: cannot be decoded ({reason.rstrip('.')}); "
       "re-encode it as wav or flac, or remove it"
     ) from error
-  mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
   if not mono.size:
     raise AudioError(f"{path}: empty, no audio samples; remove it")
   check_finite(mono, path)
