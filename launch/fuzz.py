@@ -11,7 +11,8 @@ of this project's errors, in one line that names the file or flag. Anything else
 exception, a crash, a hang, memory) is unexplained, is kept, and makes this end with 1.
 Of settings only what is refused before anything is scored is tried.
 
-Needs `pip install 'lsaprobe_jax[datasets]'`.
+Needs `pip install 'lsaprobe_jax[datasets]'`. About eight minutes for 10,800 inputs on
+one CPU core with much other work.
 """
 
 import collections
