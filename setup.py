@@ -1,14 +1,19 @@
 """Packaging of lsaprobe_jax; tool settings live in pyproject.toml."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
 
+# Stated there alone; read, not imported, as dependencies may be missing.
+PACKAGE = (HERE / "lsaprobe_jax" / "__init__.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)[1]
+
 setup(
   name="lsaprobe_jax",
-  version="0.1.0",
+  version=VERSION,
   description="Membership audits of music diffusion models with LSA-Probe, in JAX.",
   long_description=(HERE / "README.md").read_text(encoding="utf-8"),
   long_description_content_type="text/markdown",
@@ -48,11 +53,22 @@ setup(
   extras_require={
     # What the tests need.
     "test": [
+      "array_record>=0.8",
       "hypothesis>=6.100",
+      "importlib_resources>=6",
       "playwright>=1.49",
       "pytest>=8",
+      "pyyaml>=6",
       "ruff>=0.6",
       "statsmodels>=0.14",
+      "tensorflow-datasets>=4.9.9",
+    ],
+    # MAESTRO and FMA (docs/datasets.md); no TensorFlow.
+    # importlib_resources: tensorflow-datasets 4.9.10 uses it without requiring it.
+    "datasets": [
+      "array_record>=0.8",
+      "importlib_resources>=6",
+      "tensorflow-datasets>=4.9.9",
     ],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": [
@@ -61,6 +77,14 @@ setup(
       "torch>=2.5",
       "transformers>=5.20",
     ],
+    # The documentation's site (`mkdocs build --strict`).
+    "docs": [
+      "mkdocs>=1.6,<2",
+      "mkdocs-material>=9.6,<10",
+      "mkdocstrings[python]>=1.0,<2",
+    ],
+    # Its sdist and wheel (`python -m build`).
+    "release": ["build>=1.2"],
     # What builds the corpora from their sources (`launch.corpus`).
     "recipes": ["mido>=1.3", "music21==10.5.1"],
     # CDPAM's published weights; read without importing it (see distances/cdpam.py).

@@ -4,7 +4,13 @@
 
 As it stands it runs the paper's search on the embedded benchmark: up to 660
 differentiated reverse processes a clip, hours on two CPU cores (`--limit=3` for a
-look). For a model and a corpus of your own:
+look). On the paper's data, built by `launch.corpus` (docs/datasets.md) below `data`,
+with models that `configs/paper_train.py` trains on its halves:
+
+  python -m launch.eval --config=configs/paper_diffwave.py:maestro --workdir=runs/dm
+  python -m launch.eval --config=configs/paper_diffwave.py:fma --workdir=runs/df
+
+For a model and a corpus of your own:
 
   --config.corpus.path=FOLDER --config.corpus.clip_seconds=4.0
   --config.targets.A=MODEL_FOLDER --config.targets.B=OTHER_MODEL_FOLDER
@@ -18,9 +24,28 @@ from ml_collections import ConfigDict
 
 from configs import mini
 
+# Of 22.05 kHz, segments of 4 s, whole tracks, as `launch.corpus` names the folders.
+DATASETS = {
+  "maestro": "data/maestro_v3/22050hz-4s-all/1.0.0",
+  "fma": "data/fma/large-22050hz-4s-all/1.0.0",
+}
+CLIP_SECONDS = 4.0
+
+
+def model_folder(model: str, corpus: str, group: str) -> str:
+  """Where the model trained on a group of a dataset is."""
+  return f"runs/train/{model}-{corpus}-{group.lower()}/model"
+
 
 def get_config(corpus: str = "multigenre") -> ConfigDict:
-  config = mini.get_config(corpus)
+  config = mini.get_config("multigenre" if corpus in DATASETS else corpus)
+  if corpus in DATASETS:
+    config.corpus.path = DATASETS[corpus]
+    config.corpus.clip_seconds = CLIP_SECONDS
+    # Nothing was tuned on these: every track is a test track.
+    config.part = "all"
+    for name in config.targets:
+      config.targets[name] = model_folder("diffwave", corpus, name)
   config.t_ratio = 0.6
   config.num_steps = 10
   config.distance = "cdpam"

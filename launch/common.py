@@ -1,5 +1,6 @@
 """What the launchers share: configurations, working folders, corpora, targets."""
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -9,10 +10,10 @@ import platform
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from lsaprobe_jax import checkpoints, parallel
@@ -98,6 +99,49 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
       f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
       " a new folder or delete this one"
     )
+
+
+_locks: dict[pathlib.Path, IO] = {}
+
+
+def lock_workdir(workdir: pathlib.Path, share: str = "alone") -> None:
+  """Keeps a second process off a share of a working folder while this one lives.
+
+  The kernel lets go of the lock when the process ends, however it does. Where a
+  network folder offers no locks there is a warning and none is held.
+
+  Args:
+    workdir: claimed already.
+    share: processes that share a folder have shares of different names.
+
+  Raises:
+    app.UsageError: another process has it, or the folder cannot be written.
+  """
+  path = (workdir / f"{share}.lock").absolute()
+  if path in _locks:
+    return
+  try:
+    file = path.open("a+")
+    _lock(file, workdir)
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+  except OSError as error:
+    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
+  _locks[path] = file
+
+
+def _lock(file: IO, workdir: pathlib.Path) -> None:
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    file.seek(0)
+    raise app.UsageError(
+      f"--workdir={workdir} is in use by {file.read().strip() or 'another process'};"
+      " wait for it, end it, or choose a new folder"
+    ) from error
+  except OSError as error:
+    logging.warning("%s cannot be locked: %s", workdir, error)
 
 
 def note_environment(workdir: pathlib.Path) -> None:

@@ -18,6 +18,12 @@ or the .deb files in --downloads. `piano` needs npm, fluidsynth, and
 pip install 'lsaprobe_jax[recipes]'.
 
   python -m launch.corpus --describe=piano
+
+MAESTRO v3 and FMA (docs/datasets.md) are built from their originals, unpacked below
+--downloads, as records; `pip install 'lsaprobe_jax[datasets]'`:
+
+  python -m launch.corpus --corpus=maestro_v3 --downloads=ORIGINALS --output=DIR \
+    --rate=22050 --segments_per_track=0 --workers=16
 """
 
 import collections
@@ -32,7 +38,11 @@ from lsaprobe_jax.data.corpus import Corpus, open_corpus
 from lsaprobe_jax.data.fetch import FetchError
 from lsaprobe_jax.data.manifest import GROUPS
 
-_CORPUS = flags.DEFINE_enum("corpus", None, recipes.CORPORA, "What to build.")
+_DATASETS = ("maestro_v3", "fma_small", "fma_large")
+
+_CORPUS = flags.DEFINE_enum(
+  "corpus", None, (*recipes.CORPORA, *_DATASETS), "What to build."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to build it in.")
 _DOWNLOADS = flags.DEFINE_string(
   "downloads", "downloads", "Folder for packages; those in it are not fetched again."
@@ -52,6 +62,9 @@ _EXTENDED = flags.DEFINE_bool(
 )
 _CHORALES = flags.DEFINE_bool(
   "chorales", False, "piano: also music21's Bach chorales; not to be passed on."
+)
+_WORKERS = flags.DEFINE_integer(
+  "workers", 1, "maestro_v3, fma_*: processes that decode.", lower_bound=1
 )
 _DESCRIBE = flags.DEFINE_string("describe", None, "Corpus name or folder to describe.")
 _CLIP_SECONDS = flags.DEFINE_float("clip_seconds", 1.0, "--describe: length of clips.")
@@ -106,6 +119,28 @@ def _build(recipe: recipes.Recipe) -> None:
   )
 
 
+def _build_dataset() -> None:
+  """Builds MAESTRO or FMA, and says what came out."""
+  try:
+    from lsaprobe_jax.data.tfds import building, fma, maestro
+  except ImportError as error:
+    raise AudioError(f"{error}; pip install 'lsaprobe_jax[datasets]'") from error
+  name, _, subset = _CORPUS.value.partition("_")
+  config = building.MusicConfig.named(
+    subset if name == "fma" else "",
+    subset=subset if name == "fma" else "",
+    sample_rate=_RATE.value,
+    segment_seconds=_SEGMENT_SECONDS.value,
+    segments_per_track=_SEGMENTS.value or None,
+    workers=_WORKERS.value,
+  )
+  builder = fma.Fma if name == "fma" else maestro.MaestroV3
+  folder = building.build(builder, config, _DOWNLOADS.value, _OUTPUT.value)
+  seconds = _SEGMENT_SECONDS.value
+  _describe(open_corpus(folder, sample_rate=_RATE.value, clip_seconds=seconds))
+  print(f"open it with --config.corpus.path={folder}")
+
+
 def main(argv):
   """Builds or describes."""
   if len(argv) > 1:
@@ -120,6 +155,8 @@ def main(argv):
     if _DESCRIBE.value:
       rate, seconds = _RATE.value, _CLIP_SECONDS.value
       _describe(open_corpus(_DESCRIBE.value, sample_rate=rate, clip_seconds=seconds))
+    elif _CORPUS.value in _DATASETS:
+      _build_dataset()
     else:
       _build(_recipe())
   except (AudioError, FetchError) as error:

@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from launch import common, evaluation, hosts
+from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.evaluation import summary
 from lsaprobe_jax.results import ALONE, MissingRows, write_whole
 
@@ -45,8 +46,8 @@ def main(argv):
   run = evaluation.load(config, workdir, _LIMIT.value, shard)
   distance = evaluation.make_distance(run)
 
-  evaluation.run_blind(run)
   try:
+    evaluation.run_blind(run)
     for name in run.config.methods:
       if shard == ALONE:
         evaluation.print_report(run, run.scores.asked)
@@ -62,6 +63,12 @@ def main(argv):
       error,
     )
     return
+  except (OSError, AudioError) as error:
+    # A full disk, a network folder that went away: rows written so far are whole.
+    raise SystemExit(
+      f"error: {error}; mend that and give the same command, which goes on from"
+      f" the rows in {workdir}"
+    ) from error
   records = evaluation.print_report(run, rows)
   write_whole(workdir / "summary.json", summary.rows_to_json(records))
   common.note_environment(workdir)

@@ -431,19 +431,32 @@ def _too_few_development(count: int) -> app.UsageError:
   )
 
 
-def load(
-  config: ConfigDict,
-  workdir: pathlib.Path,
-  limit: int | None,
-  shard: Shard = ALONE,
-) -> Evaluation:
-  """Opens corpus and targets and claims the working folder for them.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Opened:
+  """What a configuration names, found and checked.
+
+  Attributes:
+    targets: the models.
+    halves: clips of the groups a and b.
+    development: clips that no target was trained on.
+    identity: what decides the results: settings, hashes of weights and data.
+  """
+
+  targets: list[Target]
+  halves: Corpus
+  development: Corpus
+  identity: dict[str, Any]
+
+
+def open_checked(config: ConfigDict, limit: int | None) -> Opened:
+  """Opens corpus and targets, and refuses what would only fail on the way.
 
   Args:
     config: all settings.
-    workdir: shared by all processes of the evaluation.
     limit: at most so many clips of each half.
-    shard: the clips that this process scores.
+
+  Raises:
+    app.UsageError: names the setting.
   """
   targets, identity = common.load_targets(config)
   settings, rate = config.corpus, targets[0].generator.sample_rate
@@ -463,7 +476,43 @@ def load(
     except ValueError as error:
       raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
   _check_sides(config, halves)
-  return start(config, targets, identity, halves, development, workdir, shard)
+  return _fitted(config, targets, identity, halves, development)
+
+
+def _fitted(config, targets, identity, halves, development) -> Opened:
+  """Targets for clips of this length, checked with settings and clips."""
+  targets = [
+    dataclasses.replace(
+      target, generator=target.generator.for_length(halves.audio.shape[1])
+    )
+    for target in targets
+  ]
+  _check(config, targets, halves, development)
+  identity |= {
+    "config": common.jsonable(config),
+    "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
+  }
+  return Opened(
+    targets=targets, halves=halves, development=development, identity=identity
+  )
+
+
+def load(
+  config: ConfigDict,
+  workdir: pathlib.Path,
+  limit: int | None,
+  shard: Shard = ALONE,
+) -> Evaluation:
+  """Opens corpus and targets and claims the working folder for them.
+
+  Args:
+    config: all settings.
+    workdir: shared by all processes of the evaluation.
+    limit: at most so many clips of each half.
+    shard: the clips that this process scores.
+  """
+  # Before the folder is claimed: a run that cannot start must not lock it.
+  return _claimed(config, open_checked(config, limit), workdir, shard)
 
 
 def start(
@@ -489,31 +538,27 @@ def start(
     shard: the clips that this process scores.
     reference_on_development: see Evaluation.
   """
-  targets = [
-    dataclasses.replace(
-      target, generator=target.generator.for_length(halves.audio.shape[1])
-    )
-    for target in targets
-  ]
-  # Before the folder is claimed: a run that cannot start must not lock it.
-  _check(config, targets, halves, development)
-  identity |= {
-    "config": common.jsonable(config),
-    "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
-  }
-  common.claim_workdir(workdir, identity)
+  opened = _fitted(config, targets, identity, halves, development)
+  return _claimed(config, opened, workdir, shard, reference_on_development)
+
+
+def _claimed(
+  config, opened, workdir, shard, reference_on_development=False
+) -> Evaluation:
+  common.claim_workdir(workdir, opened.identity)
+  common.lock_workdir(workdir, f"share-{shard.index}-of-{shard.count}")
   try:
     scores = SharedRows(workdir, "scores", shard)
     calibration = SharedRows(workdir, "calibration", shard)
     curves = SharedRows(workdir, "curves", shard)
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
-  most = max(len(halves), len(development))
+  most = max(len(opened.halves), len(opened.development))
   return Evaluation(
     config=config,
-    targets=targets,
-    halves=halves,
-    development=development,
+    targets=opened.targets,
+    halves=opened.halves,
+    development=opened.development,
     scores=scores,
     calibration=calibration,
     curves=curves,

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from launch import common
 from lsaprobe_jax import checkpoints, distances, objectives, training
+from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.models import generator as generators
 
@@ -106,7 +107,7 @@ def _build(config: ConfigDict) -> _Trained:
   if config.trains == "denoiser":
     latent = model["family"] == "musicldm"
     objective = objectives.Denoising(
-      generator, config.loss_power, _HELD_T, together=latent
+      generator, config.loss_power, _HELD_T, latent=latent
     )
     whole = lambda denoiser: params | {"unet": denoiser} if latent else denoiser
     export = lambda denoiser, _: (whole(denoiser), model)
@@ -151,10 +152,22 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_compilation_cache()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+  try:
+    _train(config, workdir)
+  except (OSError, AudioError) as error:
+    # A full disk, a network folder that went away.
+    raise SystemExit(
+      f"error: {error}; mend that and give the same command, which goes on from"
+      f" the last checkpoint in {workdir}"
+    ) from error
+
+
+def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
   corpus, held = _open_corpora(config)
   trained = _build(config)
   identity = {"config": common.jsonable(config), "data": corpus.fingerprint()}
   common.claim_workdir(workdir, identity | {"parts": trained.parts})
+  common.lock_workdir(workdir)
   per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
   objective = trained.objective
   optimizer = training.make_optimizer(config, config.epochs * per_epoch)

@@ -6,6 +6,7 @@ clips it saw) and `weights.safetensors`. Neither can run code when read.
 
 import hashlib
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -18,6 +19,8 @@ from safetensors.numpy import load_file, save_file
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
+# Parsed, it takes several times its size; clips of 900 hours take 150 MB.
+_MAX_RECORD_BYTES = 1 << 30
 
 
 class CheckpointError(ValueError):
@@ -71,10 +74,16 @@ def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
       raise CheckpointError(
         f"{folder}: no {name}; a model folder comes from launch.train or launch.convert"
       )
+  if (folder / MODEL_FILE).stat().st_size > _MAX_RECORD_BYTES:
+    raise CheckpointError(f"{folder / MODEL_FILE}: too large; export it again")
   try:
     record = json.loads((folder / MODEL_FILE).read_text())
     flat = load_file(folder / WEIGHTS_FILE)
-  except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    if not (isinstance(record, dict) and isinstance(record.get("model", {}), dict)):
+      raise ValueError(f"{MODEL_FILE} describes no model")
+  # A lone surrogate, a number of 5,000 digits, a nesting of 100,000: all ValueErrors
+  # or one of the others.
+  except (ValueError, RecursionError, OSError, SafetensorError) as error:
     raise CheckpointError(f"{folder}: damaged ({error}); export it again") from error
   missing = {"model", "training", "weights_sha256"} - set(record)
   if missing:
@@ -101,7 +110,8 @@ def find_model(name: str | pathlib.Path) -> pathlib.Path:
   known = sorted(path.parent.name for path in embedded.glob(f"*/{MODEL_FILE}"))
   if str(name) in known:
     return embedded / name
-  if pathlib.Path(name).is_dir():
+  # Unlike pathlib's, it says no to a name that is too long.
+  if os.path.isdir(name):
     return pathlib.Path(name)
   raise CheckpointError(f"no model folder {name}; embedded models: {', '.join(known)}")
 

@@ -5,6 +5,7 @@ Time runs from t = 0 (clean) to t = T (noise), with `alpha_bar[0] = 1` and
 any shape; a batch, or several timesteps, come from `jax.vmap` outside.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -68,6 +69,8 @@ def cosine(num_steps: int, offset: float = 0.008, max_beta: float = 0.999) -> Sc
 
 def timestep(schedule: Schedule, t_ratio: float) -> int:
   """`t = round(t_ratio * T)`; raises unless it lies in 1..T."""
+  if not math.isfinite(t_ratio):
+    raise ValueError(f"t_ratio = {t_ratio} is no share of T")
   t = round(t_ratio * schedule.num_steps)
   if not 1 <= t <= schedule.num_steps:
     raise ValueError(

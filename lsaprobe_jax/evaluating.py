@@ -144,7 +144,7 @@ class Scorer:
     times = np.full(len(new), t, np.int32)
     method = new[0][1]["method"]
     shared = (np.int32(self._seed), target.generator, attack)
-    parts = self._run(shared, corpus.audio[index], numbers, times)
+    parts = self._run(shared, corpus.audio.take(index, axis=0), numbers, times)
     with tqdm(total=len(new), unit="clip", desc=f"{method} {target.name}") as bar:
       start = time.perf_counter()
       for batch, outcome in parts:

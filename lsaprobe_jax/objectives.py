@@ -3,8 +3,13 @@
 Each objective is a pytree with the same parts: `params`, what is trained;
 `examples`, from waveforms to what a step reads, once for all; `loss` of one example;
 and `held`, the loss at fixed draws, so that epochs and groups can be compared.
+
+A corpus of hundreds of hours never sits in memory: a waveform denoiser reads clips as
+they come, and of what else is made of them more than a gibibyte lies in a file.
 """
 
+import math
+import tempfile
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +24,8 @@ from lsaprobe_jax.models.musicldm import mel
 
 # Clips turned into examples at once.
 _BATCH = 16
+# Of examples; beyond it they are kept in a file (in TMPDIR, gone with the process).
+_MOST_BYTES = 1 << 30
 
 
 class Denoising(struct.PyTreeNode):
@@ -28,14 +35,21 @@ class Denoising(struct.PyTreeNode):
     model: a generator (`models.generator`); of a latent one the UNet is trained.
     power: 1, LMNT's loss, or 2, DDPM's.
     held_t: t over T at which `held` is taken.
-    together: whether a batch is worth computing at once on a CPU: a third of the time
-      for latents, three times the time for waveforms.
+    latent: whether states are latents, which are computed once, and not waveforms.
   """
 
   model: Any
   power: int = struct.field(pytree_node=False)
   held_t: tuple[float, ...] = struct.field(pytree_node=False)
-  together: bool = struct.field(pytree_node=False, default=False)
+  latent: bool = struct.field(pytree_node=False, default=False)
+
+  @property
+  def together(self) -> bool:
+    """Whether a batch is worth computing at once on a CPU.
+
+    A third of the time for latents, three times the time for waveforms.
+    """
+    return self.latent
 
   @property
   def params(self) -> Any:
@@ -43,24 +57,31 @@ class Denoising(struct.PyTreeNode):
     return self.model.params
 
   def examples(self, audio: np.ndarray) -> np.ndarray:
-    """[n, samples] -> clean states, [n, ...]."""
+    """[n, samples] -> latents [n, ...], or the waveforms as they are."""
+    if not self.latent:
+      return audio
     return _map(lambda model, clip: model.encode(clip), self.model, audio)
 
-  def loss(self, params: Any, x_0: jax.Array, key: jax.Array) -> jax.Array:
-    """Of one clean state."""
+  def _state(self, example: jax.Array) -> jax.Array:
+    return example if self.latent else self.model.encode(example)
+
+  def loss(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
+    """Of one latent, or one waveform [samples]."""
+    x_0 = self._state(example)
     t_key, noise_key = jax.random.split(key)
     t = jax.random.randint(t_key, (), 1, self.model.schedule.num_steps + 1)
     noise = jax.random.normal(noise_key, x_0.shape)
     return self.at(params, x_0, t, noise)
 
   def at(self, params: Any, x_0: jax.Array, t, noise: jax.Array) -> jax.Array:
-    """The loss at one time under one noise."""
+    """The loss of one clean state at one time under one noise."""
     model = self.model.replace(params=params)
     x_t = diffusion.add_noise(model.schedule, x_0, t, noise)
     return jnp.mean(jnp.abs(noise - model.predict_noise(x_t, t)) ** self.power)
 
-  def held(self, params: Any, x_0: jax.Array, key: jax.Array) -> jax.Array:
+  def held(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
     """[len(held_t)] losses under the one noise that the key gives."""
+    x_0 = self._state(example)
     noise = jax.random.normal(key, x_0.shape)
     times = [diffusion.timestep(self.model.schedule, ratio) for ratio in self.held_t]
     return jnp.stack([self.at(params, x_0, t, noise) for t in times])
@@ -166,4 +187,16 @@ def _over_resolutions(decoded: jax.Array, log_mel: jax.Array) -> jax.Array:
 
 def _map(fn, shared, audio: np.ndarray) -> np.ndarray:
   run = parallel.over_examples(fn, batch_size=_BATCH)
-  return np.concatenate([found for _, found in run(shared, audio)])
+  examples = None
+  for part, found in run(shared, audio):
+    if examples is None:
+      examples = _room((len(audio), *found.shape[1:]), found.dtype)
+    examples[part] = found
+  return examples
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+  """An array to fill: in memory, or where it is large in a file without a name."""
+  if math.prod(shape) * dtype.itemsize <= _MOST_BYTES:
+    return np.empty(shape, dtype)
+  return np.memmap(tempfile.TemporaryFile(), dtype, "w+", shape=shape)

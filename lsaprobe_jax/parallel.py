@@ -106,7 +106,7 @@ def over_examples(
     for start in range(0, length, size):
       stop = min(start + size, length)
       index = np.minimum(np.arange(start, start + size), stop - 1)
-      batch = tuple(np.asarray(array)[index] for array in arrays)
+      batch = tuple(np.asarray(array[index]) for array in arrays)
       batch = jax.device_put(batch, split)
       result = jax.device_get(program(weights, batch))
       yield slice(start, stop), jax.tree.map(lambda x: x[: stop - start], result)  # noqa: B023

@@ -49,12 +49,13 @@ _UNREADABLE = (
   struct.error,
   EOFError,
   LookupError,
+  OSError,
   ValueError,
   TypeError,
   AttributeError,
   OverflowError,
   MemoryError,
-  RecursionError,
+  RuntimeError,  # and those below it: too deep, not supported
 )
 
 
@@ -191,6 +192,9 @@ _Loader = Callable[[_Storage], bytes]
 def _open_zip(file: BinaryIO) -> tuple[Any, _Loader]:
   """The tree and the loader of storages of a zip archive."""
   archive = zipfile.ZipFile(file)
+  # PyTorch compresses nothing; what is compressed can unpack to anything.
+  if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+    raise ValueError("its archive is compressed, as PyTorch's are not; save it again")
   pickles = [n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"]]
   if len(pickles) != 1:
     raise ValueError("a zip archive, but not a PyTorch checkpoint (no data.pkl)")

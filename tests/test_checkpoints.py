@@ -98,6 +98,8 @@ def test_a_mismatch_lists_both_sides(params):
 def test_an_unknown_name_lists_the_embedded_models():
   with pytest.raises(checkpoints.CheckpointError, match="diffwave-multigenre-a"):
     checkpoints.find_model("no-such-model")
+  with pytest.raises(checkpoints.CheckpointError, match="no model folder xxx"):
+    checkpoints.find_model("x" * 5000)
 
 
 def test_training_states_survive(tmp_path, params):

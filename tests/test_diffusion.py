@@ -54,7 +54,8 @@ def test_bad_betas_are_refused(betas):
 
 
 @pytest.mark.parametrize(
-  ("ratio", "t"), [(0.6, 30), (0.2, 10), (1.0, 50), (0.01, None)]
+  ("ratio", "t"),
+  [(0.6, 30), (0.2, 10), (1.0, 50), (0.01, None), (np.inf, None), (np.nan, None)],
 )
 def test_timestep(ratio, t):
   if t is None:

@@ -46,7 +46,7 @@ def vocoder(generator):
 
 
 def test_a_latent_denoiser_learns_the_noise_of_latents(generator, audio):
-  objective = objectives.Denoising(generator, 2, (0.5,))
+  objective = objectives.Denoising(generator, 2, (0.5,), latent=True)
   latents = objective.examples(audio)
   np.testing.assert_allclose(latents[1], generator.encode(audio[1]), atol=1e-5)
   noise = jax.random.normal(jax.random.key(1), latents[0].shape)
@@ -138,3 +138,17 @@ def test_the_spread_of_latents_is_their_standard_deviation(vae, audio):
     for one in log_mel
   ]
   np.testing.assert_allclose(vae.spread(vae.params, log_mel), np.std(modes), rtol=1e-4)
+
+
+def test_many_examples_lie_in_a_file(vae, audio, monkeypatch):
+  expected = vae.examples(audio)
+  monkeypatch.setattr(objectives, "_MOST_BYTES", 0)
+  kept = vae.examples(audio)
+  assert isinstance(kept, np.memmap)
+  np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_waveform_denoiser_leaves_clips_where_they_are():
+  """Records are read when a batch asks for them (`data.records`)."""
+  unread = object()
+  assert objectives.Denoising(None, 2, (0.5,)).examples(unread) is unread

@@ -62,11 +62,8 @@ def features(audio, sample_rate: int) -> np.ndarray:
   Raises:
     ValueError: on shapes, or on values that are not finite.
   """
-  audio = np.asarray(audio, np.float32)
   if audio.ndim != 2 or audio.shape[1] < 4 * SHORTEST_WINDOW:
     raise ValueError(f"audio must be [n, samples >= 1024], got {audio.shape}")
-  if broken := int((~np.isfinite(audio)).any(axis=1).sum()):
-    raise ValueError(f"{broken} of {len(audio)} clips hold NaN or infinity")
   longest = min(audio.shape[1] / 4, WINDOW_SECONDS * sample_rate)
   window = max(SHORTEST_WINDOW, 2 ** int(np.log2(longest)))
   batches = range(0, len(audio), _BATCH)
@@ -127,6 +124,9 @@ def _deal(sides, tracks, seed) -> np.ndarray:
 
 
 def _batch_features(audio, sample_rate, window) -> np.ndarray:
+  audio = np.asarray(audio, np.float32)
+  if broken := int((~np.isfinite(audio)).any(axis=1).sum()):
+    raise ValueError(f"{broken} of {len(audio)} clips hold NaN or infinity")
   magnitude = np.abs(librosa.stft(audio, n_fft=window, hop_length=window // 4))
   mel = librosa.feature.melspectrogram(
     S=magnitude**2, sr=sample_rate, n_fft=window, n_mels=MELS

@@ -15,9 +15,12 @@ import soxr
 TARGET_LUFS = -20.0
 PEAK = 0.99
 SILENCE_DBFS = -50.0
-# A header that claims more is taken for a damaged one: decoding would ask for its
-# memory before reading a sample.
-MAX_HOURS = 12.0
+# Limits of what is read. A header that claims more is taken for a damaged one; so is a
+# rate at which a small file would be resampled into a huge one.
+MAX_HOURS = 4.0
+MAX_BYTES = 8 << 30
+RATES = (2_000, 768_000)  # Hz
+_BLOCK_SAMPLES = 1 << 20  # of all channels, decoded at a time
 # ITU-R BS.1770 measures in blocks of 0.4 s; shorter clips get one block.
 _LOUDNESS_BLOCK = 0.4
 ON_WRONG_RATE = ("resample", "error")
@@ -37,33 +40,55 @@ def decode(path) -> tuple[np.ndarray, int]:
     float32 [samples] in about [-1, 1], the mean of the channels, and its rate in Hz.
 
   Raises:
-    AudioError: missing, empty, undecodable, or with NaN or infinite samples.
+    AudioError: missing, empty, undecodable, beyond the limits above, or with NaN or
+      infinite samples.
   """
   path = pathlib.Path(path)
   if not path.is_file():
     raise AudioError(f"{path}: no such file; check the path")
   if path.stat().st_size == 0:
     raise AudioError(f"{path}: empty file (0 bytes); copy or download it again")
+  if path.stat().st_size > MAX_BYTES:
+    raise AudioError(f"{path}: larger than {MAX_BYTES >> 30} GiB; split the file")
   try:
     with soundfile.SoundFile(path) as file:
-      rate, frames = file.samplerate, file.frames
-      hours = frames / max(rate, 1) / 3600
-      if hours > MAX_HOURS:
-        raise AudioError(
-          f"{path}: claims {hours:.3g} h of audio; damaged header, or split the file"
-        )
-      audio = file.read(dtype="float32", always_2d=True)
-  except (soundfile.SoundFileError, OSError) as error:
+      _check_header(file, path)
+      rate = file.samplerate
+      # Not one array of what the header claims: it may claim anything.
+      size = max(_BLOCK_SAMPLES // file.channels, 1)
+      blocks = [
+        block.mean(axis=1, dtype=np.float32)
+        for block in file.blocks(size, dtype="float32", always_2d=True)
+      ]
+    mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+  except MemoryError as error:
+    raise AudioError(
+      f"{path}: decodes to more than fits in memory; damaged header, or split the file"
+    ) from error
+  except (soundfile.SoundFileError, OSError, RuntimeError) as error:
     reason = str(error).splitlines()[0].removeprefix(f"Error opening {str(path)!r}: ")
     raise AudioError(
       f"{path}: cannot be decoded ({reason.rstrip('.')}); "
       "re-encode it as wav or flac, or remove it"
     ) from error
-  if not audio.size:
+  if not mono.size:
     raise AudioError(f"{path}: empty, no audio samples; remove it")
-  mono = audio.mean(axis=1, dtype=np.float32)
   check_finite(mono, path)
   return mono, rate
+
+
+def _check_header(file: soundfile.SoundFile, path: pathlib.Path) -> None:
+  low, high = RATES
+  if not low <= file.samplerate <= high:
+    raise AudioError(
+      f"{path}: claims a rate of {file.samplerate} Hz, outside {low} to {high}; "
+      "damaged header, or resample the file"
+    )
+  hours = file.frames / file.samplerate / 3600
+  if hours > MAX_HOURS:
+    raise AudioError(
+      f"{path}: claims {hours:.3g} h of audio; damaged header, or split the file"
+    )
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

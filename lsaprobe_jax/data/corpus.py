@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import hashlib
 import importlib.resources
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,6 +19,7 @@ from absl import logging
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
+from lsaprobe_jax.data import records as records_lib
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.manifest import GROUPS
 
@@ -62,7 +64,8 @@ class Corpus:
     sample_rate: Hz.
     clip_seconds: length of every clip.
     clips: by track, and within a track so that its first few are spread over it.
-    audio: float32 [n_clips, samples], in the order of `clips`.
+    audio: float32 [n_clips, samples], in the order of `clips`; of a corpus of records
+      one that reads a row when it is indexed.
     errors: (file or clip, one-line message) for what could not be used.
   """
 
@@ -70,7 +73,7 @@ class Corpus:
   sample_rate: int
   clip_seconds: float
   clips: tuple[Clip, ...]
-  audio: np.ndarray
+  audio: np.ndarray | records_lib.RecordAudio
   errors: tuple[tuple[str, str], ...] = ()
 
   def __len__(self) -> int:
@@ -101,8 +104,9 @@ class Corpus:
     Raises:
       ValueError: longer than the clips, or shorter than a sample.
     """
-    length = round(seconds * self.sample_rate)
-    if not 0 < length <= self.audio.shape[1]:
+    most = self.audio.shape[1]
+    length = round(min(seconds * self.sample_rate, most + 1))
+    if not 0 < length <= most:
       raise ValueError(f"no first {seconds:g} s of clips of {self.clip_seconds:g} s")
     return dataclasses.replace(self, clip_seconds=seconds, audio=self.audio[:, :length])
 
@@ -119,7 +123,7 @@ class Corpus:
     return dataclasses.replace(
       self,
       clips=tuple(self.clips[i] for i in indices),
-      audio=self.audio[np.asarray(indices, dtype=np.intp)],
+      audio=self.audio.take(np.asarray(indices, dtype=np.intp), axis=0),
     )
 
 
@@ -151,9 +155,10 @@ def open_corpus(
 
   Args:
     name_or_path: 'multigenre' or 'piano' (inside the package, no network); a folder
-      with a manifest.json (`launch.corpus`); or a folder with audio files at any
-      depth, where top-level folders a, b, dev, reference (or member, nonmember,
-      calib) name the group and other files get one by a hash of their name.
+      with a manifest.json, of files or of records (`launch.corpus`); or a folder with
+      audio files at any depth, where top-level folders a, b, dev, reference (or
+      member, nonmember, calib) name the group and other files get one by a hash of
+      their name.
     sample_rate: of the clips, Hz.
     clip_seconds: length of a clip; clips do not overlap.
     clips_per_track: take at most so many clips of a track, spread over it.
@@ -173,6 +178,10 @@ def open_corpus(
   wanted = check_groups(GROUPS if groups is None else groups)
   name, path = _find(name_or_path)
   errors: list[tuple[str, str]] = []
+  if (path / records_lib.MARK).is_file():
+    return _in_records(
+      path, sample_rate, clip_seconds, clips_per_track, wanted, on_wrong_rate
+    )
   reader = _built if (path / manifest_lib.FILENAME).is_file() else _raw
   pieces = reader(
     path,
@@ -208,7 +217,8 @@ def check_groups(groups: Iterable[str] | str) -> tuple[str, ...]:
 def _check_settings(sample_rate, clip_seconds, clips_per_track, on_wrong_rate):
   if int(sample_rate) != sample_rate or sample_rate <= 0:
     raise ValueError(f"sample_rate is a positive whole number, not {sample_rate}")
-  if not (np.isfinite(clip_seconds) and round(clip_seconds * sample_rate) > 0):
+  samples = clip_seconds * sample_rate
+  if not (np.isfinite(samples) and round(samples) > 0):
     raise ValueError(f"clip_seconds is at least one sample, not {clip_seconds}")
   if clips_per_track is not None and clips_per_track < 1:
     raise ValueError(f"clips_per_track is at least 1, not {clips_per_track}")
@@ -223,7 +233,8 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
     package = importlib.resources.files("lsaprobe_jax.data")
     return name_or_path, pathlib.Path(str(package)) / "shipped" / name_or_path
   path = pathlib.Path(name_or_path).expanduser()
-  if not path.exists():
+  # Unlike pathlib's, these say no to a name that is too long.
+  if not os.path.exists(path):
     raise AudioError(f"{path}: no such folder; give a path, or one of {SHIPPED}")
   if path.name == manifest_lib.FILENAME:
     path = path.parent
@@ -258,17 +269,7 @@ def _built(
   """Tracks of a built corpus, prepared when it was built."""
   del clips_per_track  # The files are short: read whole, cut afterwards.
   manifest = manifest_lib.read(path)
-  if clip_seconds > manifest.segment_seconds:
-    raise AudioError(
-      f"{path}: clips of {clip_seconds:g} s from segments of "
-      f"{manifest.segment_seconds:g} s; use a smaller clip_seconds, or build the "
-      "corpus with a larger --segment_seconds"
-    )
-  if sample_rate != manifest.sample_rate and on_wrong_rate == "error":
-    raise AudioError(
-      f"{path}: rate {manifest.sample_rate} Hz where {sample_rate} Hz is wanted; "
-      "build the corpus at that rate, or open it with on_wrong_rate='resample'"
-    )
+  _check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate)
   for track in manifest.tracks:
     if track.group not in groups:
       continue
@@ -286,6 +287,92 @@ def _built(
       licence=track.licence,
       segments=segments,
     )
+
+
+def _check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate):
+  if clip_seconds > manifest.segment_seconds:
+    raise AudioError(
+      f"{path}: clips of {clip_seconds:g} s from segments of "
+      f"{manifest.segment_seconds:g} s; use a smaller clip_seconds, or build the "
+      "corpus with a larger --segment_seconds"
+    )
+  if sample_rate != manifest.sample_rate and on_wrong_rate == "error":
+    raise AudioError(
+      f"{path}: rate {manifest.sample_rate} Hz where {sample_rate} Hz is wanted; "
+      "build the corpus at that rate, or open it with on_wrong_rate='resample'"
+    )
+
+
+def _in_records(
+  path, sample_rate, clip_seconds, clips_per_track, groups, on_wrong_rate
+) -> Corpus:
+  """Clips in records, the first of every segment of a track, then the second, ...
+
+  A clip that is a whole record as it stands needs no reading: its hash is in the
+  manifest. Others are read once, one at a time, to be hashed.
+  """
+  manifest = manifest_lib.read(path)
+  _check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate)
+  records = records_lib.Records(path, manifest)
+  length = round(clip_seconds * sample_rate)
+  whole = round(manifest.segment_seconds * sample_rate)
+  as_stored = sample_rate == manifest.sample_rate and length == whole
+  clips, places, seen = [], [], collections.Counter()
+  for track in manifest.tracks:
+    first, count = seen[track.group], len(track.segments)
+    seen[track.group] += count
+    if track.group not in groups:
+      continue
+    for index in range(min(whole // length * count, clips_per_track or whole * count)):
+      window, k = divmod(index, count)
+      segment, start = track.segments[k], window * length
+      place = (track.group, first + k, start)
+      sha256 = segment.sha256
+      if not as_stored:
+        samples = records.read(track.group, first + k)
+        samples = audio_lib.resample(samples, manifest.sample_rate, sample_rate)
+        sha256 = _sha256(samples[start : start + length])
+      seconds = segment.start_seconds + start / sample_rate
+      clips.append(_clip(track, track.path, seconds, clip_seconds, sha256))
+      places.append(place)
+  if not clips:
+    raise AudioError(f"{path}: no clip of {clip_seconds:g} s in groups {groups}")
+  named, positions, starts = zip(*places, strict=True)
+  audio = records_lib.RecordAudio(
+    records=records,
+    groups=np.array(named),
+    positions=np.array(positions),
+    starts=np.array(starts),
+    sample_rate=sample_rate,
+    samples=length,
+  )
+  return Corpus(
+    name=manifest.corpus,
+    sample_rate=sample_rate,
+    clip_seconds=clip_seconds,
+    clips=tuple(clips),
+    audio=audio,
+    errors=tuple(map(tuple, manifest.recipe.get("left_out", ()))),
+  )
+
+
+def _clip(track, source: str, seconds: float, length: float, sha256: str) -> Clip:
+  """A clip of a manifest's track."""
+  return Clip(
+    id=f"{track.id}@{round(1000 * seconds):07d}+{round(1000 * length)}",
+    track=track.id,
+    group=track.group,
+    source=source,
+    title=track.title,
+    author=track.author,
+    licence=track.licence,
+    start_seconds=seconds,
+    sha256=sha256,
+  )
+
+
+def _sha256(samples: np.ndarray) -> str:
+  return hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest()
 
 
 def _stored_segments(path, track: manifest_lib.Track, from_rate: int, to_rate: int):

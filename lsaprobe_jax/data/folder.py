@@ -6,6 +6,7 @@ import hashlib
 import pathlib
 
 from lsaprobe_jax.data import sources
+from lsaprobe_jax.data.audio import AudioError
 
 # What libsndfile reads, and what people have and should be told about (m4a, ...).
 SUFFIXES = frozenset(
@@ -45,18 +46,26 @@ def listing(folder) -> tuple[File, ...]:
   The group is the top-level folder's, where that is named for one (`GROUP_FOLDERS`),
   and otherwise a hash of the track's name: 40/40/12/8 for a/b/dev/reference. The
   group's folder is no part of the track's name, so that ids do not tell the group.
+
+  Raises:
+    AudioError: a folder went away meanwhile, or may not be read.
   """
   folder = pathlib.Path(folder)
   if folder.is_file():
     track = sources.slug(folder.stem)
     group = sources.hashed_group(track)
     return (File(path=folder, track=track, title=folder.stem, group=group),)
-  paths = sorted(
-    path
-    for path in folder.rglob("*")
-    if path.suffix.lower() in SUFFIXES and path.is_file()
-    if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-  )
+  try:
+    paths = sorted(
+      path
+      for path in folder.rglob("*")
+      if path.suffix.lower() in SUFFIXES and path.is_file()
+      if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+  except OSError as error:
+    raise AudioError(
+      f"{folder}: cannot be listed ({error}); check the folder"
+    ) from error
   names = {path: _name(path.relative_to(folder)) for path in paths}
   count = collections.Counter(sources.slug(name) for _, name in names.values())
   files = []

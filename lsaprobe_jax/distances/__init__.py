@@ -4,7 +4,7 @@
 it to a jitted function as an argument, `jax.jit(lambda d, x, y: d(x, y))`, rather than
 jitting it, which would make constants of the weights and is refused where there are
 any. Adding a distance is writing one file with a class that fulfils `Distance`, and
-naming it in `get`.
+naming it in `_KNOWN`.
 """
 
 from typing import Any, ClassVar, Protocol, Self
@@ -16,6 +16,8 @@ from lsaprobe_jax.distances.spectral import MRSTFT, LogMel
 from lsaprobe_jax.distances.waveform import Waveform
 
 __all__ = ["CDPAM", "MRSTFT", "Distance", "LogMel", "Waveform", "get"]
+
+_KNOWN = {kind.name: kind for kind in (Waveform, MRSTFT, LogMel, CDPAM)}
 
 
 class Distance(Protocol):
@@ -57,9 +59,8 @@ def get(name: str, *, sample_rate: int, **options: Any) -> Distance:
   Raises:
     ValueError: if no distance has this name, or the rate is not positive.
   """
-  known = {kind.name: kind for kind in (Waveform, MRSTFT, LogMel, CDPAM)}
-  if name not in known:
-    raise ValueError(f"no distance is called {name!r}; known: {', '.join(known)}")
+  if name not in _KNOWN:
+    raise ValueError(f"no distance is called {name!r}; known: {', '.join(_KNOWN)}")
   if sample_rate <= 0:
     raise ValueError(f"the sample rate must be positive, not {sample_rate}")
-  return known[name].create(sample_rate=sample_rate, **options)
+  return _KNOWN[name].create(sample_rate=sample_rate, **options)

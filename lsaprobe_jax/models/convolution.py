@@ -80,22 +80,16 @@ def _conv2d(images, kernel, strides, padding, **settings):
   """What `nn.Conv` calls for 2-D convolutions: [n, H, W, C] -> [n, H', W', features]"""
   if not _shifts():
     return jax.lax.conv_general_dilated(images, kernel, strides, padding, **settings)
-  height, width, channels, features = kernel.shape
   x = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-  # By rows of the kernel: all taps side by side would take `height` times the memory.
-  row_ends, column_ends = (
-    size - taps + 1 for size, taps in zip(x.shape[1:3], (height, width), strict=True)
-  )
-
-  def row(i):
-    shifted = [
-      x[:, i : i + row_ends : strides[0], j : j + column_ends : strides[1]]
-      for j in range(width)
+  # First the taps of one axis side by side, then those of the other.
+  for axis in (2, 1):
+    taps = kernel.shape[axis - 1]
+    end = x.shape[axis] - taps + 1
+    slices = [
+      jax.lax.slice_in_dim(x, i, i + end, strides[axis - 1], axis) for i in range(taps)
     ]
-    taps = kernel[i].reshape(width * channels, features)
-    return jnp.concatenate(shifted, axis=-1) @ taps
-
-  return functools.reduce(jnp.add, map(row, range(height)))
+    x = jnp.concatenate(slices, axis=-1)
+  return x @ kernel.reshape(-1, kernel.shape[-1])
 
 
 # As PyTorch's Conv2d: `padding` is in zeros. Neither dilated nor grouped.

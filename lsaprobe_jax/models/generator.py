@@ -17,6 +17,10 @@ _SCHEDULES = {
   "cosine": diffusion.cosine,
 }
 
+# Networks on waveforms by family: Linen modules `(x, index) -> noise` with the fields
+# `max_steps` and `dtype`; a model configuration's `network` holds the others.
+_NETWORKS = {"diffwave": DiffWave}
+
 # None: as the input and the parameters, which tests make float64.
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
@@ -70,7 +74,7 @@ class WaveformGenerator(struct.PyTreeNode):
 def build_network(
   model_config: dict[str, Any], precision: str = "float32"
 ) -> nn.Module:
-  """The network that a model configuration of the family `diffwave` describes.
+  """The network on waveforms that a model configuration describes.
 
   Args:
     model_config: as of `build_generator`.
@@ -82,9 +86,10 @@ def build_network(
   if precision not in _DTYPES:
     raise ValueError(f"unknown precision {precision!r}; known: {', '.join(_DTYPES)}")
   family = model_config["family"]
-  if family != "diffwave":
-    raise ValueError(f"unknown model family {family!r}; known: diffwave, musicldm")
-  return DiffWave(
+  if family not in _NETWORKS:
+    known = ", ".join((*_NETWORKS, "musicldm"))
+    raise ValueError(f"unknown model family {family!r}; known: {known}")
+  return _NETWORKS[family](
     max_steps=model_config["schedule"]["num_steps"],
     dtype=_DTYPES[precision],
     **model_config["network"],
@@ -112,12 +117,12 @@ def build_generator(
   """A generator from its configuration and weights.
 
   Args:
-    model_config: key `family`; for `diffwave` keys `network`, `schedule`,
+    model_config: key `family`; for networks on waveforms keys `network`, `schedule`,
       `sample_rate`, `scale`; for `musicldm` those of
       `models.musicldm.generator.build_generator`.
     params: parameters that fit the networks.
     num_steps: S, DDIM steps of the reverse process.
-    precision: of the network's blocks, `float32` or `bfloat16` (DiffWave only).
+    precision: of the network's blocks, `float32` or `bfloat16` (not `musicldm`).
     stop_at: what is decoded to, `waveform`, or `mel` to end before a vocoder.
 
   Raises:
@@ -149,7 +154,7 @@ def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
     return musicldm.init_params(model_config, key)
   network = build_network(model_config)
   args = (jnp.zeros(1024), jnp.int32(0))
-  if network.mels is not None:
+  if getattr(network, "mels", None) is not None:
     args += (jnp.zeros((1024 // HOP_SAMPLES, network.mels)),)
   return _init(network, key, *args)["params"]
 
@@ -165,12 +170,15 @@ def random_params(model_config: dict[str, Any], key: jax.Array) -> Any:
   """Random parameters all through, for a control that no training has touched.
 
   DiffWave starts with a last layer of zeros, and so with the same output for every
-  seed; here that layer is drawn as the others are. MusicLDM has none.
+  seed; here that layer, `output_projection`, is drawn as the others are. Where there
+  is no layer of that name these are the fresh parameters.
   """
   if model_config["family"] == "musicldm":
     return init_params(model_config, key)
   init_key, last_key = jax.random.split(key)
   params = init_params(model_config, init_key)
+  if "output_projection" not in params:
+    return params
   last = params["output_projection"]
   kernel = jax.nn.initializers.he_normal()(last_key, last["kernel"].shape)
   return params | {"output_projection": last | {"kernel": kernel}}

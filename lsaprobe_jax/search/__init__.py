@@ -1,7 +1,7 @@
 """Searches for the smallest perturbation that degrades a reconstruction.
 
 `get` builds one by name. Adding a search is writing one file with a frozen dataclass
-that does what `results` says, and naming it in `get`.
+that does what `results` says, and naming it in `_KNOWN`.
 """
 
 from typing import Any

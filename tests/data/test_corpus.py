@@ -195,6 +195,10 @@ def test_missing_file_of_the_manifest_is_left_out(built):
     ({"version": 99}, "version 99"),
     ({"tracks": [{}]}, "damaged"),
     ({"sample_rate": -1}, "sample_rate"),
+    ({"sample_rate": True}, "sample_rate"),
+    ({"sample_rate": 10**20}, "sample_rate"),
+    ({"recipe": "none"}, "damaged"),
+    ({"recipe": {"left_out": [["a", "b", "c"]]}}, "damaged"),
     ({"surplus": 1}, "damaged"),
   ],
 )
@@ -328,6 +332,13 @@ def test_head_keeps_the_first_seconds_under_the_same_ids(piano):
   np.testing.assert_array_equal(head.audio, piano.audio[:, : head.audio.shape[1]])
   with pytest.raises(ValueError, match="no first"):
     piano.head(piano.clip_seconds * 1.1)
+  for seconds in (float("inf"), 1e308):
+    with pytest.raises(ValueError, match="no first"):
+      piano.head(seconds)
+  with pytest.raises(ValueError, match="at least one sample"):
+    opened(piano.name, clip_seconds=1e308)
+  with pytest.raises(AudioError, match="no such folder"):
+    opened("x" * 5000)
 
 
 def test_clips_per_track_reads_no_more_than_it_needs(tmp_path):

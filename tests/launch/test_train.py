@@ -87,6 +87,14 @@ def _files(folder):
   return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+def test_what_cannot_be_written_ends_it_in_one_line(tmp_path, corpus_folder, launcher):
+  (tmp_path / "losses.tmp").mkdir()
+  flags = (f"--workdir={tmp_path}", *train_flags(corpus_folder))
+  line = complaint(launcher.run("train", *flags))
+  assert "losses.tmp" in line
+  assert "goes on from the last checkpoint" in line
+
+
 def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
   flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
   done = launcher.run("train", *flags, "--config.corpus.groups=('c',)")

@@ -1,0 +1,27 @@
+"""The paper's settings for MusicLDM (Liu et al., ICASSP 2026), where it fixes them.
+
+  python -m launch.eval --config=configs/paper_musicldm.py:maestro --workdir=runs/lm
+  python -m launch.eval --config=configs/paper_musicldm.py:fma --workdir=runs/lf
+
+Data are built by `launch.corpus` (docs/datasets.md) below `data`; the models are those
+that `configs/paper_train.py` trains on the halves. For a converted pipeline that was
+trained elsewhere see configs/musicldm.py.
+
+An accelerator is meant: the search differentiates up to 660 reverse processes a clip.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import paper_diffwave
+
+
+def get_config(corpus: str = "maestro") -> ConfigDict:
+  if corpus not in paper_diffwave.DATASETS:
+    known = ", ".join(paper_diffwave.DATASETS)
+    raise ValueError(f"configs/paper_musicldm.py:{corpus}: known: {known}")
+  config = paper_diffwave.get_config(corpus)
+  for name in config.targets:
+    config.targets[name] = paper_diffwave.model_folder("musicldm", corpus, name)
+  with config.unlocked():
+    config.stop_at = "waveform"
+  return config

@@ -1,0 +1,466 @@
+"""What the builders share: analyse, group, split, cut, write, list.
+
+Two passes over the files. The first decodes each, skips what is broken and keeps a
+fingerprint of the rest; works and performers are grouped, and the groups split. The
+second cuts segments and writes them as records, a file at a time. No pass holds more
+audio than a few files.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import hashlib
+import importlib.metadata
+import itertools
+import multiprocessing
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import soundfile
+import tensorflow_datasets as tfds
+from absl import logging
+
+from lsaprobe_jax.data import audio, fingerprints, grouping, manifest, records
+
+_SHARD_SECONDS = 3 * 3600.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+  """A recording of an original dataset, from its metadata.
+
+  Attributes:
+    track: id, safe as a file name.
+    path: path below the dataset's folder.
+    work: what is played, as far as the metadata say.
+    performer: who plays.
+    stratum: groups get the same share of each.
+  """
+
+  track: str
+  path: str
+  title: str
+  author: str
+  licence: str
+  work: str
+  performer: str
+  stratum: str
+
+
+@dataclasses.dataclass(eq=False)
+class MusicConfig(tfds.core.BuilderConfig):
+  """What is built of a dataset.
+
+  Attributes:
+    sample_rate: of the records, Hz.
+    segment_seconds: length of a record.
+    segments_per_track: at most so many, spread over the track; None takes all of it.
+    workers: processes that decode; the result does not depend on it.
+    subset: of a dataset that has some.
+  """
+
+  sample_rate: int = 22050
+  segment_seconds: float = 4.0
+  segments_per_track: int | None = None
+  workers: int = 1
+  subset: str = ""
+
+  @classmethod
+  def named(cls, prefix: str = "", **settings: Any) -> "MusicConfig":
+    """A configuration whose name, and so whose folder, tells its settings."""
+    config = cls(name="-", **settings)
+    most = config.segments_per_track
+    parts = [
+      *([prefix] if prefix else []),
+      f"{config.sample_rate}hz",
+      f"{config.segment_seconds:g}s",
+      "all" if most is None else f"{most}_a_track",
+    ]
+    config.name = "-".join(parts)
+    return config
+
+
+class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+  """A dataset of music in the groups of a corpus, which are its splits.
+
+  Subclasses say where the files are and what the metadata tell of each.
+  """
+
+  VERSION = tfds.core.Version("1.0.0")
+  DATASET: str  # name and version of the original
+  LICENCE_NOTE: str
+
+  def sources(self, root: pathlib.Path) -> tuple[list[Source], list[tuple[str, str]]]:
+    """What the metadata list, and (path, reason) for what is known to be broken.
+
+    Raises:
+      AudioError: the metadata are missing or damaged.
+    """
+    raise NotImplementedError
+
+  def root(self, dl_manager) -> pathlib.Path:
+    """Folder of the original: the manual one, else the official download.
+
+    Raises:
+      AudioError: neither is to be had; says what to put where.
+    """
+    raise NotImplementedError
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    config = self.builder_config
+    samples = round(config.segment_seconds * config.sample_rate)
+    text = tfds.features.Text()
+    features = {
+      # tfds.features.Audio imports TensorFlow; numbers do not.
+      "audio": tfds.features.Tensor(shape=(samples,), dtype=np.int16),
+      "track": text,
+      "start_seconds": tfds.features.Scalar(dtype=np.float64),
+      "title": text,
+      "author": text,
+      "licence": text,
+      "work": text,
+      "sha256": text,
+    }
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=f"{self.DATASET}, cut into segments, for membership audits.",
+      features=tfds.features.FeaturesDict(features),
+      disable_shuffling=True,
+      license=self.LICENCE_NOTE,
+    )
+
+  def _shard_iterators_per_split(self, dl_manager):
+    root = self.root(dl_manager)
+    sources, left_out = self.sources(root)
+    plan = make_plan(root, sources, left_out, self.builder_config.workers)
+    self._written = Written(plan=plan)
+    return {
+      group: [
+        self._shard(root, shard, group) for shard in _shards(plan.by_group[group], plan)
+      ]
+      for group in manifest.GROUPS
+      if plan.by_group[group]
+    }
+
+  def _shard(self, root, sources, group) -> Callable[[], Iterator[tuple[str, dict]]]:
+    """What makes the records of a shard, when it is its turn."""
+
+    def generate():
+      config = self.builder_config
+      jobs = [(root, source, config) for source in sources]
+      for source, cut in zip(
+        sources, ordered_map(_cut, jobs, config.workers), strict=True
+      ):
+        yield from self._written.add(source, group, cut, config.segment_seconds)
+
+    return generate
+
+  def _download_and_prepare(self, dl_manager, download_config=None) -> None:
+    super()._download_and_prepare(dl_manager, download_config)
+    # The folder is a temporary one still: it appears whole or not at all.
+    manifest.write(self.data_path, self._written.manifest(self))
+
+
+def find_root(
+  dl_manager, wanted: dict[str, str], folders: Sequence[str], instructions: str
+) -> pathlib.Path:
+  """The folder that holds some paths: below the manual one, else downloaded.
+
+  Args:
+    dl_manager: of tensorflow-datasets.
+    wanted: path -> the official archive that holds it.
+    folders: of the manual folder, where the paths may be.
+    instructions: what a user is told to do.
+
+  Raises:
+    AudioError: the paths are not there and cannot be downloaded.
+  """
+  try:
+    manual = pathlib.Path(dl_manager.manual_dir)
+  except AssertionError:  # It is not there, or empty.
+    manual = None
+  for folder in folders if manual else ():
+    if all((manual / folder / path).exists() for path in wanted):
+      return manual / folder
+  try:
+    archives = dl_manager.download_and_extract(dict(wanted))
+    return _linked(wanted, archives, pathlib.Path(dl_manager.download_dir))
+  # Whatever went wrong with a download, the way out is the manual folder.
+  except Exception as error:
+    raise audio.AudioError(
+      f"{manual or 'manual_dir'}: lacks {' or '.join(wanted)}, and the download failed"
+      f" ({type(error).__name__}: {str(error).splitlines()[0]:.200}); {instructions}"
+    ) from error
+
+
+def _linked(wanted, archives, folder: pathlib.Path) -> pathlib.Path:
+  """One folder in which every wanted path stands, wherever it was unpacked to."""
+  for path, archive in archives.items():
+    top = path.split("/")[0]
+    found = next(pathlib.Path(archive).rglob(top))
+    if len(wanted) == 1:
+      return found.parent
+    if not (folder / top).exists():
+      (folder / top).symlink_to(found, target_is_directory=True)
+  return folder
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+  """Which recordings are written, in which group.
+
+  Attributes:
+    by_group: recordings of each group, by track.
+    seconds: of each recording, by track.
+    works: what each belongs to, versions found in the audio joined, by track.
+    left_out: (path, reason).
+  """
+
+  by_group: dict[str, list[Source]]
+  seconds: dict[str, float]
+  works: dict[str, str]
+  left_out: list[tuple[str, str]]
+
+
+def build(
+  builder_class: type[MusicBuilder], config: MusicConfig, originals, output
+) -> pathlib.Path:
+  """Builds a dataset, or finds it built.
+
+  Args:
+    builder_class: `maestro.MaestroV3` or `fma.Fma`.
+    config: what of it.
+    originals: folder with the original, unpacked; downloads go there too.
+    output: data folder of tensorflow-datasets.
+
+  Returns:
+    The folder to open as a corpus.
+
+  Raises:
+    AudioError: the original is not there, cannot be downloaded or is damaged.
+  """
+  for known in builder_class.BUILDER_CONFIGS:
+    if known.name == config.name:  # tensorflow-datasets wants its own then
+      known.workers, config = config.workers, known
+  builder = builder_class(config=config, data_dir=output, file_format="array_record")
+  settings = tfds.download.DownloadConfig(manual_dir=originals)
+  builder.download_and_prepare(download_dir=originals, download_config=settings)
+  return pathlib.Path(builder.data_path)
+
+
+def make_plan(
+  root: pathlib.Path,
+  sources: Sequence[Source],
+  left_out: Sequence[tuple[str, str]],
+  workers: int = 1,
+) -> Plan:
+  """Analyses all files, joins versions of the same music, and splits.
+
+  Args:
+    root: folder of the dataset.
+    sources: what the metadata list.
+    left_out: what is left out already.
+    workers: processes.
+
+  Raises:
+    AudioError: no file can be used.
+  """
+  sources = sorted(sources, key=lambda source: source.track)
+  left_out, usable, prints, seconds = list(left_out), [], [], {}
+  jobs = [root / source.path for source in sources]
+  for source, found in zip(sources, ordered_map(_analyse, jobs, workers), strict=True):
+    if isinstance(found, str):
+      left_out.append((source.path, found))
+    else:
+      usable.append(source)
+      seconds[source.track], one = found
+      prints.append(one)
+  if not usable:
+    first = f"; the first: {left_out[0][1]}" if left_out else ""
+    raise audio.AudioError(f"{root}: none of {len(sources)} files can be used{first}")
+  pairs = [*fingerprints.duplicates(prints), *fingerprints.covers(prints)]
+  logging.info("%d pairs of tracks hold the same music", len(pairs))
+  works = _works(usable, pairs)
+  groups = grouping.assign(
+    [
+      grouping.Recording(
+        track=source.track,
+        work=works[source.track],
+        performer=source.performer,
+        stratum=source.stratum,
+        seconds=seconds[source.track],
+      )
+      for source in usable
+    ]
+  )
+  by_group = collections.defaultdict(list)
+  for source in usable:
+    if groups[source.track] is None:
+      reason = "its work and its performer stand in different groups"
+      left_out.append((source.path, f"{source.path}: {reason}"))
+    else:
+      by_group[groups[source.track]].append(source)
+  return Plan(
+    by_group={group: by_group[group] for group in manifest.GROUPS},
+    seconds=seconds,
+    works=works,
+    left_out=left_out,
+  )
+
+
+def _works(sources: Sequence[Source], pairs) -> dict[str, str]:
+  """The work of each track, those joined of which two tracks are a pair."""
+  names = sorted({source.work for source in sources})
+  joined = grouping.merge(names, ((sources[i].work, sources[j].work) for i, j in pairs))
+  return {source.track: joined[source.work] for source in sources}
+
+
+def _analyse(path: pathlib.Path) -> str | tuple[float, fingerprints.Fingerprint]:
+  """Seconds and fingerprint of a file, or why there are none."""
+  try:
+    samples, rate = audio.decode(path)
+    audio.check(samples, path)
+  except audio.AudioError as error:
+    return str(error)
+  return len(samples) / rate, fingerprints.fingerprint(samples, rate)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Cut:
+  """Segments of a file as int16 [n, samples], and the file's own hash."""
+
+  starts: list[float]
+  audio: np.ndarray
+  sha256: str
+  errors: list[str]
+
+
+def _cut(job: tuple[pathlib.Path, Source, MusicConfig]) -> _Cut:
+  root, source, config = job
+  path = root / source.path
+  try:
+    segments, errors = audio.prepare(
+      path,
+      sample_rate=config.sample_rate,
+      segment_seconds=config.segment_seconds,
+      max_segments=config.segments_per_track,
+    )
+  except audio.AudioError as error:
+    segments, errors = [], [str(error)]
+  length = round(config.segment_seconds * config.sample_rate)
+  samples = [records.to_int16(segment) for _, segment in segments]
+  return _Cut(
+    starts=[start for start, _ in segments],
+    audio=np.stack(samples) if samples else np.zeros((0, length), np.int16),
+    sha256=manifest.sha256(path),
+    errors=errors,
+  )
+
+
+def ordered_map(function: Callable, jobs: Iterable, workers: int) -> Iterator:
+  """`map` by several processes, in order, at most twice as many results ahead."""
+  if workers == 1:
+    yield from map(function, jobs)
+    return
+  context = multiprocessing.get_context("spawn")
+  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    jobs = iter(jobs)
+    ahead = collections.deque(
+      pool.submit(function, job) for job in itertools.islice(jobs, 2 * workers)
+    )
+    while ahead:
+      done = ahead.popleft().result()
+      for job in itertools.islice(jobs, 1):
+        ahead.append(pool.submit(function, job))
+      yield done
+
+
+def _shards(sources: Sequence[Source], plan: Plan) -> list[list[Source]]:
+  """Recordings of a group in runs of about three hours."""
+  shards, filled = [], _SHARD_SECONDS
+  for source in sources:
+    if filled >= _SHARD_SECONDS:
+      shards.append([])
+      filled = 0.0
+    shards[-1].append(source)
+    filled += plan.seconds[source.track]
+  return shards
+
+
+@dataclasses.dataclass(kw_only=True)
+class Written:
+  """What has been written so far, for the manifest."""
+
+  plan: Plan
+  tracks: list[manifest.Track] = dataclasses.field(default_factory=list)
+  errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+  def add(
+    self, source: Source, group: str, cut: _Cut, seconds: float
+  ) -> Iterator[tuple[str, dict]]:
+    """Records of a file; what they hold goes on the list."""
+    self.errors += [(source.path, message) for message in cut.errors]
+    hashes = [
+      hashlib.sha256(records.to_float(samples).tobytes()).hexdigest()
+      for samples in cut.audio
+    ]
+    work = self.plan.works[source.track]
+    for start, samples, sha256 in zip(cut.starts, cut.audio, hashes, strict=True):
+      yield (
+        f"{source.track}@{start:.3f}",
+        {
+          "audio": samples,
+          "track": source.track,
+          "start_seconds": start,
+          "title": source.title,
+          "author": source.author,
+          "licence": source.licence,
+          "work": work,
+          "sha256": sha256,
+        },
+      )
+    if hashes:
+      self.tracks.append(_track(source, group, work, cut, hashes, seconds))
+
+  def manifest(self, builder: MusicBuilder) -> manifest.Manifest:
+    """The manifest of a builder that has written everything."""
+    config = builder.builder_config
+    tools = ("librosa", "pyloudnorm", "soxr", "tensorflow-datasets", "array-record")
+    versions = {name: importlib.metadata.version(name) for name in tools}
+    versions["libsndfile"] = soundfile.__libsndfile_version__
+    return manifest.Manifest(
+      corpus=f"{builder.name}-{config.name}",
+      sample_rate=config.sample_rate,
+      segment_seconds=config.segment_seconds,
+      recipe={
+        "dataset": builder.DATASET,
+        "segments_per_track": config.segments_per_track,
+        "versions": versions,
+        "left_out": [list(pair) for pair in (*self.plan.left_out, *self.errors)],
+      },
+      tracks=tuple(self.tracks),
+    )
+
+
+def _track(
+  source: Source, group: str, work: str, cut: _Cut, hashes: list[str], seconds: float
+) -> manifest.Track:
+  return manifest.Track(
+    id=source.track,
+    title=source.title,
+    author=source.author,
+    package=source.performer,
+    path=source.path,
+    licence=source.licence,
+    duplicates=work,
+    group=group,
+    file=source.path,
+    sha256=cut.sha256,
+    segments=tuple(
+      manifest.Segment(start_seconds=start, seconds=seconds, sha256=sha256)
+      for start, sha256 in zip(cut.starts, hashes, strict=True)
+    ),
+    changes="cut, mixed to mono, resampled, loudness set, 16 bit",
+  )

@@ -1,0 +1,179 @@
+"""When the world misbehaves: disks, clocks, second processes, input of any kind."""
+
+import errno
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from absl import app
+from launching import ROOT, complaint, eval_flags, read_rows
+
+from configs import mini
+from launch import common, evaluation, fuzz, mutations
+from lsaprobe_jax.results import RowFile
+
+ROW = dict(clip="c", model="A", corpus="x", method="m", distance=None, t_ratio=None)
+
+
+def load(workdir, settings):
+  """What launch.eval does with its flags before it scores, without a process."""
+  config = mini.get_config()
+  config.update_from_flattened_dict(settings)
+  return evaluation.load(config, workdir, limit=None)
+
+
+def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
+  outcomes = fuzz.fuzz(tmp_path / "fuzz", 300, seed=1)
+  assert outcomes.total() == 300
+  kept = [path.read_text() for path in tmp_path.glob("fuzz/*/outcome.txt")]
+  assert kept == []
+  assert {kind for kind, _ in outcomes} == set(mutations.KINDS)
+  said = {name.split(":")[0] for _, name in outcomes}
+  assert said == {"accepted", "refused"}
+
+
+def test_the_fuzzer_sees_crashes_hangs_and_memory(tmp_path, monkeypatch):
+  """Each kind of failure, provoked in the process that reads."""
+  reader = fuzz.Reader()
+  try:
+    assert reader("wav", tmp_path / "none.wav") == "refused: AudioError"
+    os.kill(reader._process.pid, signal.SIGSEGV)
+    assert "crash, exit code -11" in reader("wav", tmp_path / "none.wav")
+    assert reader("wav", tmp_path / "none.wav") == "refused: AudioError"
+    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    os.kill(reader._process.pid, signal.SIGSTOP)
+    assert "no answer within" in reader("wav", tmp_path / "none.wav")
+  finally:
+    reader.close()
+
+
+def test_the_same_seed_gives_the_same_inputs(tmp_path):
+  (tmp_path / "seeds").mkdir()
+  mutations.make_seeds(tmp_path / "seeds")
+  made = []
+  for name in "xy":
+    (tmp_path / name).mkdir()
+    rng = np.random.default_rng([0, 5])
+    path = mutations.write_input(tmp_path / "seeds", tmp_path / name, "flac", rng)
+    made.append(path.read_bytes())
+  assert made[0] == made[1] != (tmp_path / "seeds" / "flac").read_bytes()
+
+
+def limit_files(process, limit):
+  """Lets a process write no more than `limit` bytes a file, as on a full disk."""
+  resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+
+
+def fill(path, limit):
+  """Appends rows in a limited process until it fails; returns what that said."""
+  code = (
+    "import pathlib, sys; from lsaprobe_jax.results import RowFile\n"
+    f"file = RowFile(pathlib.Path({str(path)!r}))\n"
+    f"for i in range(1000): file.append([{ROW!r} | dict(seed=i, score=1.0)])"
+  )
+  process = subprocess.Popen(
+    [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+  )
+  limit_files(process, limit)
+  return process.communicate()[1]
+
+
+def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):
+  path = tmp_path / "scores.jsonl"
+  assert f"[Errno {errno.EFBIG}]" in fill(path, 3000)
+  whole = len(read_rows(path))
+  assert 0 < whole < 1000
+  assert path.stat().st_size == 3000  # the last line was cut
+  file = RowFile(path)
+  assert len(file.rows) == whole
+  file.append([ROW | dict(seed=5000, score=2.0)])
+  assert len(read_rows(path)) == whole + 1
+
+
+def test_a_full_disk_ends_an_evaluation_in_one_line(launcher, settings, tmp_path):
+  """The first rows, the blind baseline's, find no room behind those already there."""
+  workdir, limit = tmp_path / "full", 30_000
+  fill(workdir / "scores.jsonl", limit)
+  before = len(read_rows(workdir / "scores.jsonl"))
+  process = launcher.start("eval", *eval_flags(workdir, settings))
+  limit_files(process, limit)
+  out, err = process.communicate(timeout=300)
+  line = complaint(subprocess.CompletedProcess([], process.returncode, out, err))
+  assert "File too large" in line
+  assert "give the same command" in line
+  assert len(read_rows(workdir / "scores.jsonl")) >= before > 0
+
+
+def test_a_workdir_that_cannot_be_written_is_named(settings, tmp_path):
+  (tmp_path / "file").write_text("in the way")
+  workdir = tmp_path / "file" / "run"
+  with pytest.raises(app.UsageError, match=f"--workdir={workdir} cannot be used"):
+    load(workdir, settings)
+  (tmp_path / "alone.lock").mkdir()
+  with pytest.raises(app.UsageError, match=f"--workdir={tmp_path} cannot be used"):
+    common.lock_workdir(tmp_path)
+
+
+def test_a_read_only_workdir_is_named(tmp_path):
+  """A read-only mount, which stops root too; in a mount namespace of its own."""
+  code = (
+    "import pathlib; from absl import app; from launch import common\n"
+    "try: common.claim_workdir(pathlib.Path('ro/run'), {})\n"
+    "except app.UsageError as error: print(error)"
+  )
+  (tmp_path / "ro").mkdir()
+  script = f'mount -t tmpfs -o ro none ro && PYTHONPATH={ROOT} {sys.executable} -c "$0"'
+  done = subprocess.run(
+    ["unshare", "--mount", "--map-root-user", "sh", "-c", script, code],
+    capture_output=True, text=True, cwd=tmp_path,
+  )  # fmt: skip
+  if "unshare" in done.stderr or "mount:" in done.stderr:
+    pytest.skip(f"this machine mounts nothing: {done.stderr.strip()}")
+  assert "cannot be used: [Errno 30] Read-only file system" in done.stdout
+
+
+def test_a_second_run_in_a_workdir_is_refused(settings, tmp_path):
+  code = (
+    "import pathlib, sys; from launch import common\n"
+    f"common.lock_workdir(pathlib.Path({str(tmp_path)!r}), 'share-0-of-1')\n"
+    "print('held', flush=True); sys.stdin.read()"
+  )
+  first = subprocess.Popen(
+    [sys.executable, "-c", code], cwd=ROOT, text=True,
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+  )  # fmt: skip
+  try:
+    assert first.stdout.readline() == "held\n"
+    with pytest.raises(app.UsageError, match=f"in use by process {first.pid} on "):
+      load(tmp_path, settings)
+  finally:
+    first.kill()
+    first.communicate()
+  # The kernel let go of it; and the same process may open it twice.
+  for _ in range(2):
+    load(tmp_path, settings)
+  assert f"process {os.getpid()} on " in (tmp_path / "share-0-of-1.lock").read_text()
+
+
+def test_no_result_depends_on_the_clock():
+  """Durations are of clocks that nobody can set, and no file's date is read."""
+  for path in (*(ROOT / "lsaprobe_jax").rglob("*.py"), *(ROOT / "launch").glob("*.py")):
+    text = pathlib.Path(path).read_text()
+    for word in ("time.time(", "datetime.", "st_mtime", "st_ctime"):
+      assert word not in text, f"{path}: {word}"
+
+
+def test_a_deep_or_odd_model_record_is_refused(tmp_path, settings):
+  folder = shutil.copytree(settings["targets.A"], tmp_path / "A")
+  for text in ("[" * 100_000, "9" * 5000, "[]", json.dumps({"model": 3})):
+    (folder / "model.json").write_text(text)
+    with pytest.raises(ValueError, match="damaged") as caught:
+      common.checkpoints.load_model(folder)
+    assert str(folder) in str(caught.value)

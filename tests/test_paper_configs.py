@@ -1,0 +1,57 @@
+"""The paper's four pairs: its settings, what trains their models, what they name."""
+
+import itertools
+import math
+
+import jax
+import pytest
+
+from configs import paper_diffwave, paper_musicldm, paper_train
+from launch import evaluation
+from lsaprobe_jax.models import generator as generators
+
+EVALUATED = {"diffwave": paper_diffwave, "musicldm": paper_musicldm}
+PAIRS = list(itertools.product(EVALUATED, ("maestro", "fma")))
+
+
+@pytest.mark.parametrize(("model", "corpus"), PAIRS)
+def test_a_pair_has_the_papers_settings(model, corpus):
+  config = EVALUATED[model].get_config(corpus)
+  search = evaluation.make_search(config.search)
+  settings = (search.eta_max, search.halvings, search.ascent_steps, search.restarts)
+  assert settings == (0.8, 10, 12, 5)
+  assert (search.momentum, search.step_size) == (0.9, 0.25)
+  assert (config.t_ratio, config.distance, config.part) == (0.6, "cdpam", "all")
+  assert (config.tau.eta_ref, config.tau.quantile) == (0.05, 0.95)
+
+
+@pytest.mark.parametrize(("model", "corpus"), PAIRS)
+def test_what_is_trained_is_what_is_evaluated(model, corpus):
+  evaluated = EVALUATED[model].get_config(corpus)
+  for name, group in {"A": "a", "B": "b", "reference": "reference"}.items():
+    trained = paper_train.get_config(f"{model},{corpus},{group}")
+    assert evaluated.targets[name] == f"runs/train/{model}-{corpus}-{group}/model"
+    assert trained.corpus.groups == (group,)
+    assert trained.corpus.path == evaluated.corpus.path
+    assert trained.corpus.clip_seconds == evaluated.corpus.clip_seconds == 4.0
+
+
+@pytest.mark.parametrize(
+  ("model", "millions"), [("diffwave", (2, 4)), ("musicldm", (150, 250))]
+)
+def test_a_paper_model_has_its_published_size(model, millions):
+  config = paper_train.get_config(f"{model},maestro,a")
+  params = generators.abstract_params(config.model.to_dict())
+  denoiser = params.get("unet", params)
+  size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(denoiser)) / 1e6
+  assert millions[0] < size < millions[1]
+
+
+@pytest.mark.parametrize(
+  ("module", "arg"),
+  [(paper_musicldm, "piano"), (paper_diffwave, "jazz"), (paper_train, "diffwave"),
+   (paper_train, "diffwave,maestro,dev"), (paper_train, "vae,fma,a")],
+)  # fmt: skip
+def test_another_pair_is_refused(module, arg):
+  with pytest.raises(ValueError, match=r"known:|give diffwave or musicldm"):
+    module.get_config(arg)
