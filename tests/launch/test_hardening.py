@@ -16,7 +16,7 @@ from absl import app
 from launching import ROOT, complaint, eval_flags, read_rows
 
 from configs import mini
-from launch import common, evaluation, fuzz, mutations
+from launch import common, evaluation, fuzzing, mutations
 from lsaprobe_jax.results import RowFile
 
 ROW = dict(clip="c", model="A", corpus="x", method="m", distance=None, t_ratio=None)
@@ -30,7 +30,7 @@ def load(workdir, settings):
 
 
 def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
-  outcomes = fuzz.fuzz(tmp_path / "fuzz", 300, seed=1)
+  outcomes = fuzzing.fuzz(tmp_path / "fuzz", 300, seed=1)
   assert outcomes.total() == 300
   kept = [path.read_text() for path in tmp_path.glob("fuzz/*/outcome.txt")]
   assert kept == []
@@ -41,13 +41,13 @@ def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
 
 def test_the_fuzzer_sees_crashes_hangs_and_memory(tmp_path, monkeypatch):
   """Each kind of failure, provoked in the process that reads."""
-  reader = fuzz.Reader()
+  reader = fuzzing.Reader()
   try:
     assert reader("wav", tmp_path / "none.wav") == "refused: AudioError"
     os.kill(reader._process.pid, signal.SIGSEGV)
     assert "crash, exit code -11" in reader("wav", tmp_path / "none.wav")
     assert reader("wav", tmp_path / "none.wav") == "refused: AudioError"
-    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+    monkeypatch.setattr(fuzzing, "SECONDS", 0.2)
     os.kill(reader._process.pid, signal.SIGSTOP)
     assert "no answer within" in reader("wav", tmp_path / "none.wav")
   finally:
