@@ -13,40 +13,20 @@ import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
 
-from launch import common, evaluation
+from launch import audit_gates, common, evaluation
+from launch.audit_gates import Gate
 from lsaprobe_jax import checkpoints, diffusion
-from lsaprobe_jax.attacks import blind
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.corpus import Clip, Corpus
+from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target
-from lsaprobe_jax.evaluation import audit, intervals, study, summary
+from lsaprobe_jax.evaluation import audit, summary
 from lsaprobe_jax.results import RowFile
 
-MODEL = "model"
+MODEL = audit.MODEL
 _CLIP_SECONDS = 4.0
-# From so many suspects on a classifier can learn what sets them apart.
-_LEARNABLE = 8
-_GROUPS = {"suspect": "a", "comparison": "b", "calibration": "dev"}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Gate:
-  """A condition without which there is no verdict.
-
-  Attributes:
-    name: short.
-    holds: None where it could not be looked at.
-    text: what was found.
-    mend: what would make it hold; '' where it does.
-  """
-
-  name: str
-  holds: bool | None
-  text: str
-  mend: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,12 +119,12 @@ def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
     audit.split_reference(tracks, needed, config.seed) if enough else ([], tracks)
   )
   gates = [
-    _size_gate(len(tracks), needed, config.alpha),
-    _duplicates_gate(facts),
-    _seen_gate(model, opened["reference"]),
-    _blind_gate(opened["suspect"], opened["reference"], config.seed),
+    audit_gates.reference_size(len(tracks), needed, config.alpha),
+    audit_gates.duplicates(facts),
+    audit_gates.seen_in_training(model, opened["reference"]),
+    audit_gates.blind_baseline(opened["suspect"], opened["reference"], config.seed),
   ]
-  seen = _recorded(model, opened["suspect"])
+  seen = audit_gates.recorded(model, opened["suspect"])
   if seen:
     notes.append(
       f"the model's own record names {seen} of {len(opened['suspect'])} suspect clips"
@@ -247,134 +227,8 @@ def _regroup(corpus: Corpus, part: str, tracks=None) -> Corpus:
   """Clips of some tracks, of all by default, in the group that stands for a part."""
   kept = [i for i, c in enumerate(corpus.clips) if tracks is None or c.track in tracks]
   chosen = corpus.take(kept)
-  regroup = lambda clip: dataclasses.replace(clip, group=_GROUPS[part])
+  regroup = lambda clip: dataclasses.replace(clip, group=audit.GROUPS[part])
   return dataclasses.replace(chosen, clips=tuple(map(regroup, chosen.clips)))
-
-
-def _size_gate(tracks: int, needed: audit.Size, alpha: float) -> Gate:
-  text = (
-    f"{tracks} reference tracks; a verdict at {alpha:g} needs {needed.total}"
-    f" ({needed.comparison} to compare with, {needed.calibration} to calibrate on)"
-  )
-  if tracks >= needed.total:
-    return Gate(name="size of the reference", holds=True, text=text)
-  more = needed.total - tracks
-  return Gate(
-    name="size of the reference",
-    holds=False,
-    text=text,
-    mend=f"add {more} more tracks of the same kind, surely not in training",
-  )
-
-
-def _duplicates_gate(facts: dict[str, list[inspection.Facts]]) -> Gate:
-  name = "no recording on both sides"
-  sides = {fact.track: side for side, own in facts.items() for fact in own}
-  both = [fact for own in facts.values() for fact in own]
-  across = [
-    pair
-    for pair in inspection.duplicates(both)
-    if sides[pair.first] != sides[pair.second]
-  ]
-  if not across:
-    return Gate(name=name, holds=True, text="none found, by samples or fingerprint")
-  listed = "; ".join(
-    f"{p.first} and {p.second} ({'the same samples' if p.exact else 'by fingerprint'})"
-    for p in across
-  )
-  return Gate(
-    name=name,
-    holds=False,
-    text=f"{len(across)} found: {listed}",
-    mend="a track cannot be suspected and surely untrained: take each off one side",
-  )
-
-
-def _recorded(model: Target, corpus: Corpus) -> int:
-  """Clips that the model's own record names as trained on."""
-  seen = set((model.members or {}).values())
-  return sum(clip.sha256 in seen for clip in corpus.clips)
-
-
-def _seen_gate(model: Target, reference: Corpus) -> Gate:
-  name = "reference not in the model's own record"
-  if not model.members:
-    return Gate(
-      name=name,
-      holds=None,
-      text="the model's folder does not say what it was trained on",
-    )
-  seen = _recorded(model, reference)
-  return Gate(
-    name=name,
-    holds=not seen,
-    text=f"{seen} of {len(reference)} reference clips are recorded as trained on",
-    mend="give tracks that the model was not trained on" if seen else "",
-  )
-
-
-def _blind_gate(suspects: Corpus, reference: Corpus, seed: int) -> Gate:
-  """Whether the sides can be told apart without any model (BASELINES rule 5)."""
-  name = "blind baseline"
-  mend = (
-    "find what sets the sides apart (codec, mastering, genre, age: see the differences"
-    " listed) and give a reference without it"
-  )
-  count = len(suspects.tracks)
-  try:
-    if count >= _LEARNABLE and len(reference.tracks) >= 2:
-      return _learned_gate(name, mend, suspects, reference, seed)
-    p_values = audit.outlier_p_values(
-      *(_track_features(corpus) for corpus in (suspects, reference))
-    )
-  except ValueError as error:
-    raise app.UsageError(f"blind baseline: {error}") from error
-  least = float(min(1.0, count * p_values.min()))
-  holds = least > 0.05
-  return Gate(
-    name=name,
-    holds=holds,
-    text=f"with {count} suspects no classifier can be taught; the one that sounds least"
-    f" like the reference has p = {least:.2g}, corrected for their number. Only a gross"
-    " difference would be seen",
-    mend="" if holds else mend,
-  )
-
-
-def _learned_gate(name, mend, suspects: Corpus, reference: Corpus, seed: int) -> Gate:
-  clips = (*suspects.clips, *reference.clips)
-  sides = np.arange(len(clips)) < len(suspects)
-  tracks = [clip.track for clip in clips]
-  scores = blind.blind_scores(
-    np.concatenate([suspects.audio, reference.audio]),
-    suspects.sample_rate,
-    sides,
-    tracks,
-    seed=seed,
-  )
-  return _auc_gate(name, mend, scores, sides, tracks, cross_fitted=True)
-
-
-def _auc_gate(name, mend, scores, sides, tracks, *, cross_fitted=False) -> Gate:
-  """Holds where the interval of the AUC, suspects against reference, contains 0.5."""
-  estimate = intervals.clustered_auc(np.array([scores]), np.array(sides), tracks)
-  low, high = intervals.interval(estimate, cross_fitted=cross_fitted)
-  holds = low <= 0.5 <= high
-  return Gate(
-    name=name,
-    holds=bool(holds),
-    text=f"AUC {float(estimate.auc[0]):.3f} [{low:.3f}, {high:.3f}] by track, suspects"
-    f" against reference; a difference of less than {(high - low) / 2:.3f} would not"
-    " have been seen",
-    mend="" if holds else mend,
-  )
-
-
-def _track_features(corpus: Corpus) -> np.ndarray:
-  """[tracks, features] means over clips of what the blind baseline hears."""
-  values = blind.features(corpus.audio, corpus.sample_rate)
-  tracks = np.array([clip.track for clip in corpus.clips])
-  return np.stack([values[tracks == track].mean(axis=0) for track in corpus.tracks])
 
 
 def together(one: Corpus, other: Corpus) -> Corpus:
@@ -405,104 +259,6 @@ def score(run: evaluation.Evaluation) -> list[dict[str, Any]]:
   """Rows of all methods under all targets, less the reference's where there is one."""
   rows = evaluation.run_methods(run, run.config.methods)
   return rows + summary.calibrate_by_reference(rows)
-
-
-def tabulate(
-  rows: list[dict[str, Any]], clips: tuple[Clip, ...], model: str = MODEL
-) -> tuple[audit.Scores, list[str]]:
-  """Mean score of every track by method, over clips that every method scored.
-
-  Args:
-    rows: see `score`; of a model with a reference, those less the reference's count.
-    clips: all that should have been scored.
-    model: whose rows.
-
-  Returns:
-    (scores without the panel, ids of the clips that some method has no score for).
-  """
-  own = [row for row in rows if row["model"] == model]
-  calibrated = any(row["calibrated"] for row in own)
-  own = [row for row in own if row["calibrated"] == calibrated]
-  by_clip: dict[str, dict[str, float]] = {}
-  for row in own:
-    label = study.label(row["method"], row["calibrated"])
-    by_clip.setdefault(row["clip"], {})[label] = row["score"]
-  methods = list(dict.fromkeys(m for scores in by_clip.values() for m in scores))
-  whole = [c for c in clips if by_clip.get(c.id, {}).keys() == set(methods)]
-  failed = sorted({c.id for c in clips} - {c.id for c in whole})
-  tables = {part: {} for part in _GROUPS}
-  for part, group in _GROUPS.items():
-    for method in methods:
-      of_tracks: dict[str, list[float]] = {}
-      for clip in whole:
-        if clip.group == group:
-          of_tracks.setdefault(clip.track, []).append(by_clip[clip.id][method])
-      means = {track: float(np.mean(v)) for track, v in sorted(of_tracks.items())}
-      tables[part][method] = means
-  scores = audit.Scores(
-    suspects=tables["suspect"],
-    comparison=tables["comparison"],
-    calibration=tables["calibration"],
-  )
-  return scores, failed
-
-
-def scored_gates(
-  config: ConfigDict,
-  scores: audit.Scores,
-  rows: list[dict[str, Any]],
-  clips: tuple[Clip, ...],
-) -> list[Gate]:
-  """Gates that need scores: enough of them, and the null control where it can be run.
-
-  Args:
-    config: all settings.
-    scores: see `tabulate`.
-    rows: see `score`.
-    clips: see `tabulate`.
-  """
-  needed = audit.smallest_reference(config.alpha, 1, 1)
-  counts = {
-    side: len(next(iter(getattr(scores, side).values()), {}))
-    for side in ("suspects", "comparison", "calibration")
-  }
-  enough = (
-    counts["suspects"] >= 1
-    and counts["comparison"] >= needed.comparison
-    and counts["calibration"] >= needed.calibration
-  )
-  listed = ", ".join(f"{count} {side}" for side, count in counts.items())
-  gates = [
-    Gate(
-      name="tracks with a score",
-      holds=enough,
-      text=f"{listed} tracks have a score under every method",
-      mend=""
-      if enough
-      else f"mend or replace the clips that failed: {needed.comparison} comparison and"
-      f" {needed.calibration} calibration tracks must have scores",
-    )
-  ]
-  control = "null control"
-  if not any(row["model"] == summary.REFERENCE for row in rows):
-    text = "not run: no --reference_model, which saw neither side, was given"
-    return [*gates, Gate(name=control, holds=None, text=text)]
-  if not enough or counts["suspects"] < 2:
-    text = "not run: it needs two suspects, and tracks with scores"
-    return [*gates, Gate(name=control, holds=None, text=text)]
-  raw = [row for row in rows if not row["calibrated"]]
-  table, _ = tabulate(raw, clips, summary.REFERENCE)
-  panel = table.with_panel()
-  sides = [panel.suspects[audit.PANEL], panel.comparison[audit.PANEL]]
-  gate = _auc_gate(
-    control,
-    "the reference model, which saw neither side, tells them apart: it is their"
-    " content; give a reference of the same kind as the suspects",
-    [value for side in sides for value in side.values()],
-    [True] * len(sides[0]) + [False] * len(sides[1]),
-    [track for side in sides for track in side],
-  )
-  return [*gates, gate]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -599,10 +355,10 @@ def find(
     `null` `audit.null_rejections`), both None where a gate fails; clips that failed.
   """
   clips = inputs.suspects.clips + inputs.comparison.clips + inputs.calibration.clips
-  scores, failed = tabulate(rows, clips)
+  scores, failed = audit.tabulate(rows, clips)
   for clip in failed:
     logging.error("%s: no score under every method; left out", clip)
-  gates = inputs.gates + scored_gates(config, scores, rows, clips)
+  gates = inputs.gates + audit_gates.of_scores(config, scores, rows, clips)
   if any(gate.holds is False for gate in gates):
     return gates, None, None, failed
   scores = scores.with_panel()

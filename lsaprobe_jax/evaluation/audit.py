@@ -22,9 +22,13 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from lsaprobe_jax.evaluation import comparisons, roc, sets
+from lsaprobe_jax.data.corpus import Clip
+from lsaprobe_jax.evaluation import comparisons, roc, sets, study
 
 PANEL = "panel"
+MODEL = "model"
+# Groups of clips that stand for the parts of an audit.
+GROUPS = {"suspect": "a", "comparison": "b", "calibration": "dev"}
 # Standard deviations of fewer tracks put methods together badly.
 MIN_CALIBRATION_TRACKS = 10
 _WANTED_POWER = 0.8
@@ -121,6 +125,47 @@ class Scores:
       }
       sides[field.name] = {**side, PANEL: panel}
     return Scores(**sides)
+
+
+def tabulate(
+  rows: list[dict[str, Any]], clips: tuple[Clip, ...], model: str = MODEL
+) -> tuple[Scores, list[str]]:
+  """Mean score of every track by method, over clips that every method scored.
+
+  Args:
+    rows: of all methods, one a clip, method and model; of a model with a reference,
+      those less the reference's count.
+    clips: all that should have been scored.
+    model: whose rows.
+
+  Returns:
+    (scores without the panel, ids of the clips that some method has no score for).
+  """
+  own = [row for row in rows if row["model"] == model]
+  calibrated = any(row["calibrated"] for row in own)
+  own = [row for row in own if row["calibrated"] == calibrated]
+  by_clip: dict[str, dict[str, float]] = {}
+  for row in own:
+    label = study.label(row["method"], row["calibrated"])
+    by_clip.setdefault(row["clip"], {})[label] = row["score"]
+  methods = list(dict.fromkeys(m for scores in by_clip.values() for m in scores))
+  whole = [c for c in clips if by_clip.get(c.id, {}).keys() == set(methods)]
+  failed = sorted({c.id for c in clips} - {c.id for c in whole})
+  tables = {part: {} for part in GROUPS}
+  for part, group in GROUPS.items():
+    for method in methods:
+      of_tracks: dict[str, list[float]] = {}
+      for clip in whole:
+        if clip.group == group:
+          of_tracks.setdefault(clip.track, []).append(by_clip[clip.id][method])
+      means = {track: float(np.mean(v)) for track, v in sorted(of_tracks.items())}
+      tables[part][method] = means
+  scores = Scores(
+    suspects=tables["suspect"],
+    comparison=tables["comparison"],
+    calibration=tables["calibration"],
+  )
+  return scores, failed
 
 
 def conformal(suspects, comparison) -> np.ndarray:
@@ -258,17 +303,16 @@ def power_of(
   short = lambda d: sets.power(d, suspects, comparison, alpha) - _WANTED_POWER
   reachable = short(_LARGEST_EFFECT) > 0
   detectable = optimize.brentq(short, 0.0, _LARGEST_EFFECT) if reachable else None
-  if effect is None:
-    return {
-      "detectable": detectable,
-      "detectable_auc": detectable and float(stats.norm.cdf(detectable / 2**0.5)),
-      "at_estimate": None,
-      "tracks_needed": None,
-    }
-  needed = sets.tracks_needed(effect, comparison)
-  return {
+  found = {
     "detectable": detectable,
     "detectable_auc": detectable and float(stats.norm.cdf(detectable / 2**0.5)),
+    "at_estimate": None,
+    "tracks_needed": None,
+  }
+  if effect is None:
+    return found
+  needed = sets.tracks_needed(effect, comparison)
+  return found | {
     "at_estimate": sets.power(effect, suspects, comparison, alpha),
     "tracks_needed": needed if math.isfinite(needed) else None,
   }

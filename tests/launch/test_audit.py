@@ -13,7 +13,7 @@ from absl import app
 from launching import complaint, read_rows, tiny_weights, write_bad_files, write_track
 
 from configs import audit as audit_config
-from launch import auditing
+from launch import audit_gates, auditing
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data.corpus import Clip
 from lsaprobe_jax.evaluation import audit, summary
@@ -284,14 +284,14 @@ def test_a_clip_that_failed_is_left_out_and_named():
     clip(f"d{i}", "dev") for i in range(9)
   ]
   rows = score_rows(clips, "loss") + score_rows(clips[1:], "pia")
-  scores, failed = auditing.tabulate(rows, tuple(clips))
+  scores, failed = audit.tabulate(rows, tuple(clips))
   assert failed == ["s0@0"]
   kept = {row["clip"]: row["score"] for row in rows if row["method"] == "loss"}
   assert scores.suspects["loss"]["s0"] == kept["s0@1"]
   assert scores.suspects["loss"]["s1"] == np.mean([kept["s1@0"], kept["s1@1"]])
   config = audit_config.get_config()
   config.alpha = 0.2
-  enough, control = auditing.scored_gates(config, scores, rows, tuple(clips))
+  enough, control = audit_gates.of_scores(config, scores, rows, tuple(clips))
   assert (enough.holds, control.holds) == (False, None)
   assert "4 comparison and 10 calibration tracks must have scores" in enough.mend
 
@@ -307,13 +307,13 @@ def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
   rows += score_rows(clips, "loss", calibrated=True)
   config = audit_config.get_config()
   config.alpha = 0.2
-  scores, _ = auditing.tabulate(rows, clips)
+  scores, _ = audit.tabulate(rows, clips)
   assert list(scores.suspects) == ["loss - reference"]
-  _, control = auditing.scored_gates(config, scores, rows, clips)
+  _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds
   for row in rows:
     row["score"] += 9 * (row["model"] == summary.REFERENCE and row["clip"][0] == "s")
-  _, control = auditing.scored_gates(config, scores, rows, clips)
+  _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds is False
   assert "it is their content" in control.mend
 

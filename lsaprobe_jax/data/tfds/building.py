@@ -6,6 +6,7 @@ second cuts segments and writes them as records, a file at a time. No pass holds
 audio than a few files.
 """
 
+import abc
 import collections
 import concurrent.futures
 import dataclasses
@@ -92,21 +93,21 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   DATASET: str  # name and version of the original
   LICENCE_NOTE: str
 
+  @abc.abstractmethod
   def sources(self, root: pathlib.Path) -> tuple[list[Source], list[tuple[str, str]]]:
     """What the metadata list, and (path, reason) for what is known to be broken.
 
     Raises:
       AudioError: the metadata are missing or damaged.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def root(self, dl_manager) -> pathlib.Path:
     """Folder of the original: the manual one, else the official download.
 
     Raises:
       AudioError: neither is to be had; says what to put where.
     """
-    raise NotImplementedError
 
   def _info(self) -> tfds.core.DatasetInfo:
     config = self.builder_config
