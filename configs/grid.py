@@ -1,0 +1,68 @@
+r"""The 2 x 2 grid: DiffWave and a small MusicLDM, multigenre and piano.
+
+  python -m launch.sweep --config=configs/grid.py --workdir=runs/grid \
+    --ablations=cell
+
+Each cell is a cross-over of embedded models on test tracks, and the clips of a corpus
+are the same for both families. Settings of a family come from tune tracks of the
+multigenre corpus (benchmarks/tune_mini.md, benchmarks/tune_musicldm.md), also where
+the corpus is piano, of which there is too little to choose by.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mini
+
+_GROUPS = {"A": "a", "B": "b", "reference": "reference"}
+
+METHODS = (
+  "loss",
+  "trajectory",
+  "secmi",
+  "pia",
+  "sima",
+  "rediffuse",
+  "gradient_norm",
+  "random_stability",
+)
+
+
+_FAMILIES, _CORPORA = ("diffwave", "musicldm"), ("multigenre", "piano")
+
+
+def get_config(cell: str = "diffwave-multigenre") -> ConfigDict:
+  """Of one cell, which is also what launch.eval and launch.card score."""
+  cells = {
+    f"{family}-{corpus}": _cell(family, corpus)
+    for family in _FAMILIES
+    for corpus in _CORPORA
+  }
+  if cell not in cells:
+    raise ValueError(f"no cell {cell!r}; known: {', '.join(cells)}")
+  config = mini.get_config()
+  config.update(cells[cell])
+  config.methods = (*METHODS, "lsa_probe")
+  config.sweep.methods = METHODS
+  config.sweep.compared = ("lsa_probe", *METHODS)
+  config.sweep.matched = ()
+  # No row of the paper's own setting: configs/mini.py has it.
+  config.sweep.paper = ConfigDict()
+  # The main run's own cell is not scored again.
+  config.sweep.variants = ConfigDict({"cell": cells | {cell: {}}})
+  return config
+
+
+def _cell(family, corpus):
+  """What makes a cell of configs/mini.py."""
+  whole = mini.get_config(corpus)
+  changes = dict(
+    corpus=whole.corpus.to_dict(),
+    targets={m: f"{family}-{corpus}-{group}" for m, group in _GROUPS.items()},
+    t_ratio=whole.t_ratio,
+    distance=whole.distance,
+    tau=whole.tau.to_dict(),
+    baselines={name: whole.baselines[name].to_dict() for name in METHODS},
+  )
+  if family == "musicldm":
+    changes.update(t_ratio=0.1)
+  return changes
