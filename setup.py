@@ -56,6 +56,9 @@ setup(
       "array_record>=0.8",
       "hypothesis>=6.100",
       "importlib_resources>=6",
+      # Notebooks run in kernels.
+      "ipykernel>=6.29",
+      "nbclient>=0.10",
       "playwright>=1.49",
       "pytest>=8",
       "pyyaml>=6",

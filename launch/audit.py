@@ -15,12 +15,11 @@ import json
 import pathlib
 import sys
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 import configs
-from launch import auditing, common
+from launch import auditing, common, estimating
 from lsaprobe_jax.report import dossier, html
 from lsaprobe_jax.results import to_json, write_whole
 
@@ -46,21 +45,6 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 
 NO_VERDICT = 3
-
-
-def _print_estimate(config, inputs) -> None:
-  costs, memory = auditing.estimate(config, inputs)
-  for cost in costs:
-    print(
-      f"{cost.method}: {cost.clips} clips, {cost.clip_seconds:.3g} s each and"
-      f" {cost.compile_seconds:.0f} s to compile: {cost.seconds / 60:.1f} min"
-    )
-  device = jax.local_devices()[0].device_kind
-  print(
-    f"estimate: {sum(cost.seconds for cost in costs) / 60:.1f} min and"
-    f" {memory / 2**30:.2f} GiB on {len(jax.local_devices())} x {device}; timed on two"
-    " batches of each method, nothing was kept"
-  )
 
 
 def _write(config, inputs, gates, found, failed, rows, scores, workdir) -> str:
@@ -113,7 +97,7 @@ def main(argv):
   inputs = auditing.read(config, _SUSPECTS.value, _REFERENCE.value)
   if _DRY_RUN.value:
     print("\n".join(dossier.checks(list(map(dataclasses.asdict, inputs.gates)), [])))
-    _print_estimate(config, inputs)
+    print(estimating.text(*auditing.estimate(config, inputs)))
     return
   rows, scores, found, failed, gates = [], None, None, [], inputs.gates
   if inputs.refused:

@@ -3,27 +3,23 @@
 import dataclasses
 import json
 import pathlib
-import resource
-import tempfile
-import time
 from typing import Any
 
-import jax
 import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
 
-from launch import audit_gates, common, evaluation
+from launch import audit_gates, common, estimating, evaluation
 from launch.audit_gates import Gate
-from lsaprobe_jax import checkpoints, diffusion
+from launch.estimating import Cost
+from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import Corpus
-from lsaprobe_jax.evaluating import Scorer, Target
+from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.evaluation import audit, summary
-from lsaprobe_jax.results import RowFile
 
 MODEL = audit.MODEL
 _CLIP_SECONDS = 4.0
@@ -261,64 +257,12 @@ def score(run: evaluation.Evaluation) -> list[dict[str, Any]]:
   return rows + summary.calibrate_by_reference(rows)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cost:
-  """What one method costs: clips over all models, seconds once and for each clip."""
-
-  method: str
-  clips: int
-  compile_seconds: float
-  clip_seconds: float
-
-  @property
-  def seconds(self) -> float:
-    """All of it."""
-    return self.compile_seconds + self.clips * self.clip_seconds
-
-
 def estimate(config: ConfigDict, inputs: Inputs) -> tuple[list[Cost], int]:
-  """Times two batches of every method, and keeps none of their rows.
-
-  Returns:
-    (cost by method, peak memory in bytes: of a device, or of this process on a CPU).
-  """
+  """What the audit costs, and the memory it takes: `estimating.estimate`."""
   (model,) = (target for target in inputs.targets if target.name == MODEL)
   clips = together(together(inputs.suspects, inputs.comparison), inputs.calibration)
-  batch = config.batch_size or min(len(clips), 4 * len(jax.local_devices()))
-  sample = clips.take(range(min(batch, len(clips))))
-  model = dataclasses.replace(
-    model, generator=model.generator.for_length(clips.audio.shape[1])
-  )
-  distance = evaluation.make_distance_of(config, clips)
-  scorer = Scorer(config.seed, config.batch_size, len(clips))
-  costs = []
-  for name in config.methods:
-    t_ratio, attack = evaluation.make_attack(config, name, distance)
-    t = diffusion.timestep(model.generator.schedule, t_ratio)
-    took = []
-    for one in (scorer, scorer.reseeded(config.seed + 1)):
-      with tempfile.TemporaryDirectory() as folder:
-        file = RowFile(pathlib.Path(folder) / "rows.jsonl")
-        start = time.perf_counter()
-        one(file, attack, model, sample, t=t, method=name, t_ratio=t_ratio)
-        took.append(time.perf_counter() - start)
-    costs.append(
-      Cost(
-        method=name,
-        clips=len(clips) * len(inputs.targets),
-        compile_seconds=max(took[0] - took[1], 0.0),
-        clip_seconds=took[1] / len(sample),
-      )
-    )
-  return costs, _peak_bytes()
-
-
-def _peak_bytes() -> int:
-  device = jax.local_devices()[0]
-  if device.platform == "cpu":
-    # In KiB, on Linux.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  return device.memory_stats()["peak_bytes_in_use"]
+  count = len(clips) * len(inputs.targets)
+  return estimating.estimate(config, model, clips, count)
 
 
 def check(config: ConfigDict) -> None:

@@ -1,7 +1,7 @@
 """Scores clips under target models and says how well members are told apart.
 
 python -m launch.eval --config=configs/mini.py --workdir=runs/mini [--limit=20]
-  [--config.search.eta_max=0.5] [--record=3]
+  [--config.search.eta_max=0.5] [--record=3] [--dry_run]
 
 Rows go to WORKDIR/scores.jsonl as they come; the same command continues a run that
 was interrupted. Ends with a table and WORKDIR/summary.json. Several processes share
@@ -14,7 +14,7 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from launch import common, evaluation, hosts
+from launch import common, estimating, evaluation, hosts
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.evaluation import summary
 from lsaprobe_jax.results import ALONE, MissingRows, write_whole
@@ -32,6 +32,9 @@ _RECORD = flags.DEFINE_integer(
   "Keep sounds, spectrograms and the search of so many clips a side (docs/report.md).",
   lower_bound=0,
 )
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Check the inputs and estimate time and memory; write nothing."
+)
 
 
 def main(argv):
@@ -43,6 +46,10 @@ def main(argv):
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
   if _RECORD.value and evaluation.PROBE not in config.methods:
     raise app.UsageError(f"--record: needs {evaluation.PROBE} in --config.methods")
+  if _DRY_RUN.value:
+    opened = evaluation.open_checked(config, _LIMIT.value)
+    print(estimating.text(*estimating.of_evaluation(config, opened)))
+    return
   run = evaluation.load(config, workdir, _LIMIT.value, shard)
   distance = evaluation.make_distance(run)
 

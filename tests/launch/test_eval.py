@@ -225,6 +225,35 @@ def test_limit_untrained_weights_and_the_papers_search(
         assert score != untrained[method, "B", clip]
 
 
+def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
+  tmp_path, launcher, settings
+):
+  papers = {
+    "search.name": "bisection",
+    "search.bisection.halvings": 9,
+    "search.bisection.ascent_steps": 1,
+    "search.bisection.restarts": 20,
+    "methods": ("lsa_probe",),
+  }
+  args = eval_flags(tmp_path / "none", settings | papers, "--dry_run")
+  done = launcher.run("eval", *args)
+  assert done.returncode == 0, done.stderr
+  clips, each, compiling, minutes = (
+    float(figure)
+    for figure in re.search(
+      r"lsa_probe: (\d+) clips, (\S+) s each and (\d+) s to compile: (\S+) min",
+      done.stdout,
+    ).groups()
+  )
+  # Both halves under three models, development clips under two, and for tau three.
+  assert clips == 3 * (A + B) + (2 + 3) * DEV
+  assert minutes * 60 == pytest.approx(clips * each + compiling, rel=0.05, abs=6)
+  # 200 climbs, of which one was timed.
+  assert each > 200 * 1e-4
+  assert " GiB on " in done.stdout
+  assert not (tmp_path / "none").exists()
+
+
 def test_a_missing_corpus_ends_in_one_line(tmp_path, launcher, settings):
   settings = settings | {"corpus.path": str(tmp_path / "nowhere")}
   line = complaint(launcher.run("eval", *eval_flags(tmp_path / "run", settings)))
