@@ -31,15 +31,15 @@ METHODS = (
 # equals (Loss, PIA, SimA and the gradient's norm all have AUC 1) its own stays.
 _LATENT_TIMES = dict(secmi=0.1, rediffuse=0.6)
 
-_FAMILIES, _CORPORA = ("diffwave", "musicldm"), ("multigenre", "piano")
+FAMILIES, CORPORA = ("diffwave", "musicldm"), ("multigenre", "piano")
 
 
 def get_config(cell: str = "diffwave-multigenre") -> ConfigDict:
   """Of one cell, which is also what launch.eval and launch.card score."""
   cells = {
     f"{family}-{corpus}": _cell(family, corpus)
-    for family in _FAMILIES
-    for corpus in _CORPORA
+    for family in FAMILIES
+    for corpus in CORPORA
   }
   if cell not in cells:
     raise ValueError(f"no cell {cell!r}; known: {', '.join(cells)}")

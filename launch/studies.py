@@ -26,9 +26,18 @@ def make_tables(
   }
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
-      records[name] = study.ablation_records(name, own, summarise)
+      found = study.records_by_value(name, own, summarise)
+      text[f"{name}_gates"] = _gates_by_value(found)
+      records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
   return text, records
+
+
+def _gates_by_value(records: Records) -> str:
+  """The gates at every value of an ablation."""
+  values = list(dict.fromkeys(record["value"] for record in records))
+  found = {v: [r for r in records if r["value"] == v] for v in values}
+  return "\n\n".join(f"{v}:\n{tables.format_gates(own)}" for v, own in found.items())
 
 
 def draw(

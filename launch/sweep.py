@@ -163,7 +163,9 @@ def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, 
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label].to_dict()
     run = sweep.open(f"{name}-{label}", changes) if changes else sweep.run
-    yield _number(label), evaluation.run_methods(run, config.sweep.compared)
+    # Of its own, as another corpus or rate is another test of the split.
+    rows = evaluation.run_blind(run)
+    yield _number(label), rows + evaluation.run_methods(run, config.sweep.compared)
 
 
 def _number(label: str) -> int | str:

@@ -116,10 +116,10 @@ def _complete(rows: list[dict], methods: list[str]) -> list[dict]:
   return [row for row in rows if scored[row["model"], row["clip"]].issuperset(methods)]
 
 
-def ablation_records(
+def records_by_value(
   name: str, rows: list[dict], summarise: Callable[[list[dict]], list[dict]]
 ) -> list[dict]:
-  """Tidy records of an ablation: those of each value, raw and calibrated.
+  """Records of an ablation: those of each value, raw and calibrated, and its gates'.
 
   Args:
     name: of the ablation.
@@ -132,11 +132,22 @@ def ablation_records(
     own = [row for row in rows if row["value"] == value]
     own += summary.calibrate_by_reference(own)
     records += [
-      {"ablation": name, "value": value} | record
-      for record in summarise(own)
-      if record["model"] != summary.REFERENCE
+      {"ablation": name, "value": value} | record for record in summarise(own)
     ]
   return records
+
+
+def ablation_records(
+  name: str, rows: list[dict], summarise: Callable[[list[dict]], list[dict]]
+) -> list[dict]:
+  """Those of `records_by_value` that are tabulated and drawn."""
+  return without_gates(records_by_value(name, rows, summarise))
+
+
+def without_gates(records: list[dict]) -> list[dict]:
+  """Those that are no gate's: neither blind nor under a model that saw neither side."""
+  gates = (summary.REFERENCE, summary.BLIND)
+  return [r for r in records if r["model"] not in gates and r["method"] not in gates]
 
 
 def markdown_main(records: list[dict]) -> str:
