@@ -26,7 +26,6 @@ METHODS = (
   "random_stability",
 )
 
-
 # Of the MusicLDMs, where tune tracks ask for another t than configs/mini.py has. Of
 # equals (Loss, PIA, SimA and the gradient's norm all have AUC 1) its own stays.
 _LATENT_TIMES = dict(secmi=0.1, rediffuse=0.6)

@@ -59,6 +59,21 @@ def test_an_ablation_has_tidy_records_for_each_value():
   assert table[3] == f"| 0.6 |  | {study._auc(records[-1])} |"
 
 
+def test_the_gates_of_each_value_stand_beside_its_records():
+  made = [row | {"value": value} for value in (1, 2) for row in rows()]
+  # Of the second value alone: the null control.
+  made += [row | {"value": 2} for row in rows(models=("reference",), effect=0.0)]
+  whole = study.records_by_value("steps", made, summarise)
+  gates = [(r["value"], r["method"]) for r in whole if r["model"] == "reference"]
+  assert gates == [(2, "lsa_probe")]
+  shown = study.ablation_records("steps", made, summarise)
+  assert shown == study.without_gates(whole)
+  assert {r["model"] for r in shown} == {"A", "B", "mean"}
+  assert {(r["value"], r["calibrated"]) for r in shown} == {
+    (1, False), (2, False), (2, True)
+  }  # fmt: skip
+
+
 def test_the_main_table_is_sorted_by_what_it_says():
   made = rows("weak", effect=0.1) + rows("strong", effect=3.0)
   records = summarise(study.main_rows({"main": made}))
