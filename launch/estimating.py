@@ -59,7 +59,7 @@ def estimate(
   costs = []
   for name in config.methods:
     t_ratio, attack = evaluation.make_attack(config, name, distance)
-    attack, times = _one_climb(attack)
+    attack, times = one_climb(attack)
     t = diffusion.timestep(generator.schedule, t_ratio)
     took = []
     for one in (scorer, scorer.reseeded(config.seed + 1)):
@@ -103,7 +103,7 @@ def text(costs: list[Cost], memory: int) -> str:
   return "\n".join(lines)
 
 
-def _one_climb(attack: Any) -> tuple[Any, int]:
+def one_climb(attack: Any) -> tuple[Any, int]:
   """An attack with a search of one climb, and how many the whole search has at most."""
   search = getattr(attack, "search", None)
   if not hasattr(search, "halvings"):

@@ -110,10 +110,17 @@ def _model_part(name: str, folder: pathlib.Path, times: list[float]) -> str:
     params, record = checkpoints.load_model(checkpoints.find_model(name))
   except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--models={name}: {error}") from error
-  if not (record["training"] or {}).get("clips"):
-    raise app.UsageError(f"--models={name}: its model.json names no training clips")
+  training = record["training"] or {}
+  if not (training.get("clips") and training.get("config")):
+    raise app.UsageError(
+      f"--models={name}: its model.json names no training clips, or no corpus"
+    )
   generator = generators.build_generator(record["model"], params, _STEPS.value)
   rate, stem = generator.sample_rate, pathlib.Path(name).name
+  try:
+    states = {x: diffusion.timestep(generator.schedule, x) for x in times}
+  except ValueError as error:
+    raise app.UsageError(f"--t_ratios: {error}") from error
   corpus = _halves(record, rate)
   generator = generator.for_length(corpus.audio.shape[1])
   base = jax.random.key(_SEED.value)
@@ -124,8 +131,7 @@ def _model_part(name: str, folder: pathlib.Path, times: list[float]) -> str:
     credit = f"{clip.title}, {clip.author} ({clip.licence})"
     key = jax.random.fold_in(base, clip_number(clip.id))
     sounds = {"clip": audio, "coded": _autoencode(generator, audio)}
-    for ratio in times:
-      t = diffusion.timestep(generator.schedule, ratio)
+    for ratio, t in states.items():
       sounds[f"t{ratio:g}"] = _reconstruct(generator, audio, key, t)
     cells = [_player(folder, f"{own}-{k}", x, rate) for k, x in sounds.items()]
     lines.append([half, html.escape(credit), *cells])

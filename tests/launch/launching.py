@@ -16,6 +16,14 @@ import soundfile
 from lsaprobe_jax.models import generator as generators
 
 RATE = 8000
+# A DiffWave that compiles in seconds.
+MODEL = {
+  "family": "diffwave",
+  "network": dict(channels=4, layers=2, dilation_cycle=2, embedding_width=8),
+  "schedule": dict(name="linear", num_steps=20, beta_start=0.0001, beta_end=0.2),
+  "sample_rate": 8000,
+  "scale": 4.0,
+}
 ROOT = pathlib.Path(__file__).parents[2]
 TRACKS = {"a": 4, "b": 4, "dev": 7, "reference": 2}
 

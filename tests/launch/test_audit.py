@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from absl import app
-from launching import complaint, read_rows, tiny_weights, write_bad_files, write_track
+from launching import (
+  MODEL,
+  complaint,
+  read_rows,
+  tiny_weights,
+  write_bad_files,
+  write_track,
+)
 
 from configs import audit as audit_config
 from launch import audit_gates, auditing
@@ -18,13 +25,6 @@ from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data.corpus import Clip
 from lsaprobe_jax.evaluation import audit, summary
 
-MODEL = {
-  "family": "diffwave",
-  "network": dict(channels=4, layers=2, dilation_cycle=2, embedding_width=8),
-  "schedule": dict(name="linear", num_steps=20, beta_start=0.0001, beta_end=0.2),
-  "sample_rate": 8000,
-  "scale": 4.0,
-}
 SETTINGS = {
   "corpus.clips_per_track": 3,
   "distance": "log_mel",

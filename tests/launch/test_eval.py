@@ -18,8 +18,10 @@ from launching import (
 )
 
 from configs import mini
-from launch import evaluation
+from launch import estimating, evaluation
 from lsaprobe_jax import checkpoints
+from lsaprobe_jax import search as searches
+from lsaprobe_jax.attacks.lsa_probe import LSAProbe
 
 # What every record of summary.json holds, whatever else it may.
 RECORD_KEYS = {
@@ -248,10 +250,20 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
   # Both halves under three models, development clips under two, and for tau three.
   assert clips == 3 * (A + B) + (2 + 3) * DEV
   assert minutes * 60 == pytest.approx(clips * each + compiling, rel=0.05, abs=6)
-  # 200 climbs, of which one was timed.
-  assert each > 200 * 1e-4
   assert " GiB on " in done.stdout
   assert not (tmp_path / "none").exists()
+
+
+def test_a_dry_run_times_one_climb_of_all():
+  bisection = searches.get("bisection", halvings=9, restarts=20)
+  whole = LSAProbe(distance=None, tau=np.inf, search=bisection)
+  short, climbs = estimating.one_climb(whole)
+  # At eta_max and nine halvings, from twenty starts each.
+  assert climbs == 10 * 20
+  assert (short.search.halvings, short.search.restarts) == (1, 1)
+  assert short.search.ascent_steps == bisection.ascent_steps
+  ladder = LSAProbe(distance=None, tau=np.inf, search=searches.get("continuation"))
+  assert estimating.one_climb(ladder) == (ladder, 1)
 
 
 def test_a_missing_corpus_ends_in_one_line(tmp_path, launcher, settings):

@@ -5,18 +5,11 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from launching import complaint, tiny_weights, write_track
+from launching import MODEL, complaint, tiny_weights, write_track
 
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data.corpus import open_corpus
 
-MODEL = {
-  "family": "diffwave",
-  "network": dict(channels=4, layers=2, dilation_cycle=2, embedding_width=8),
-  "schedule": dict(name="linear", num_steps=20, beta_start=0.0001, beta_end=0.2),
-  "sample_rate": 8000,
-  "scale": 4.0,
-}
 SHORT = ("--num_steps=2", "--count=1", "--draws=2", "--t_ratios=0.5")
 
 
@@ -62,8 +55,13 @@ def test_a_page_with_sounds(folder, launcher):
 
 
 def test_what_cannot_be_played(folder, launcher):
+  output = f"--output={folder / 'none'}"
   for name, message in (("nowhere", "no model folder"), ("bare", "training clips")):
-    args = (f"--models={folder / name}", f"--output={folder / 'none'}")
-    line = complaint(launcher.run("samples", *args))
+    line = complaint(launcher.run("samples", f"--models={folder / name}", output))
     assert f"--models={folder / name}" in line
+    assert message in line
+  for times, message in (("x", "could not convert"), ("2", "t_ratio = 2.0 gives")):
+    args = (f"--models={folder / 'model'}", output, f"--t_ratios={times}")
+    line = complaint(launcher.run("samples", *args))
+    assert "--t_ratios" in line
     assert message in line
