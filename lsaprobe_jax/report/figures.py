@@ -101,16 +101,22 @@ def ablation(records: list[dict]) -> Figure:
   numeric = all(isinstance(value, int | float) for value in values)
   keys = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
   with matplotlib.rc_context(_STYLE):
-    figure, axes = plt.subplots(figsize=(7.5, 3.6))
-    for n, (key, colour, marker) in enumerate(
-      zip(keys, itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), strict=False)
-    ):
+    # More than there are colours: one a method, hollow where calibrated.
+    crowded = not numeric and len(keys) > len(_COLOURS)
+    figure, axes = plt.subplots(figsize=(13, 4.2) if crowded else (7.5, 3.6))
+    looks = itertools.cycle(zip(_COLOURS, _MARKERS, strict=True))
+    if crowded:
+      own = dict(zip(dict.fromkeys(method for method, _ in keys), looks, strict=False))
+      looks = [own[method] for method, _ in keys]
+    for n, (key, (colour, marker)) in enumerate(zip(keys, looks, strict=False)):
       rows = [r for r in shown if (r["method"], r["calibrated"]) == key]
       x = np.array(
         [r["value"] if numeric else values.index(r["value"]) for r in rows], float
       )
       # Side by side, so that intervals can be told apart.
-      x += (0.01 * np.ptp(x) if numeric else 0.08) * (n - (len(keys) - 1) / 2)
+      x += (0.01 * np.ptp(x) if numeric else min(0.08, 0.8 / len(keys))) * (
+        n - (len(keys) - 1) / 2
+      )
       values_of, errors = _with_errors(rows)
       axes.errorbar(
         x,
@@ -120,6 +126,7 @@ def ablation(records: list[dict]) -> Figure:
         marker=marker,
         linestyle="-" if numeric else "none",
         markersize=4,
+        fillstyle="none" if crowded and key[1] else "full",
         capsize=2,
         label=study.label(*key),
       )
