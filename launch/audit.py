@@ -23,12 +23,23 @@ from launch import auditing, common, estimating
 from lsaprobe_jax.report import dossier, html
 from lsaprobe_jax.results import to_json, write_whole
 
-_MODEL = flags.DEFINE_string("model", None, "Embedded model or model folder.")
+_MODEL = flags.DEFINE_string(
+  "model",
+  None,
+  "Embedded model, model folder, or what launch.convert takes: a .pt file of DiffWave,"
+  " a pipeline's folder or its name on the Hugging Face hub.",
+)
 _SUSPECTS = flags.DEFINE_string(
   "suspects", None, "Folder of tracks, a built corpus's manifest.json, or one file."
 )
 _REFERENCE = flags.DEFINE_string(
   "reference", None, "Folder or manifest of tracks of the same kind, not trained on."
+)
+_SUSPECTS_GROUPS = flags.DEFINE_list(
+  "suspects_groups", None, "Only tracks of these groups of a built corpus: a,b."
+)
+_REFERENCE_GROUPS = flags.DEFINE_list(
+  "reference_groups", None, "The same of --reference."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the dossier go here.")
 _REFERENCE_MODEL = flags.DEFINE_string(
@@ -47,6 +58,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 NO_VERDICT = 3
 
 
+def _named(path: str, groups: list[str] | None) -> str:
+  """A side as the dossier calls it."""
+  return f"{path} ({','.join(groups)})" if groups else path
+
+
 def _write(config, inputs, gates, found, failed, rows, scores, workdir) -> str:
   """Writes the dossier; returns what to print of it."""
   common.note_environment(workdir)
@@ -58,8 +74,8 @@ def _write(config, inputs, gates, found, failed, rows, scores, workdir) -> str:
   built = dossier.build(
     given={
       "model": _MODEL.value,
-      "suspects": _SUSPECTS.value,
-      "reference": _REFERENCE.value,
+      "suspects": _named(_SUSPECTS.value, _SUSPECTS_GROUPS.value),
+      "reference": _named(_REFERENCE.value, _REFERENCE_GROUPS.value),
       "reference_model": _REFERENCE_MODEL.value,
     },
     facts={
@@ -94,7 +110,8 @@ def main(argv):
     if _REFERENCE_MODEL.value:
       config.targets.reference = _REFERENCE_MODEL.value
   auditing.check(config)
-  inputs = auditing.read(config, _SUSPECTS.value, _REFERENCE.value)
+  groups = {"suspect": _SUSPECTS_GROUPS.value, "reference": _REFERENCE_GROUPS.value}
+  inputs = auditing.read(config, _SUSPECTS.value, _REFERENCE.value, groups)
   if _DRY_RUN.value:
     print("\n".join(dossier.checks(list(map(dataclasses.asdict, inputs.gates)), [])))
     print(estimating.text(*auditing.estimate(config, inputs)))

@@ -1,22 +1,22 @@
 """An audit: two folders of tracks and a model, to a verdict. Reads no flags."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
 
-from launch import audit_gates, common, estimating, evaluation
+from launch import audit_gates, common, converting, estimating, evaluation
 from launch.audit_gates import Gate
 from launch.estimating import Cost
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
-from lsaprobe_jax.data import manifest as manifests
-from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.evaluation import audit, summary
@@ -64,13 +64,19 @@ class Inputs:
     }
 
 
-def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
+def read(
+  config: ConfigDict,
+  suspects: str,
+  reference: str,
+  groups: dict[str, Sequence[str]] | None = None,
+) -> Inputs:
   """Opens and checks everything that an audit is given; scores nothing.
 
   Args:
     config: all settings; `targets` with `model` and perhaps `reference`.
     suspects: a folder, a manifest or an audio file.
     reference: a folder or a manifest.
+    groups: by 'suspect' and 'reference', the groups of tracks taken; all by default.
 
   Raises:
     app.UsageError: something cannot be used at all.
@@ -82,7 +88,7 @@ def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
   given = {"suspect": suspects, "reference": reference}
   _check_alike(given)
   opened = {
-    side: _open(side, path, rate, seconds, config.corpus.clips_per_track)
+    side: _open(side, path, (groups or {}).get(side), rate, seconds, config)
     for side, path in given.items()
   }
   notes = [
@@ -95,8 +101,8 @@ def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
       f"{each} clips of {seconds:g} s a track, not {config.corpus.clips_per_track}:"
       " a track holds no more, and all must have the same number"
     )
-  files = {side: _files(side, path, opened[side]) for side, path in given.items()}
-  facts = {side: _inspect(side, own) for side, own in files.items()}
+  facts = {side: _inspect(side, path, opened[side]) for side, path in given.items()}
+  sources = {fact.track: fact.source for own in facts.values() for fact in own}
   for side, own in facts.items():
     again = {pair.second: pair.first for pair in inspection.duplicates(own)}
     notes += [
@@ -133,7 +139,7 @@ def read(config: ConfigDict, suspects: str, reference: str) -> Inputs:
     comparison=_regroup(opened["reference"], "comparison", comparison),
     calibration=_regroup(opened["reference"], "calibration", calibration),
     facts=facts,
-    sources={track: str(path) for own in files.values() for track, path in own.items()},
+    sources=sources,
     gates=gates,
     notes=notes,
   )
@@ -145,7 +151,7 @@ def _flag(target: str) -> str:
 
 def trained_seconds(model: str) -> float:
   """Length of the clips that a model was trained on, as its folder says, or 4 s."""
-  path = checkpoints.find_model(model) / checkpoints.MODEL_FILE
+  path = converting.find_model(model) / checkpoints.MODEL_FILE
   training = json.loads(path.read_text())["training"] or {}
   corpus = training.get("config", {}).get("corpus", {})
   return float(corpus.get("clip_seconds", _CLIP_SECONDS))
@@ -153,66 +159,63 @@ def trained_seconds(model: str) -> float:
 
 def _check_alike(given: dict[str, str]) -> None:
   """Refuses sides of different kinds, which would be decoded by different code."""
-  built = {side: _is_built(path) for side, path in given.items()}
-  if len(set(built.values())) > 1:
-    side = next(side for side, is_built in built.items() if is_built)
+  kinds = {}
+  for side, path in given.items():
+    with _blaming(side):
+      kinds[side] = corpora.kind(path)
+  if len(set(kinds.values())) > 1:
+    side = next(side for side, kind in kinds.items() if kind != "files")
     raise app.UsageError(
-      f"--{_plural(side)}={given[side]} is a built corpus and the other side is not:"
-      " loudness and rate were set by other code; give plain audio files on both sides,"
-      " or build both (launch.corpus)"
+      f"--{_plural(side)}={given[side]} is a built corpus and the other side is not, or"
+      " not in the same form: loudness and rate were set by other code; give plain"
+      " audio files on both sides, or build both (launch.corpus)"
     )
 
 
-def _is_built(path: str) -> bool:
-  folder = pathlib.Path(path).expanduser()
-  return path in corpora.SHIPPED or (
-    folder.name == manifests.FILENAME or (folder / manifests.FILENAME).is_file()
-  )
+@contextlib.contextmanager
+def _blaming(side: str) -> Iterator[None]:
+  """Makes what cannot be used of a side an error that names its flag."""
+  try:
+    yield
+  except ValueError as error:
+    raise app.UsageError(f"--{_plural(side)}: {error}") from error
 
 
 def _plural(side: str) -> str:
   return "suspects" if side == "suspect" else side
 
 
-def _open(side: str, path: str, rate: int, seconds: float, count: int) -> Corpus:
+def _open(
+  side: str, path: str, groups, rate: int, seconds: float, config: ConfigDict
+) -> Corpus:
   """Clips of one side, its tracks and clips named so that no name is on both sides."""
-  try:
+  with _blaming(side):
     corpus = corpora.open_corpus(
-      path, sample_rate=rate, clip_seconds=seconds, clips_per_track=count
+      path,
+      sample_rate=rate,
+      clip_seconds=seconds,
+      clips_per_track=config.corpus.clips_per_track,
+      groups=groups,
     )
-  except ValueError as error:
-    raise app.UsageError(f"--{_plural(side)}: {error}") from error
+    # Of records too: a few clips of a track fit in memory, and gates need them at once.
+    audio = corpus.audio[:]
   named = [
     dataclasses.replace(clip, id=f"{side}-{clip.id}", track=f"{side}-{clip.track}")
     for clip in corpus.clips
   ]
-  return dataclasses.replace(corpus, name="audit", clips=tuple(named))
+  return dataclasses.replace(corpus, name="audit", clips=tuple(named), audio=audio)
 
 
 def _clips_of_tracks(corpus: Corpus) -> np.ndarray:
   return np.unique([clip.track for clip in corpus.clips], return_counts=True)[1]
 
 
-def _files(side: str, path: str, corpus: Corpus) -> dict[str, pathlib.Path]:
-  """The file of each track that has clips."""
-  try:
-    files = corpora.source_files(path)
-  except AudioError as error:
-    raise app.UsageError(f"--{_plural(side)}: {error}") from error
-  own = {track: files[track.removeprefix(f"{side}-")] for track in corpus.tracks}
-  if not all(file.is_file() for file in own.values()):
-    raise app.UsageError(
-      f"--{_plural(side)}={path}: holds clips in records, and an audit inspects the"
-      " tracks' own files; give the folder of audio that it was built from"
-    )
-  return own
-
-
-def _inspect(side: str, files: dict[str, pathlib.Path]) -> list[inspection.Facts]:
-  try:
-    return inspection.inspect_all(files, side)
-  except AudioError as error:
-    raise app.UsageError(f"--{_plural(side)}: {error}") from error
+def _inspect(side: str, path: str, corpus: Corpus) -> list[inspection.Facts]:
+  """Facts of the tracks that have clips."""
+  with _blaming(side):
+    readers = corpora.recordings(path)
+    own = {track: readers[track.removeprefix(f"{side}-")] for track in corpus.tracks}
+    return inspection.inspect_all(own, side)
 
 
 def _without(corpus: Corpus, tracks) -> Corpus:

@@ -8,6 +8,8 @@ import pathlib
 
 import numpy as np
 
+from lsaprobe_jax.models.musicldm import porting as pipelines
+
 
 def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
   """What diffusers' MusicLDM and AudioLDM pipelines condition on.
@@ -22,7 +24,7 @@ def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
   Raises:
     ValueError: the folder has no text encoder, or transformers is not installed.
   """
-  index = json.loads((folder / "model_index.json").read_text())
+  index = json.loads((folder / pipelines.INDEX_FILE).read_text())
   for part in ("text_encoder", "tokenizer"):
     if not (folder / part).is_dir() or not index.get(part):
       raise ValueError(f"--prompt needs {part}, which {folder} does not have")

@@ -16,6 +16,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
+from launch import converting
 from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.evaluating import Target
@@ -230,8 +231,8 @@ def load_targets(
   """The models of an evaluation.
 
   Args:
-    config: `targets` (name -> embedded model or folder), `num_steps`, `precision`,
-      `untrained`, `seed`, and `stop_at` where there is one.
+    config: `targets` (name -> what `converting.find_model` takes), `num_steps`,
+      `precision`, `untrained`, `seed`, and `stop_at` where there is one.
     flag: from a target's name to what an error calls it.
 
   Returns:
@@ -240,7 +241,7 @@ def load_targets(
   targets, hashes = [], {}
   for i, (name, source) in enumerate(sorted(config.targets.items())):
     try:
-      params, record = checkpoints.load_model(checkpoints.find_model(source))
+      params, record = checkpoints.load_model(converting.find_model(source))
       model = record["model"]
       checkpoints.check_fit(
         params, generators.abstract_params(model), f"{flag(name)}={source}"

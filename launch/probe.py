@@ -13,13 +13,15 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from launch import common
+from launch import common, converting
 from lsaprobe_jax import checkpoints, diffusion, distances, search
 from lsaprobe_jax.attacks.lsa_probe import DamageCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
 from lsaprobe_jax.models import generator as generators
 
-_MODEL = flags.DEFINE_string("model", None, "Embedded model or folder.", required=True)
+_MODEL = flags.DEFINE_string(
+  "model", None, "Embedded model, folder, or source of launch.convert.", required=True
+)
 _AUDIO = flags.DEFINE_string("audio", None, "An audio file.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 4.0, "Length of the clip.", lower_bound=0)
 _START = flags.DEFINE_float("start", 0.0, "Where it begins, seconds.", lower_bound=0)
@@ -64,7 +66,7 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_compilation_cache()
   try:
-    params, record = checkpoints.load_model(checkpoints.find_model(_MODEL.value))
+    params, record = checkpoints.load_model(converting.find_model(_MODEL.value))
     generator = generators.build_generator(record["model"], params, _STEPS.value)
     clip = _load_clip(generator.sample_rate)
     t = diffusion.timestep(generator.schedule, _T_RATIO.value)

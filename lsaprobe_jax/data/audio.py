@@ -5,6 +5,7 @@ their loudness and drops what is silent. It is not told which group a file belon
 to, so members and non-members cannot be treated differently.
 """
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -28,6 +29,38 @@ ON_WRONG_RATE = ("resample", "error")
 
 class AudioError(ValueError):
   """A bad input; one line that names the file and the mend."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Recording:
+  """A track whole, as its source has it.
+
+  Attributes:
+    source: the file, or the folder of the records that hold it.
+    samples: float32 [n], the mean of the channels.
+    rate: Hz.
+    channels: number of channels.
+    format: container and coding, as libsndfile names them.
+  """
+
+  source: str
+  samples: np.ndarray
+  rate: int
+  channels: int
+  format: str
+
+
+def read_recording(path) -> Recording:
+  """Decodes a file; AudioError as by `decode`."""
+  samples, rate = decode(path)
+  header = soundfile.info(path)
+  return Recording(
+    source=str(path),
+    samples=samples,
+    rate=rate,
+    channels=header.channels,
+    format=f"{header.format} {header.subtype}",
+  )
 
 
 def decode(path) -> tuple[np.ndarray, int]:

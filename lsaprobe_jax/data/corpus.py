@@ -7,11 +7,12 @@ member follows from the model that is audited.
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import importlib.resources
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from absl import logging
@@ -243,17 +244,39 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
   return path.resolve().name, path
 
 
-def source_files(name_or_path) -> dict[str, pathlib.Path]:
-  """The file of every track of what `open_corpus` opens, by the track's id.
+def recordings(name_or_path) -> dict[str, Callable[[], audio_lib.Recording]]:
+  """What reads each track of what `open_corpus` opens, by the track's id.
 
   Raises:
-    AudioError: there is nothing to open, or a manifest is damaged.
+    AudioError: there is nothing to open, or a manifest is damaged; from a reader, where
+      the track cannot be read.
   """
   _, path = _find(name_or_path)
-  if (path / manifest_lib.FILENAME).is_file():
-    tracks = manifest_lib.read(path).tracks
-    return {track.id: manifest_lib.file_path(path, track) for track in tracks}
-  return {file.track: file.path for file in folder_lib.listing(path)}
+  if not (path / manifest_lib.FILENAME).is_file():
+    files = {file.track: file.path for file in folder_lib.listing(path)}
+  else:
+    manifest = manifest_lib.read(path)
+    if (path / records_lib.MARK).is_file():
+      read = records_lib.Records(path, manifest).read_track
+      return {track.id: functools.partial(read, track.id) for track in manifest.tracks}
+    files = {track.id: manifest_lib.file_path(path, track) for track in manifest.tracks}
+  read = audio_lib.read_recording
+  return {track: functools.partial(read, file) for track, file in files.items()}
+
+
+def kind(name_or_path) -> str:
+  """What prepared the audio of what `open_corpus` opens: 'files', 'corpus', 'records'.
+
+  Plain files are prepared when they are opened; a built corpus of either form was
+  when it was built.
+
+  Raises:
+    AudioError: there is nothing to open.
+  """
+  _, path = _find(name_or_path)
+  if (path / records_lib.MARK).is_file():
+    return "records"
+  return "corpus" if (path / manifest_lib.FILENAME).is_file() else "files"
 
 
 def _built(

@@ -1,4 +1,4 @@
-"""What is known of two sides of an audit from their files alone, before any model.
+"""What is known of two sides of an audit from their tracks alone, before any model.
 
 Whether both could be exchanged is what every verdict rests on. Lengths, rates, formats,
 loudness and bandwidth are compared here, and recordings found that are there twice.
@@ -6,13 +6,11 @@ loudness and bandwidth are compared here, and recordings found that are there tw
 
 import dataclasses
 import hashlib
-import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyloudnorm
-import soundfile
 from scipy import signal, stats
 from tqdm import tqdm
 
@@ -30,10 +28,11 @@ _LOUDNESS_BLOCK = 0.4  # s
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Facts:
-  """One file.
+  """One track's file, or its segments in records.
 
   Attributes:
-    track: id of the track that it makes.
+    track: its id.
+    source: the file, or the folder with the records.
     sha256: of its decoded samples, so that a copy in another container is found.
     seconds: length.
     rate: Hz.
@@ -45,6 +44,7 @@ class Facts:
   """
 
   track: str
+  source: str
   sha256: str
   seconds: float
   rate: int
@@ -69,31 +69,41 @@ class Twice:
   exact: bool
 
 
-def inspect(track: str, path: pathlib.Path) -> Facts:
-  """Reads one file whole; AudioError where it cannot be decoded."""
-  samples, rate = audio_lib.decode(path)
-  header = soundfile.info(path)
+def inspect(track: str, recording: audio_lib.Recording) -> Facts:
+  """Facts of one recording."""
+  samples, rate = recording.samples, recording.rate
   block = min(_LOUDNESS_BLOCK, len(samples) / rate)
   meter = pyloudnorm.Meter(rate, block_size=block)
   with np.errstate(divide="ignore"):
     lufs = float(meter.integrated_loudness(samples.astype(np.float64)))
   return Facts(
     track=track,
+    source=recording.source,
     sha256=hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest(),
     seconds=len(samples) / rate,
     rate=rate,
-    channels=header.channels,
-    format=f"{header.format} {header.subtype}",
+    channels=recording.channels,
+    format=recording.format,
     lufs=lufs if np.isfinite(lufs) else None,
     bandwidth=bandwidth(samples, rate),
     fingerprint=fingerprints.fingerprint(samples, rate),
   )
 
 
-def inspect_all(files: dict[str, pathlib.Path], name: str) -> list[Facts]:
-  """Facts of the file of each track, one after another, with a bar that says `name`."""
-  bar = tqdm(files.items(), unit="file", desc=f"reading {name}")
-  return [inspect(track, path) for track, path in bar]
+def inspect_all(
+  readers: dict[str, Callable[[], audio_lib.Recording]], name: str
+) -> list[Facts]:
+  """Facts of each track, one after another, with a bar that says `name`.
+
+  Args:
+    readers: `corpus.recordings`.
+    name: of the side.
+
+  Raises:
+    AudioError: one cannot be read.
+  """
+  bar = tqdm(readers.items(), unit="track", desc=f"reading {name}")
+  return [inspect(track, read()) for track, read in bar]
 
 
 def bandwidth(samples: np.ndarray, rate: int) -> float:

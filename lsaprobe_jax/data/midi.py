@@ -3,7 +3,7 @@
 import importlib
 import pathlib
 
-from lsaprobe_jax.data import fetch
+from lsaprobe_jax.data import audio, fetch
 
 SOUNDFONT = "usr/share/sounds/sf2/FluidR3_GM.sf2"
 # Above the corpus rate: the samples are made for 44.1 kHz, and the common path
@@ -76,9 +76,16 @@ def render(score, wav, font) -> None:
 
 
 def score_to_midi(score, target) -> None:
-  """Converts MusicXML or another score music21 reads into a MIDI file."""
+  """Converts MusicXML or another score music21 reads into a MIDI file.
+
+  Raises:
+    AudioError: it cannot be played as it is written, as where repeats do not close.
+  """
   music21 = require("music21")
-  music21.converter.parse(score, forceSource=True).write("midi", fp=target)
+  try:
+    music21.converter.parse(score, forceSource=True).write("midi", fp=target)
+  except music21.exceptions21.Music21Exception as error:
+    raise audio.AudioError(f"{score}: {error}") from error
 
 
 def music21_corpus() -> pathlib.Path:

@@ -112,8 +112,10 @@ def _tracks(recipe: Recipe, wanted, fetcher: "_Fetcher", output: pathlib.Path):
   """Tracks written and messages for what was left out."""
   tracks, errors = [], []
   for source in wanted:
-    path = fetcher.locate(source)
+    # A rendered score's file is gone when the message is read: name its source.
+    name = path = f"{source.package}/{source.path}"
     try:
+      path = fetcher.locate(source)
       segments, dropped = audio.prepare(
         path,
         sample_rate=recipe.sample_rate,
@@ -122,8 +124,6 @@ def _tracks(recipe: Recipe, wanted, fetcher: "_Fetcher", output: pathlib.Path):
       )
     except audio.AudioError as error:
       segments, dropped = [], [str(error)]
-    # A rendered score's file is gone when the message is read: name its source.
-    name = f"{source.package}/{source.path}"
     errors += [message.replace(str(path), name) for message in dropped]
     if segments:
       tracks.append(_write_track(source, segments, recipe, output))

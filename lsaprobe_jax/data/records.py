@@ -43,8 +43,13 @@ class Records:
     self.sample_rate = manifest.sample_rate
     self._length = round(manifest.segment_seconds * manifest.sample_rate)
     self._hashes: dict[str, list[str]] = {group: [] for group in manifest_lib.GROUPS}
+    # Group and positions of a track's segments.
+    self._places: dict[str, tuple[str, range]] = {}
     for track in manifest.tracks:
-      self._hashes[track.group] += [segment.sha256 for segment in track.segments]
+      own = self._hashes[track.group]
+      first = len(own)
+      own += [segment.sha256 for segment in track.segments]
+      self._places[track.id] = track.group, range(first, len(own))
     self._builder = _open_builder(path)
     self._sources: dict[str, Sequence] = {}
 
@@ -87,6 +92,17 @@ class Records:
         "manifest (SHA-256); build it again"
       )
     return samples
+
+  def read_track(self, track: str) -> audio_lib.Recording:
+    """All that there is of a track, segment after segment; AudioError as by `read`."""
+    group, positions = self._places[track]
+    return audio_lib.Recording(
+      source=str(self.path),
+      samples=np.concatenate([self.read(group, i) for i in positions]),
+      rate=self.sample_rate,
+      channels=1,
+      format="records",
+    )
 
 
 def _open_builder(path: pathlib.Path):

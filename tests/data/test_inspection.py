@@ -1,12 +1,14 @@
 """What is seen of two sides from their files alone."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import soundfile
 
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
-from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.audio import AudioError, read_recording
 
 RATE = 16000
 
@@ -14,13 +16,13 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def music():
   """`music(i)`: 8 s of a shipped track."""
-  files = list(corpora.source_files("multigenre").values())
-  return lambda i: soundfile.read(files[i], dtype="float32")[0]
+  readers = list(corpora.recordings("multigenre").values())
+  return lambda i: readers[i]().samples
 
 
 def write(path, samples, rate=RATE, subtype="FLOAT"):
   soundfile.write(path, samples, rate, subtype)
-  return inspection.inspect(path.stem, path)
+  return inspection.inspect(path.stem, read_recording(path))
 
 
 def test_facts_of_a_file(tmp_path):
@@ -75,15 +77,16 @@ def test_one_file_or_a_manifest_is_opened_as_a_folder_is(tmp_path, music):
   whole, one = (corpora.open_corpus(p, **names) for p in (tmp_path, path))
   assert whole.fingerprint() == one.fingerprint()
   assert {clip.source for clip in one.clips} == {"A song.wav"}
-  assert corpora.source_files(path) == {"A-song": path}
-  files = corpora.source_files("piano")
-  folder = next(iter(files.values())).parent
+  (read,) = corpora.recordings(path).values()
+  assert read().source == str(path)
+  readers = corpora.recordings("piano")
+  folder = pathlib.Path(next(iter(readers.values()))().source).parent
   whole, one = (
     corpora.open_corpus(p, clips_per_track=1, **names)
     for p in (folder, folder / "manifest.json")
   )
   assert whole.fingerprint() == one.fingerprint()
-  assert set(whole.tracks) == files.keys()
+  assert set(whole.tracks) == readers.keys()
   (tmp_path / "notes.txt").write_text("no music")
   with pytest.raises(AudioError, match=r"notes\.txt: not a folder"):
     corpora.open_corpus(tmp_path / "notes.txt", **names)

@@ -11,9 +11,10 @@ import pytest
 import tiny_musicldm as tiny
 from absl import app, flags
 from absl.testing import flagsaver
+from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from launch import convert
+from launch import common, convert, converting
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.models import generator as generators
 
@@ -233,6 +234,74 @@ def test_a_hub_name_is_fetched(pipeline, tmp_path, monkeypatch):
   run("ucsd-reach/musicldm", tmp_path / "model")
   record = checkpoints.load_model(tmp_path / "model")[1]
   assert record["training"]["converted_from"] == "ucsd-reach/musicldm"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+  """Where models are kept that were converted when they were named."""
+  folder = tmp_path / "cache" / "models"
+  monkeypatch.setattr(converting, "_CACHE", str(folder))
+  return folder
+
+
+def test_a_pipeline_is_converted_once_when_named(pipeline, cache, monkeypatch):
+  folder = converting.find_model(str(pipeline))
+  assert [folder] == list(cache.iterdir())
+  params, record = checkpoints.load_model(folder)
+  jax.tree.map(np.testing.assert_array_equal, params["unet"], tiny.params()[0]["unet"])
+  assert record["training"] == {"converted_from": "pipeline", "condition": "zero"}
+  with monkeypatch.context() as patch:
+    patch.setattr(converting, "convert", None)
+    assert converting.find_model(str(pipeline)) == folder
+  path = pipeline / "vae" / "diffusion_pytorch_model.safetensors"
+  save_file({k: v + 1 for k, v in load_file(path).items()}, path)
+  other = converting.find_model(str(pipeline))
+  assert other != folder
+  assert checkpoints.load_model(other)[1] != record
+
+
+def test_a_hub_name_is_a_target(pipeline, cache, monkeypatch):
+  class Hub:
+    @staticmethod
+    def snapshot_download(name, allow_patterns):
+      return str(pipeline)
+
+  monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
+  config = ConfigDict(
+    dict(seed=0, num_steps=2, precision="float32", untrained=False, targets={})
+  )
+  config.targets.model = "ucsd-reach/musicldm"
+  (target,), _ = common.load_targets(config)
+  assert target.generator.sample_rate == 16000
+  (folder,) = cache.iterdir()
+  record = checkpoints.load_model(folder)[1]
+  assert record["training"]["converted_from"] == "ucsd-reach/musicldm"
+
+
+def test_what_cannot_be_converted_when_named_leaves_nothing(
+  pipeline, cache, tmp_path, monkeypatch
+):
+  (pipeline / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 99)
+  with pytest.raises(
+    checkpoints.CheckpointError, match=r"pipeline cannot be converted: .*vae/diffusion"
+  ):
+    converting.find_model(str(pipeline))
+  (tmp_path / "weights.pt").write_bytes(b"no archive")
+  with pytest.raises(checkpoints.CheckpointError, match=r"weights\.pt cannot be conv"):
+    converting.find_model(str(tmp_path / "weights.pt"))
+  monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+  with pytest.raises(checkpoints.CheckpointError) as error:
+    converting.find_model("runs/mistyped")
+  assert "no model folder runs/mistyped; embedded models: diff" in str(error.value)
+  assert "pip install huggingface_hub" in str(error.value)
+  assert not list(cache.glob("*"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(pipeline, cache):
+  cache.parent.mkdir(exist_ok=True)
+  cache.touch()
+  with pytest.raises(checkpoints.CheckpointError, match=f"cannot be conv.*{cache}"):
+    converting.find_model(str(pipeline))
 
 
 @pytest.fixture

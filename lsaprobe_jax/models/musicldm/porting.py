@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from lsaprobe_jax.models.musicldm import generator, vocoder
 
+INDEX_FILE = "model_index.json"
 PIPELINES = ("MusicLDMPipeline", "AudioLDMPipeline")
 # The part's folder, and its weights as diffusers or transformers name them.
 WEIGHTS = {
@@ -135,7 +136,7 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
     ValueError: something is missing, damaged or not supported.
   """
   folder = pathlib.Path(folder)
-  index = _read_json(folder / "model_index.json")
+  index = _read_json(folder / INDEX_FILE)
   if index.get("_class_name") not in PIPELINES:
     raise ValueError(
       f"a pipeline of class {index.get('_class_name')!r}; known: {', '.join(PIPELINES)}"

@@ -1,0 +1,76 @@
+"""Audits of a corpus in records, and of some groups of a corpus."""
+
+import numpy as np
+import pytest
+from absl import app
+from launching import MODEL, tiny_weights
+from originals import write_maestro
+
+from configs import audit as audit_config
+from launch import auditing
+from lsaprobe_jax import checkpoints
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.data import manifest as manifests
+from lsaprobe_jax.data.tfds import building, maestro
+
+
+@pytest.fixture(scope="module")
+def piano(tmp_path_factory):
+  originals = write_maestro(tmp_path_factory.mktemp("maestro"))
+  config = building.MusicConfig.named(sample_rate=8000, segment_seconds=2.0)
+  folder = tmp_path_factory.mktemp("built")
+  return building.build(maestro.MaestroV3, config, originals, folder)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("model") / "model"
+  checkpoints.save_model(folder, tiny_weights(MODEL, 0), MODEL, {})
+  config = audit_config.get_config()
+  config.targets.model = str(folder)
+  config.corpus.update(clip_seconds=0.25, clips_per_track=3)
+  return config
+
+
+def test_groups_of_one_corpus_are_two_sides(piano, config):
+  groups = {"suspect": ["a"], "reference": ["b", "dev", "reference"]}
+  inputs = auditing.read(config, str(piano), str(piano), groups)
+  tracks = {track.id: track for track in manifests.read(piano).tracks}
+  suspects = {f"suspect-{id}" for id, track in tracks.items() if track.group == "a"}
+  assert set(inputs.suspects.tracks) == suspects
+  reference = {f"reference-{id}" for id, track in tracks.items() if track.group != "a"}
+  (copy,) = reference - {fact.track for fact in inputs.facts["reference"]}
+  assert any(f"left out: {copy} holds the same recording" in n for n in inputs.notes)
+  for fact in (*inputs.facts["suspect"], *inputs.facts["reference"]):
+    segments = tracks[fact.track.split("-", 1)[1]].segments
+    assert (fact.format, fact.rate, fact.channels) == ("records", 8000, 1)
+    assert fact.seconds == 2.0 * len(segments)
+    assert fact.source == inputs.sources[fact.track] == str(piano)
+  gates = {gate.name: gate.holds for gate in inputs.gates}
+  assert gates["no recording on both sides"] is True
+  # What is scored lies in memory, and is what the records hold.
+  stored = corpora.open_corpus(
+    piano, sample_rate=8000, clip_seconds=0.25, clips_per_track=3, groups=["a"]
+  )
+  assert isinstance(inputs.suspects.audio, np.ndarray)
+  np.testing.assert_array_equal(inputs.suspects.audio, stored.audio[:])
+
+
+def test_the_same_groups_on_both_sides_are_refused(piano, config):
+  groups = {"suspect": ["a"], "reference": ["a", "b"]}
+  inputs = auditing.read(config, str(piano), str(piano), groups)
+  (gate,) = (gate for gate in inputs.gates if "both sides" in gate.name)
+  assert gate.holds is False
+  assert f"{len(inputs.suspects.tracks)} found" in gate.text
+
+
+@pytest.mark.parametrize(
+  ("other", "groups", "message"),
+  [
+    ("multigenre", None, "is a built corpus and the other side is not, or not in the"),
+    (None, {"suspect": ["c"]}, r"--suspects: groups are among .* not \['c'\]"),
+  ],
+)
+def test_what_cannot_be_two_sides(piano, config, other, groups, message):
+  with pytest.raises(app.UsageError, match=message):
+    auditing.read(config, str(piano), other or str(piano), groups)
