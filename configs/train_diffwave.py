@@ -4,8 +4,9 @@ r"""A small DiffWave on one group of one corpus.
     --workdir=runs/train/multigenre-a \
     --export=lsaprobe_jax/weights/diffwave-multigenre-a
 
-About 75 minutes on one idle CPU core for 3000 epochs. `core` is not embedded:
-configs/larger.py says how it is built and what its models are for.
+About 75 minutes on one idle CPU core for 3000 epochs. `core` and
+`chorales` are not embedded: configs/larger.py says how they are built and what their
+models are for.
 """
 
 from ml_collections import ConfigDict
@@ -20,9 +21,12 @@ _SIZES = {
   ("piano", "reference"): (12, 500),
   ("core", "a"): (1, 480),
   ("core", "b"): (1, 480),
+  ("chorales", "a"): (1, 176),
+  ("chorales", "b"): (1, 176),
+  ("chorales", "reference"): (4, 176),
 }
 # Of corpora that are not part of the package.
-_PATHS = {"core": "runs/corpora/core"}
+_PATHS = {name: f"runs/corpora/{name}" for name in ("core", "chorales")}
 
 
 def get_config(arg: str = "multigenre,a") -> ConfigDict:

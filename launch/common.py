@@ -105,25 +105,33 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
 _locks: dict[pathlib.Path, IO] = {}
 
 
-def lock_workdir(workdir: pathlib.Path, share: str = "alone") -> None:
-  """Keeps a second process off a share of a working folder while this one lives.
+def lock_workdir(workdir: pathlib.Path, share: str | None = None) -> None:
+  """Keeps a second process off a working folder, or a share, while this one lives.
 
   The kernel lets go of the lock when the process ends, however it does. Where a
   network folder offers no locks there is a warning and none is held.
 
   Args:
     workdir: claimed already.
-    share: processes that share a folder have shares of different names.
+    share: processes that share a folder have shares of different names; None for one
+      that has the folder alone.
 
   Raises:
     app.UsageError: another process has it, or the folder cannot be written.
   """
-  path = (workdir / f"{share}.lock").absolute()
+  # Those that share the folder hold this together, one that is alone against them.
+  _hold(workdir, "alone", fcntl.LOCK_SH if share else fcntl.LOCK_EX)
+  if share:
+    _hold(workdir, share, fcntl.LOCK_EX)
+
+
+def _hold(workdir: pathlib.Path, name: str, how: int) -> None:
+  path = (workdir / f"{name}.lock").absolute()
   if path in _locks:
     return
   try:
     file = path.open("a+")
-    _lock(file, workdir)
+    _lock(file, workdir, how)
     file.truncate(0)
     file.write(f"process {os.getpid()} on {platform.node()}")
     file.flush()
@@ -132,9 +140,9 @@ def lock_workdir(workdir: pathlib.Path, share: str = "alone") -> None:
   _locks[path] = file
 
 
-def _lock(file: IO, workdir: pathlib.Path) -> None:
+def _lock(file: IO, workdir: pathlib.Path, how: int) -> None:
   try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, how | fcntl.LOCK_NB)
   except BlockingIOError as error:
     file.seek(0)
     raise app.UsageError(

@@ -546,7 +546,8 @@ def _claimed(
   config, opened, workdir, shard, reference_on_development=False
 ) -> Evaluation:
   common.claim_workdir(workdir, opened.identity)
-  common.lock_workdir(workdir, f"share-{shard.index}-of-{shard.count}")
+  share = f"share-{shard.index}-of-{shard.count}"
+  common.lock_workdir(workdir, share if shard.count > 1 else None)
   try:
     scores = SharedRows(workdir, "scores", shard)
     calibration = SharedRows(workdir, "calibration", shard)

@@ -1,5 +1,6 @@
 """When the world misbehaves: disks, clocks, second processes, input of any kind."""
 
+import contextlib
 import errno
 import json
 import os
@@ -17,16 +18,16 @@ from launching import ROOT, complaint, eval_flags, read_rows
 
 from configs import mini
 from launch import common, evaluation, fuzzing, mutations
-from lsaprobe_jax.results import RowFile
+from lsaprobe_jax.results import ALONE, RowFile, Shard
 
 ROW = dict(clip="c", model="A", corpus="x", method="m", distance=None, t_ratio=None)
 
 
-def load(workdir, settings):
+def load(workdir, settings, shard=ALONE):
   """What launch.eval does with its flags before it scores, without a process."""
   config = mini.get_config()
   config.update_from_flattened_dict(settings)
-  return evaluation.load(config, workdir, limit=None)
+  return evaluation.load(config, workdir, None, shard)
 
 
 def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
@@ -74,7 +75,7 @@ def limit_files(process, limit):
 def fill(path, limit):
   """Appends rows in a limited process until it fails; returns what that said."""
   code = (
-    "import pathlib, sys; from lsaprobe_jax.results import RowFile\n"
+    "import pathlib, sys; from lsaprobe_jax.results import ALONE, RowFile, Shard\n"
     f"file = RowFile(pathlib.Path({str(path)!r}))\n"
     f"for i in range(1000): file.append([{ROW!r} | dict(seed=i, score=1.0)])"
   )
@@ -139,27 +140,48 @@ def test_a_read_only_workdir_is_named(tmp_path):
   assert "cannot be used: [Errno 30] Read-only file system" in done.stdout
 
 
-def test_a_second_run_in_a_workdir_is_refused(settings, tmp_path):
+@contextlib.contextmanager
+def holding(workdir, share=None):
+  """Another process that has the folder, or a share of it; its id."""
   code = (
     "import pathlib, sys; from launch import common\n"
-    f"common.lock_workdir(pathlib.Path({str(tmp_path)!r}), 'share-0-of-1')\n"
+    f"common.lock_workdir(pathlib.Path({str(workdir)!r}), {share!r})\n"
     "print('held', flush=True); sys.stdin.read()"
   )
-  first = subprocess.Popen(
+  process = subprocess.Popen(
     [sys.executable, "-c", code], cwd=ROOT, text=True,
     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
   )  # fmt: skip
   try:
-    assert first.stdout.readline() == "held\n"
-    with pytest.raises(app.UsageError, match=f"in use by process {first.pid} on "):
-      load(tmp_path, settings)
+    assert process.stdout.readline() == "held\n"
+    yield process.pid
   finally:
-    first.kill()
-    first.communicate()
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_run_in_a_workdir_is_refused(settings, tmp_path):
+  with (
+    holding(tmp_path) as pid,
+    pytest.raises(app.UsageError, match=f"in use by process {pid} on "),
+  ):
+    load(tmp_path, settings)
   # The kernel let go of it; and the same process may open it twice.
   for _ in range(2):
     load(tmp_path, settings)
-  assert f"process {os.getpid()} on " in (tmp_path / "share-0-of-1.lock").read_text()
+  assert f"process {os.getpid()} on " in (tmp_path / "alone.lock").read_text()
+
+
+def test_shares_go_together_and_not_with_a_run_that_is_alone(settings, tmp_path):
+  with (
+    holding(tmp_path, "share-0-of-2") as pid,
+    pytest.raises(app.UsageError, match=f"in use by process {pid} on "),
+  ):
+    load(tmp_path, settings)
+  with holding(tmp_path, "share-0-of-2"):
+    load(tmp_path, settings, Shard(1, 2))
+    with pytest.raises(app.UsageError, match="in use by process"):
+      load(tmp_path, settings, Shard(0, 2))
 
 
 def test_no_result_depends_on_the_clock():
