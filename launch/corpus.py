@@ -104,7 +104,7 @@ def _describe(corpus: Corpus) -> None:
 
 def _build(recipe: recipes.Recipe) -> None:
   """Builds, and says what came out as it will be opened."""
-  recipes.build(
+  _, errors = recipes.build(
     recipe,
     _OUTPUT.value,
     _DOWNLOADS.value,
@@ -117,6 +117,7 @@ def _build(recipe: recipes.Recipe) -> None:
       clip_seconds=recipe.segment_seconds,
     )
   )
+  print("\n".join([f"left out in building: {len(errors)}", *errors]))
 
 
 def _build_dataset() -> None:

@@ -1,8 +1,10 @@
 """Recipes, from packages that are made up on the spot: no network, no tools."""
 
 import collections
+import dataclasses
 import io
 import tarfile
+import types
 import zipfile
 
 import numpy as np
@@ -49,6 +51,28 @@ def package(tmp_path, monkeypatch):
   listed = [_source(number, "aabb"[number]) for number in range(4)]
   monkeypatch.setattr(sources, "multigenre", lambda *, extended: tuple(listed))
   return listed
+
+
+def test_a_score_that_cannot_be_played_is_left_out(tmp_path, package, monkeypatch):
+  class BadRepeats(Exception):
+    pass
+
+  def parse(path, forceSource):
+    raise BadRepeats("badly formed repeats")
+
+  music21 = types.SimpleNamespace(
+    __file__=str(tmp_path / "music21" / "__init__.py"),
+    exceptions21=types.SimpleNamespace(Music21Exception=BadRepeats),
+    converter=types.SimpleNamespace(parse=parse),
+  )
+  monkeypatch.setattr(midi, "require", lambda name: music21)
+  score = dataclasses.replace(package[0], package="music21", path="bach/bwv277.krn")
+  listed = (score, *package[1:])
+  monkeypatch.setattr(sources, "multigenre", lambda *, extended: listed)
+  _, built, errors = _build(tmp_path, "one")
+  assert [track.id for track in built.tracks] == ["track-1", "track-2", "track-3"]
+  (error,) = errors
+  assert error.endswith("corpus/bach/bwv277.krn: badly formed repeats")
 
 
 def _build(tmp_path, name, **settings):
