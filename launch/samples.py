@@ -94,7 +94,9 @@ def _chosen(corpus: Corpus, members: set[str]) -> list[tuple[str, Clip, np.ndarr
 def _player(folder: pathlib.Path, name: str, samples, rate: int) -> str:
   """Writes a sound; returns what plays it."""
   soundfile.write(folder / f"{name}.flac", _sound(samples), rate)
-  return f'<audio controls preload="none" src="{name}.flac"></audio>'
+  # Narrow: four of them and a title stand in a row of the page.
+  style = "width: 6.5rem; min-width: 0"
+  return f'<audio controls preload="none" style="{style}" src="{name}.flac"></audio>'
 
 
 def _table(header: list[str], lines: list[list[str]]) -> str:
