@@ -86,48 +86,25 @@ def read(
   rate = model.generator.sample_rate
   seconds = config.corpus.clip_seconds or trained_seconds(config.targets[MODEL])
   given = {"suspect": suspects, "reference": reference}
-  _check_alike(given)
-  opened = {
-    side: _open(side, path, (groups or {}).get(side), rate, seconds, config)
-    for side, path in given.items()
-  }
-  notes = [
-    f"left out: {message}" for side in opened.values() for _, message in side.errors
-  ]
-  each = min(_clips_of_tracks(side).min() for side in opened.values())
-  opened = {side: corpus.per_track(int(each)) for side, corpus in opened.items()}
-  if each < config.corpus.clips_per_track:
-    notes.append(
-      f"{each} clips of {seconds:g} s a track, not {config.corpus.clips_per_track}:"
-      " a track holds no more, and all must have the same number"
-    )
-  facts = {side: _inspect(side, path, opened[side]) for side, path in given.items()}
+  opened, notes = _open_sides(given, groups or {}, rate, seconds, config)
+  facts, doubled = _inspect_sides(given, opened)
   sources = {fact.track: fact.source for own in facts.values() for fact in own}
+  notes += [
+    f"left out: {second} holds the same recording as {first}"
+    for second, first in doubled.items()
+  ]
   for side, own in facts.items():
-    again = {pair.second: pair.first for pair in inspection.duplicates(own)}
-    notes += [
-      f"left out: {second} holds the same recording as {first}"
-      for second, first in again.items()
-    ]
-    opened[side] = _without(opened[side], again)
-    facts[side] = [fact for fact in own if fact.track not in again]
+    opened[side] = _without(opened[side], doubled)
+    facts[side] = [fact for fact in own if fact.track not in doubled]
   notes += inspection.differences(*facts.values())
-  needed = audit.smallest_reference(
-    config.alpha, int(each), evaluation.MIN_DEVELOPMENT_CLIPS
-  )
-  tracks = opened["reference"].tracks
-  enough = len(tracks) >= needed.total
-  calibration, comparison = (
-    audit.split_reference(tracks, needed, config.seed) if enough else ([], tracks)
-  )
+  calibration, comparison, size = _split(config, opened["reference"])
   gates = [
-    audit_gates.reference_size(len(tracks), needed, config.alpha),
+    size,
     audit_gates.duplicates(facts),
     audit_gates.seen_in_training(model, opened["reference"]),
     audit_gates.blind_baseline(opened["suspect"], opened["reference"], config.seed),
   ]
-  seen = audit_gates.recorded(model, opened["suspect"])
-  if seen:
+  if seen := audit_gates.recorded(model, opened["suspect"]):
     notes.append(
       f"the model's own record names {seen} of {len(opened['suspect'])} suspect clips"
       " as trained on"
@@ -143,6 +120,56 @@ def read(
     gates=gates,
     notes=notes,
   )
+
+
+def _open_sides(
+  given: dict[str, str], groups, rate: int, seconds: float, config: ConfigDict
+) -> tuple[dict[str, Corpus], list[str]]:
+  """Both sides with as many clips of every track, and what to note of that."""
+  _check_alike(given)
+  opened = {
+    side: _open(side, path, groups.get(side), rate, seconds, config)
+    for side, path in given.items()
+  }
+  notes = [
+    f"left out: {message}" for side in opened.values() for _, message in side.errors
+  ]
+  each = min(_clips_of_tracks(side).min() for side in opened.values())
+  if each < config.corpus.clips_per_track:
+    notes.append(
+      f"{each} clips of {seconds:g} s a track, not {config.corpus.clips_per_track}:"
+      " a track holds no more, and all must have the same number"
+    )
+  return {side: corpus.per_track(each) for side, corpus in opened.items()}, notes
+
+
+def _inspect_sides(
+  given: dict[str, str], opened: dict[str, Corpus]
+) -> tuple[dict[str, list[inspection.Facts]], dict[str, str]]:
+  """Facts by side, and of recordings twice on a side the second track by the first."""
+  facts = {side: _inspect(side, path, opened[side]) for side, path in given.items()}
+  doubled = {
+    pair.second: pair.first
+    for own in facts.values()
+    for pair in inspection.duplicates(own)
+  }
+  return facts, doubled
+
+
+def _split(
+  config: ConfigDict, reference: Corpus
+) -> tuple[Sequence[str], Sequence[str], Gate]:
+  """Tracks to calibrate on and to compare with, and whether there are enough."""
+  needed = audit.smallest_reference(
+    config.alpha,
+    int(_clips_of_tracks(reference).min()),
+    evaluation.MIN_DEVELOPMENT_CLIPS,
+  )
+  tracks = reference.tracks
+  gate = audit_gates.reference_size(len(tracks), needed, config.alpha)
+  if not gate.holds:
+    return [], tracks, gate
+  return *audit.split_reference(tracks, needed, config.seed), gate
 
 
 def _flag(target: str) -> str:

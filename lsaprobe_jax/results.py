@@ -37,11 +37,14 @@ def to_json(value: Any) -> Any:
 def write_whole(path: pathlib.Path, text: str) -> None:
   """Replaces a file at once: who reads it, or is killed, sees all of it or none."""
   temporary = temporary_beside(path)
-  with temporary.open("w") as file:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(path)
+  try:
+    with temporary.open("w") as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
 
 
 def temporary_beside(path: pathlib.Path) -> pathlib.Path:

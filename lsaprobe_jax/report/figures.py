@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from lsaprobe_jax.evaluation import roc, study, summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
+# One more than colours: no pair comes twice within 56 methods.
+_MARKERS = "osD^vPX*"
 _STYLE = {
   "axes.grid": True,
   "axes.spines.right": False,
@@ -104,7 +105,7 @@ def ablation(records: list[dict]) -> Figure:
     # More than there are colours: one a method, hollow where calibrated.
     crowded = not numeric and len(keys) > len(_COLOURS)
     figure, axes = plt.subplots(figsize=(13, 4.2) if crowded else (7.5, 3.6))
-    looks = itertools.cycle(zip(_COLOURS, _MARKERS, strict=True))
+    looks = zip(itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), strict=False)
     if crowded:
       own = dict(zip(dict.fromkeys(method for method, _ in keys), looks, strict=False))
       looks = [own[method] for method, _ in keys]

@@ -98,6 +98,54 @@ def test_a_disk_that_fills_up_leaves_whole_rows(tmp_path):
   assert len(read_rows(path)) == whole + 1
 
 
+def in_a_mount(folder, options, code):
+  """What Python code prints with a tmpfs mounted on `folder`/mount, its own alone."""
+  (folder / "mount").mkdir()
+  script = f'mount -t tmpfs -o {options} none mount && {sys.executable} -c "$0"'
+  done = subprocess.run(
+    ["unshare", "--mount", "--map-root-user", "sh", "-c", script, code],
+    capture_output=True, text=True, cwd=folder, env=os.environ | {"PYTHONPATH": ROOT},
+  )  # fmt: skip
+  if "unshare" in done.stderr or "mount:" in done.stderr:
+    pytest.skip(f"this machine mounts nothing: {done.stderr.strip()}")
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+def test_a_disk_that_is_really_full_leaves_whole_rows(tmp_path):
+  """A file system of 256 kB, which something else fills up but for a page."""
+  code = f"""
+import errno, os, pathlib
+from lsaprobe_jax.results import RowFile, write_whole
+path, ballast = pathlib.Path("mount/scores.jsonl"), pathlib.Path("mount/ballast")
+file = RowFile(path)
+rows = [{ROW!r} | dict(seed=i, score=1.0) for i in range(1000)]
+file.append(rows[:20])
+free = os.statvfs("mount")
+ballast.write_bytes(bytes((free.f_bavail - 1) * free.f_bsize))
+try:
+  for row in rows[20:]:
+    file.append([row])
+except OSError as error:
+  assert error.errno == errno.ENOSPC, error
+else:
+  raise AssertionError("it was never full")
+try:
+  write_whole(pathlib.Path("mount/run.json"), 9000 * "x")
+except OSError as error:
+  assert error.errno == errno.ENOSPC, error
+assert sorted(os.listdir("mount")) == ["ballast", "scores.jsonl"]
+kept = len(RowFile(path).rows)
+ballast.unlink()
+again = RowFile(path)
+again.append(rows[kept:])
+print(kept, len(again.rows), len(path.read_text().splitlines()))
+"""
+  kept, all_rows, lines = map(int, in_a_mount(tmp_path, "size=256k", code).split())
+  assert 20 < kept < 1000
+  assert all_rows == lines == 1000
+
+
 def test_a_full_disk_ends_an_evaluation_in_one_line(launcher, settings, tmp_path):
   """The first rows, the blind baseline's, find no room behind those already there."""
   workdir, limit = tmp_path / "full", 30_000
@@ -126,18 +174,11 @@ def test_a_read_only_workdir_is_named(tmp_path):
   """A read-only mount, which stops root too; in a mount namespace of its own."""
   code = (
     "import pathlib; from absl import app; from launch import common\n"
-    "try: common.claim_workdir(pathlib.Path('ro/run'), {})\n"
+    "try: common.claim_workdir(pathlib.Path('mount/run'), {})\n"
     "except app.UsageError as error: print(error)"
   )
-  (tmp_path / "ro").mkdir()
-  script = f'mount -t tmpfs -o ro none ro && PYTHONPATH={ROOT} {sys.executable} -c "$0"'
-  done = subprocess.run(
-    ["unshare", "--mount", "--map-root-user", "sh", "-c", script, code],
-    capture_output=True, text=True, cwd=tmp_path,
-  )  # fmt: skip
-  if "unshare" in done.stderr or "mount:" in done.stderr:
-    pytest.skip(f"this machine mounts nothing: {done.stderr.strip()}")
-  assert "cannot be used: [Errno 30] Read-only file system" in done.stdout
+  said = in_a_mount(tmp_path, "ro", code)
+  assert "cannot be used: [Errno 30] Read-only file system" in said
 
 
 @contextlib.contextmanager
