@@ -1,0 +1,33 @@
+"""configs/larger.py names what configs/train_diffwave.py leaves on disk."""
+
+import pathlib
+
+import pytest
+
+from configs import larger, train_diffwave
+
+
+@pytest.mark.parametrize("corpus", larger.EPOCHS)
+def test_targets_are_snapshots_of_the_trainings(corpus):
+  config = larger.get_config(corpus)
+  variants = config.sweep.variants.epochs
+  by_epochs = {label: variants[label].get("targets") for label in variants}
+  # The last is the main run, without changes.
+  last = str(larger.EPOCHS[corpus][-1])
+  assert by_epochs.pop(last) is None
+  for label, targets in (*by_epochs.items(), (last, config.targets)):
+    for name in "ab":
+      training = train_diffwave.get_config(f"{corpus},{name}")
+      assert int(label) in training.snapshot_epochs
+      assert training.corpus.path == config.corpus.path
+      assert training.corpus.clip_seconds == config.corpus.clip_seconds
+      run = f"runs/train/{corpus}-{name}"
+      assert pathlib.Path(targets[name.upper()]).parent == pathlib.Path(
+        run, "snapshots"
+      )
+    assert targets.reference == config.targets.reference
+
+
+def test_an_unknown_corpus_is_refused():
+  with pytest.raises(ValueError, match="known: core, chorales"):
+    larger.get_config("opera")
