@@ -103,13 +103,17 @@ def _sweep():
   return dict(
     # Rows of the main table, and of those with as many evaluations as the probe.
     methods=BASELINES,
-    matched=("loss", "pia", "sima", "random_stability"),
+    matched=("loss", "trajectory", "secmi", "pia", "sima", "random_stability"),
+    # Of the ablation `equal_compute`.
+    equal_compute=("loss", "pia", "sima", "random_stability"),
     # The paper's t and tau, with the distance that this machine has time for.
     paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
-    # Of the ablations of t_ratio, draws and epochs.
-    compared=("lsa_probe", "loss", "random_stability"),
+    # Of the ablations of t_ratio, times, draws and the variants.
+    compared=("lsa_probe", "loss", "pia", "sima", "random_stability"),
     t_ratio=(0.1, 0.2, 0.4, 0.6, 0.8),
     eta_max=(0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
+    # The first is below the ladder's lowest rung.
+    eta_ref=(0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
     distance=("waveform", "log_mel", "mr_stft"),
     draws=(1, 2),
     # Ablation -> label -> what is changed.

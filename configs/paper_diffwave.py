@@ -46,6 +46,13 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
     config.part = "all"
     for name in config.targets:
       config.targets[name] = model_folder("diffwave", corpus, name)
+  # Those of the paper's table; Loss, Trajectory and SecMI with as many evaluations as
+  # the probe.
+  rivals = ("loss", "trajectory", "secmi")
+  matched = tuple(f"{name}_matched" for name in rivals)
+  config.methods = (*rivals, "random_stability", "lsa_probe", *matched)
+  # 0: as many as fit the device.
+  config.batch_size = 0
   config.t_ratio = 0.6
   config.num_steps = 10
   config.distance = "cdpam"

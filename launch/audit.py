@@ -121,9 +121,11 @@ def main(argv):
     auditing.prepare_refusal(workdir)
   else:
     run = auditing.begin(config, inputs, workdir)
-    rows = auditing.score(run)
+    with common.ending_in_one_line(f"the rows in {workdir}"):
+      rows = auditing.score(run)
     gates, scores, found, failed = auditing.find(config, inputs, rows)
-  print(_write(config, inputs, gates, found, failed, rows, scores, workdir))
+  with common.ending_in_one_line(f"the rows in {workdir}"):
+    print(_write(config, inputs, gates, found, failed, rows, scores, workdir))
   logging.info("wrote %s", workdir / "dossier.html")
   if found is None:
     sys.exit(NO_VERDICT)

@@ -1,5 +1,6 @@
 """What the launchers share: configurations, working folders, corpora, targets."""
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -9,7 +10,7 @@ import pathlib
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 import jax
@@ -19,6 +20,7 @@ from ml_collections import ConfigDict
 from launch import converting
 from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.results import temporary_beside, write_whole
@@ -100,6 +102,21 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
       f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
       " a new folder or delete this one"
     )
+
+
+@contextlib.contextmanager
+def ending_in_one_line(kept: str) -> Iterator[None]:
+  """Ends a launcher without a traceback on a full disk, or a folder that went away.
+
+  Args:
+    kept: what the same command then goes on from; what is on disk is whole.
+  """
+  try:
+    yield
+  except (OSError, AudioError) as error:
+    raise SystemExit(
+      f"error: {error}; mend that and give the same command, which goes on from {kept}"
+    ) from error
 
 
 _locks: dict[pathlib.Path, IO] = {}

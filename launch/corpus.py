@@ -160,7 +160,7 @@ def main(argv):
       _build_dataset()
     else:
       _build(_recipe())
-  except (AudioError, FetchError) as error:
+  except (AudioError, FetchError, OSError) as error:
     raise SystemExit(f"error: {error}") from error
 
 

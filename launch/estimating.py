@@ -42,7 +42,7 @@ def estimate(
   of all its halvings and restarts, which is the most it can be.
 
   Args:
-    config: all settings; `methods` are what is timed.
+    config: all settings; `methods` are what is timed, matched ones behind the probe.
     target: the model that is timed.
     clips: some to time with.
     count: of clips to be scored, over all models.
@@ -56,9 +56,10 @@ def estimate(
   target = dataclasses.replace(target, generator=generator)
   distance = evaluation.make_distance_of(config, clips)
   scorer = Scorer(config.seed, config.batch_size, len(clips))
-  costs = []
+  costs, evaluations = [], {}
   for name in config.methods:
-    t_ratio, attack = evaluation.make_attack(config, name, distance)
+    plain = name.removesuffix(evaluation.MATCHED)
+    t_ratio, attack = evaluation.make_attack(config, plain, distance)
     attack, times = one_climb(attack)
     t = diffusion.timestep(generator.schedule, t_ratio)
     took = []
@@ -68,6 +69,10 @@ def estimate(
         start = time.perf_counter()
         one(file, attack, target, sample, t=t, method=name, t_ratio=t_ratio)
         took.append(time.perf_counter() - start)
+        evaluations[name] = times * _evaluations(file)
+    if plain != name:
+      # Timed as it is, and counted as often as the probe's evaluations hold its own.
+      times *= evaluations[evaluation.PROBE] / evaluations[name]
     costs.append(
       Cost(
         method=name,
@@ -101,6 +106,12 @@ def text(costs: list[Cost], memory: int) -> str:
     " batches of each method, nothing was kept"
   )
   return "\n".join(lines)
+
+
+def _evaluations(file: RowFile) -> float:
+  """Of the network on a clip, on average, forward and backward."""
+  spent = [row["forward_passes"] + row["backward_passes"] for row in file.rows]
+  return sum(spent) / len(spent)
 
 
 def one_climb(attack: Any) -> tuple[Any, int]:

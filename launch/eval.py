@@ -15,7 +15,6 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from launch import common, estimating, evaluation, hosts
-from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.evaluation import summary
 from lsaprobe_jax.results import ALONE, MissingRows, write_whole
 
@@ -53,35 +52,35 @@ def main(argv):
   run = evaluation.load(config, workdir, _LIMIT.value, shard)
   distance = evaluation.make_distance(run)
 
-  try:
-    evaluation.run_blind(run)
-    for name in run.config.methods:
-      if shard == ALONE:
-        evaluation.print_report(run, run.scores.asked)
-      if name == evaluation.PROBE:
-        evaluation.run_lsa_probe(run, distance)
-      else:
-        evaluation.run_baseline(run, name, distance)
-    rows = evaluation.finish(run)
-  except MissingRows as error:
-    logging.info(
-      "this share is done; %s. The last to finish merges; if one died, give this"
-      " command --shard=K/N",
-      error,
-    )
-    return
-  except (OSError, AudioError) as error:
-    # A full disk, a network folder that went away: rows written so far are whole.
-    raise SystemExit(
-      f"error: {error}; mend that and give the same command, which goes on from"
-      f" the rows in {workdir}"
-    ) from error
-  records = evaluation.print_report(run, rows)
-  write_whole(workdir / "summary.json", summary.rows_to_json(records))
-  common.note_environment(workdir)
-  logging.info("wrote %s", workdir / "summary.json")
-  if _RECORD.value:
-    evaluation.record(run, distance, workdir, _RECORD.value)
+  with common.ending_in_one_line(f"the rows in {workdir}"):
+    try:
+      rows = _score(run, distance, shard)
+    except MissingRows as error:
+      logging.info(
+        "this share is done; %s. The last to finish merges; if one died, give this"
+        " command --shard=K/N",
+        error,
+      )
+      return
+    records = evaluation.print_report(run, rows)
+    write_whole(workdir / "summary.json", summary.rows_to_json(records))
+    common.note_environment(workdir)
+    logging.info("wrote %s", workdir / "summary.json")
+    if _RECORD.value:
+      evaluation.record(run, distance, workdir, _RECORD.value)
+
+
+def _score(run: evaluation.Evaluation, distance, shard) -> list[dict]:
+  """Rows of all methods, of all processes; MissingRows if others' are."""
+  evaluation.run_blind(run)
+  for name in run.config.methods:
+    if shard == ALONE:
+      evaluation.print_report(run, run.scores.asked)
+    if name == evaluation.PROBE:
+      evaluation.run_lsa_probe(run, distance)
+    else:
+      evaluation.run_baseline(run, name, distance)
+  return evaluation.finish(run)
 
 
 if __name__ == "__main__":

@@ -160,10 +160,11 @@ def main(argv):
   except ValueError as error:
     raise app.UsageError(f"--t_ratios: {error}") from error
   folder = pathlib.Path(_OUTPUT.value)
-  folder.mkdir(parents=True, exist_ok=True)
-  parts = [_model_part(name, folder, times) for name in _MODELS.value]
-  head = _HEAD.format(steps=_STEPS.value, seed=_SEED.value)
-  write_whole(folder / "index.md", head + "\n".join(parts))
+  with common.ending_in_one_line("the beginning"):
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [_model_part(name, folder, times) for name in _MODELS.value]
+    head = _HEAD.format(steps=_STEPS.value, seed=_SEED.value)
+    write_whole(folder / "index.md", head + "\n".join(parts))
   logging.info("wrote %s", folder / "index.md")
 
 

@@ -27,17 +27,24 @@ def make_tables(
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
       found = study.records_by_value(name, own, summarise)
-      text[f"{name}_gates"] = _gates_by_value(found)
+      text[f"{name}_gates"] = _by_value(found, tables.format_gates)
+      if {study.PROBE, summary.BLIND} < {row["method"] for row in own}:
+        text[f"{name}_comparisons"] = _by_value(own, _compared)
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
   return text, records
 
 
-def _gates_by_value(records: Records) -> str:
-  """The gates at every value of an ablation."""
+def _by_value(records: Records, show: Callable[[Records], str]) -> str:
+  """The same table at every value of an ablation."""
   values = list(dict.fromkeys(record["value"] for record in records))
   found = {v: [r for r in records if r["value"] == v] for v in values}
-  return "\n\n".join(f"{v}:\n{tables.format_gates(own)}" for v, own in found.items())
+  return "\n\n".join(f"{v}:\n{show(own)}" for v, own in found.items())
+
+
+def _compared(rows: Records) -> str:
+  both = rows + summary.calibrate_by_reference(rows)
+  return comparisons.format_comparisons(comparisons.against(both))
 
 
 def draw(

@@ -91,7 +91,7 @@ def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
 
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
-  names = ["random_stability", *config.sweep.compared]
+  names = ["random_stability", *config.sweep.compared, *config.sweep.equal_compute]
   own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != evaluation.PROBE}
   return {"t_ratio": t_ratio, **own}
 
@@ -101,6 +101,14 @@ def t_ratio(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   for value in config.sweep.t_ratio:
     run = sweep.vary(_at_times(config, value))
     yield value, evaluation.run_methods(run, config.sweep.compared)
+
+
+def equal_compute(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """By time, the probe and rivals that may spend as many evaluations as it does."""
+  names = [f"{name}{evaluation.MATCHED}" for name in config.sweep.equal_compute]
+  for value in config.sweep.t_ratio:
+    run = sweep.vary(_at_times(config, value))
+    yield value, evaluation.run_methods(run, [evaluation.PROBE, *names])
 
 
 def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -124,12 +132,7 @@ def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe by its largest budget, off the curves of the main run."""
   probed = evaluation.run_methods(sweep.run, [evaluation.PROBE])
   kept = {(row["model"], row["clip"]): row for row in probed}
-  names = {"t_ratio": config.t_ratio, "distance": config.distance}
-  curves = {
-    (row["model"], row["clip"]): row
-    for row in sweep.run.curves.asked
-    if names.items() <= row.items()
-  }
+  curves = {(row["model"], row["clip"]): row for row in _main_curves(sweep, config)}
   for value in config.sweep.eta_max:
     rows: Rows = []
     # tau is a model's own, and the curves of one are read together.
@@ -143,6 +146,23 @@ def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
       )
       rows += [kept[key] | cost for key, cost in zip(keys, costs, strict=True)]
     yield value, rows
+
+
+def eta_ref(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
+  """The probe by the budget whose D sets tau, off the curves of the main run.
+
+  Below the search's lowest rung D is read as a straight line from 0.
+  """
+  evaluation.run_methods(sweep.run, [evaluation.PROBE])
+  curves = _main_curves(sweep, config)
+  for value in config.sweep.eta_ref:
+    yield value, evaluation.probe_rows(sweep.run, curves, value)
+
+
+def _main_curves(sweep: Sweep, config: ConfigDict) -> Rows:
+  """D against eta of all clips, at the main run's t and distance."""
+  names = {"t_ratio": config.t_ratio, "distance": config.distance}
+  return [row for row in sweep.run.curves.asked if names.items() <= row.items()]
 
 
 def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -175,8 +195,10 @@ def _number(label: str) -> int | str:
 
 _KNOWN = {
   "t_ratio": t_ratio,
+  "equal_compute": equal_compute,
   "times": times,
   "eta_max": eta_max,
+  "eta_ref": eta_ref,
   "distance": distance,
   "draws": draws,
 }
@@ -194,11 +216,16 @@ def _check(config: ConfigDict) -> None:
   if unknown := set(_ABLATIONS.value) - set(known):
     raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(known)}")
   curves = searches.gives_curves(evaluation.make_search(config.search))
-  if "eta_max" in _ABLATIONS.value and not curves:
-    raise app.UsageError("--ablations=eta_max needs --config.search.name=continuation")
-  for field in ("methods", "matched", "compared"):
+  for name in (
+    {"eta_max", "eta_ref"}.intersection(_ABLATIONS.value) if not curves else ()
+  ):
+    raise app.UsageError(
+      f"--ablations={name} needs a search that gives curves:"
+      " --config.search.name=continuation or random_directions"
+    )
+  for field in ("methods", "matched", "equal_compute", "compared"):
     known = {evaluation.PROBE, *config.baselines}
-    if field == "matched":
+    if field in ("matched", "equal_compute"):
       # It spends what its search does, and has nothing to repeat.
       known -= {evaluation.PROBE, "relative_damage"}
     if unknown := set(config.sweep[field]) - known:
@@ -220,6 +247,14 @@ def main(argv):
   common.use_devices()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
   _check(config)
+  with common.ending_in_one_line(f"the rows in {workdir}"):
+    _sweep(config, workdir)
+    print(_report(config, workdir))
+    common.note_environment(workdir)
+
+
+def _sweep(config: ConfigDict, workdir: pathlib.Path) -> None:
+  """Scores all that was asked for, and writes the files of a study."""
   sweep = Sweep(config, workdir, _LIMIT.value)
   _write(workdir, study.MAIN, main_rows(sweep, config))
   fitted = [*config.sweep.methods]
@@ -227,19 +262,23 @@ def main(argv):
     tune = sweep.open("tune", {"part": "tune"})
     rows = evaluation.run_methods(tune, [evaluation.PROBE, *fitted])
     _write(workdir, study.TUNE, rows)
+  blind = evaluation.run_blind(sweep.run)
   for name in _ABLATIONS.value:
-    rows = [
-      row | {"value": value}
-      for value, found in _ablations(config)[name](sweep, config)
-      for row in found
-    ]
+    rows = []
+    for value, found in _ablations(config)[name](sweep, config):
+      # A variant has its own.
+      gated = found if name in config.sweep.variants else blind + found
+      rows += [row | {"value": value} for row in gated]
     _write(workdir, name, rows)
     logging.info("%s: %d rows", name, len(rows))
+
+
+def _report(config: ConfigDict, workdir: pathlib.Path) -> str:
+  """Writes tables and figures of the study; returns the tables."""
   summarise = functools.partial(
     summary.summarise, resamples=config.bootstrap_resamples, seed=config.seed
   )
-  print(studies.report(study.read(workdir), workdir, summarise))
-  common.note_environment(workdir)
+  return studies.report(study.read(workdir), workdir, summarise)
 
 
 if __name__ == "__main__":

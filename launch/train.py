@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from launch import common
 from lsaprobe_jax import checkpoints, distances, objectives, training
-from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.models import generator as generators
 
@@ -152,14 +151,8 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_compilation_cache()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  try:
+  with common.ending_in_one_line(f"the last checkpoint in {workdir}"):
     _train(config, workdir)
-  except (OSError, AudioError) as error:
-    # A full disk, a network folder that went away.
-    raise SystemExit(
-      f"error: {error}; mend that and give the same command, which goes on from"
-      f" the last checkpoint in {workdir}"
-    ) from error
 
 
 def _train(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -92,6 +92,12 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_devices()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+  with common.ending_in_one_line(f"the rows in {workdir}"):
+    print(table(_try_all(config, workdir)))
+
+
+def _try_all(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
+  """Scores every setting; writes and returns what became of each."""
   workdir.mkdir(parents=True, exist_ok=True)
   scorer, lines = None, []
   for number, (changes, changed) in enumerate(settings(config)):
@@ -106,7 +112,7 @@ def main(argv):
     logging.info("%d of %d\n%s", number + 1, len(config.grid), table(lines[-1:]))
     (workdir / "tried.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
     (workdir / "tried.md").write_text(table(lines))
-  print(table(lines))
+  return lines
 
 
 if __name__ == "__main__":

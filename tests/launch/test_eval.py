@@ -235,7 +235,7 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
     "search.bisection.halvings": 9,
     "search.bisection.ascent_steps": 1,
     "search.bisection.restarts": 20,
-    "methods": ("lsa_probe",),
+    "methods": ("lsa_probe", "loss_matched"),
   }
   args = eval_flags(tmp_path / "none", settings | papers, "--dry_run")
   done = launcher.run("eval", *args)
@@ -250,6 +250,10 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
   # Both halves under three models, development clips under two, and for tau three.
   assert clips == 3 * (A + B) + (2 + 3) * DEV
   assert minutes * 60 == pytest.approx(clips * each + compiling, rel=0.05, abs=6)
+  matched = re.search(r"loss_matched: (\d+) clips, (\S+) s each", done.stdout)
+  assert int(matched[1]) == clips
+  # Two hundred climbs of the probe are two thousand evaluations of the network at least.
+  assert float(matched[2]) > 0.01
   assert " GiB on " in done.stdout
   assert not (tmp_path / "none").exists()
 

@@ -160,6 +160,18 @@ def test_a_full_disk_ends_an_evaluation_in_one_line(launcher, settings, tmp_path
   assert len(read_rows(workdir / "scores.jsonl")) >= before > 0
 
 
+def test_a_working_folder_that_goes_away_ends_in_one_line(settings, tmp_path):
+  """As a network folder does: the next row finds no folder to be written in."""
+  workdir = tmp_path / "gone"
+  run = load(workdir, settings)
+  shutil.rmtree(workdir)
+  with (
+    pytest.raises(SystemExit, match=r"No such file or dir.*gone/.*the rows in .*/gone"),
+    common.ending_in_one_line(f"the rows in {workdir}"),
+  ):
+    evaluation.run_blind(run)
+
+
 def test_a_workdir_that_cannot_be_written_is_named(settings, tmp_path):
   (tmp_path / "file").write_text("in the way")
   workdir = tmp_path / "file" / "run"

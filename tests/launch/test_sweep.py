@@ -13,8 +13,10 @@ METHODS = ("loss", "random_stability", "gradient_norm")
 SWEEP = {
   "sweep.methods": METHODS,
   "sweep.matched": ("loss",),
+  "sweep.equal_compute": ("loss",),
   "sweep.t_ratio": (0.2, 0.6),
   "sweep.eta_max": (0.1, 0.8),
+  "sweep.eta_ref": (0.1, 0.2),
   "sweep.distance": ("waveform", "log_mel"),
   "sweep.draws": (1, 2),
   "part": "test",
@@ -25,7 +27,8 @@ VARIANTS = {
   "clip_ms": [128, 256, 512],
   "ascent_steps": [0, 2, 4, 8],
 }
-ABLATIONS = ("t_ratio", "times", "eta_max", "distance", "draws", *VARIANTS)
+KNOWN = ("t_ratio", "equal_compute", "times", "eta_max", "eta_ref", "distance", "draws")
+ABLATIONS = (*KNOWN, *VARIANTS)
 
 
 def flags(workdir, settings, *more):
@@ -57,7 +60,8 @@ def test_every_ablation_has_rows_records_and_figures(swept):
     if name in VARIANTS:
       values = VARIANTS[name]
     else:
-      values = [1, 2] if name == "times" else list(SWEEP[f"sweep.{name}"])
+      of = {"times": "draws", "equal_compute": "t_ratio"}.get(name, name)
+      values = list(SWEEP[f"sweep.{of}"])
     own = [r for r in tidy if r["ablation"] == name and r["method"] == "lsa_probe"]
     assert [
       r["value"] for r in own if r["model"] == "mean" and not r["calibrated"]
@@ -85,6 +89,38 @@ def test_a_matched_baseline_spends_what_the_probe_spends(swept):
     row["method"]: row["forward_passes"] + row["backward_passes"] for row in rows
   }
   assert abs(spent["loss_matched"] / spent["lsa_probe"] - 1) <= 0.05
+
+
+def test_tau_is_higher_the_larger_the_budget_that_sets_it(swept):
+  rows = read_rows(swept[0] / "eta_ref.jsonl")
+  taus = {(r["model"], r["value"]): r["tau"] for r in rows if r["method"] != "blind"}
+  main = read_rows(swept[0] / "main.jsonl")
+  own = {r["model"]: r["tau"] for r in main if r["method"] == "lsa_probe"}
+  for model, tau in own.items():
+    # 0.2 is the main run's.
+    assert taus[model, 0.1] < taus[model, 0.2] == tau
+
+
+def test_rivals_may_spend_as_much_as_the_probe_at_every_time(swept):
+  spent = {}
+  for row in read_rows(swept[0] / "equal_compute.jsonl"):
+    key = row["method"], row["value"]
+    spent[key] = row["forward_passes"] + row["backward_passes"]
+  for value in SWEEP["sweep.t_ratio"]:
+    assert abs(spent["loss_matched", value] / spent["lsa_probe", value] - 1) <= 0.05
+
+
+def test_every_value_has_gates_and_comparisons(swept):
+  text = (swept[0] / "tables.md").read_text()
+  for name in ABLATIONS:
+    gates = text.split(f"## {name}_gates\n")[1].split("\n## ")[0]
+    values = gates.count("\nblind baseline, A against B")
+    assert values == gates.count("\nnull control, lsa_probe ") > 0
+    if name in ("eta_max", "eta_ref"):
+      assert f"## {name}_comparisons" not in text
+    else:
+      compared = text.split(f"## {name}_comparisons\n")[1].split("\n## ")[0]
+      assert compared.count("Paired on the clips") == values
 
 
 def test_variants_change_what_they_say(swept):
@@ -151,7 +187,7 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
   ("more", "message"),
   [
     (["--ablations=colour"], "--ablations=colour: known: t_ratio, times"),
-    (["--config.search.name=bisection"], "eta_max needs --config.search.name"),
+    (["--config.search.name=bisection"], "eta_max needs a search that gives curves"),
     (
       ["--config.sweep.methods=('shouting',)"],
       "'shouting' is not one of gradient_norm",
