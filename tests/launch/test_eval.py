@@ -252,7 +252,7 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
   assert minutes * 60 == pytest.approx(clips * each + compiling, rel=0.05, abs=6)
   matched = re.search(r"loss_matched: (\d+) clips, (\S+) s each", done.stdout)
   assert int(matched[1]) == clips
-  # Two hundred climbs of the probe are two thousand evaluations of the network at least.
+  # As many evaluations as two hundred climbs of the probe take.
   assert float(matched[2]) > 0.01
   assert " GiB on " in done.stdout
   assert not (tmp_path / "none").exists()
