@@ -103,9 +103,12 @@ def _sweep():
   return dict(
     # Rows of the main table, and of those with as many evaluations as the probe.
     methods=BASELINES,
-    matched=("loss", "trajectory", "secmi", "pia", "sima", "random_stability"),
-    # Of the ablation `equal_compute`.
-    equal_compute=("loss", "pia", "sima", "random_stability"),
+    matched=("loss", "pia", "sima", "random_stability"),
+    # Rivals with as many evaluations as the probe, at each of some times.
+    equal_compute=dict(
+      methods=("loss", "trajectory", "secmi", "pia", "sima", "random_stability"),
+      t_ratio=(0.1, 0.4, 0.6),
+    ),
     # The paper's t and tau, with the distance that this machine has time for.
     paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
     # Of the ablations of t_ratio, times, draws and the variants.

@@ -91,7 +91,8 @@ def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
 
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
-  names = ["random_stability", *config.sweep.compared, *config.sweep.equal_compute]
+  names = ["random_stability", *config.sweep.compared]
+  names += config.sweep.equal_compute.methods
   own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != evaluation.PROBE}
   return {"t_ratio": t_ratio, **own}
 
@@ -105,8 +106,9 @@ def t_ratio(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
 def equal_compute(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """By time, the probe and rivals that may spend as many evaluations as it does."""
-  names = [f"{name}{evaluation.MATCHED}" for name in config.sweep.equal_compute]
-  for value in config.sweep.t_ratio:
+  equal = config.sweep.equal_compute
+  names = [f"{name}{evaluation.MATCHED}" for name in equal.methods]
+  for value in equal.t_ratio:
     run = sweep.vary(_at_times(config, value))
     yield value, evaluation.run_methods(run, [evaluation.PROBE, *names])
 
@@ -223,12 +225,14 @@ def _check(config: ConfigDict) -> None:
       f"--ablations={name} needs a search that gives curves:"
       " --config.search.name=continuation or random_directions"
     )
-  for field in ("methods", "matched", "equal_compute", "compared"):
+  given = {name: config.sweep[name] for name in ("methods", "matched", "compared")}
+  given["equal_compute.methods"] = config.sweep.equal_compute.methods
+  for field, names in given.items():
     known = {evaluation.PROBE, *config.baselines}
-    if field in ("matched", "equal_compute"):
+    if field in ("matched", "equal_compute.methods"):
       # It spends what its search does, and has nothing to repeat.
       known -= {evaluation.PROBE, "relative_damage"}
-    if unknown := set(config.sweep[field]) - known:
+    if unknown := set(names) - known:
       raise app.UsageError(
         f"--config.sweep.{field}: {min(unknown)!r} is not one of"
         f" {', '.join(sorted(known))}"

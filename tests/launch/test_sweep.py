@@ -13,7 +13,8 @@ METHODS = ("loss", "random_stability", "gradient_norm")
 SWEEP = {
   "sweep.methods": METHODS,
   "sweep.matched": ("loss",),
-  "sweep.equal_compute": ("loss",),
+  "sweep.equal_compute.methods": ("loss",),
+  "sweep.equal_compute.t_ratio": (0.2, 0.6),
   "sweep.t_ratio": (0.2, 0.6),
   "sweep.eta_max": (0.1, 0.8),
   "sweep.eta_ref": (0.1, 0.2),
@@ -60,8 +61,8 @@ def test_every_ablation_has_rows_records_and_figures(swept):
     if name in VARIANTS:
       values = VARIANTS[name]
     else:
-      of = {"times": "draws", "equal_compute": "t_ratio"}.get(name, name)
-      values = list(SWEEP[f"sweep.{of}"])
+      field = {"times": "draws", "equal_compute": "equal_compute.t_ratio"}
+      values = list(SWEEP[f"sweep.{field.get(name, name)}"])
     own = [r for r in tidy if r["ablation"] == name and r["method"] == "lsa_probe"]
     assert [
       r["value"] for r in own if r["model"] == "mean" and not r["calibrated"]
