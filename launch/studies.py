@@ -1,14 +1,21 @@
 """From a study's rows to its tables and figures; scores nothing, reads no flags."""
 
 import pathlib
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from lsaprobe_jax.evaluation import comparisons, study, summary, tables
+from lsaprobe_jax.evaluation import comparisons, sets, study, summary, tables
 from lsaprobe_jax.report import figures
 from lsaprobe_jax.results import write_whole
 
 Records = list[dict[str, Any]]
+
+# Methods, and whether less a reference's score, that sets are tested by.
+_SET_METHODS = ((study.PROBE, False), (study.LOSS, False), (study.LOSS, True))
+_ALBUM_TRACKS = 5
+# Of each of the 200 divisions that show the level: 5% of these and one is whole.
+_NULL_PERMUTATIONS = 199
 
 
 def make_tables(
@@ -23,6 +30,7 @@ def make_tables(
     study.MAIN: study.markdown_main(records[study.MAIN]),
     "comparisons": comparisons.format_comparisons(against),
     "operating_points": tables.format_operating_points(records[study.MAIN]),
+    "sets": _sets(rows),
   }
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
@@ -33,6 +41,47 @@ def make_tables(
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
   return text, records
+
+
+def _sets(rows: Records) -> str:
+  """All members as one set, and those of each album, against all non-members.
+
+  An album is tracks that are called alike up to the first hyphen, as those of a Debian
+  package are.
+  """
+  parts = []
+  for method, calibrated in _SET_METHODS:
+    own = [r for r in rows if (r["method"], r["calibrated"]) == (method, calibrated)]
+    for model in sorted({row["model"] for row in own} - {summary.REFERENCE}):
+      judged = [row for row in own if row["model"] == model]
+      members, others = (
+        [row for row in judged if row["split"] == split and row["score"] is not None]
+        for split in ("member", "nonmember")
+      )
+      found = {"members": _track_means(members)}
+      albums = Counter(a for a, _ in {(_album(r), r["track"]) for r in members})
+      for album in sorted(a for a, count in albums.items() if count >= _ALBUM_TRACKS):
+        own_tracks = [row for row in members if _album(row) == album]
+        found[f"{album}-*"] = _track_means(own_tracks)
+      if min(len(means) for means in (*found.values(), _track_means(others))) < 4:
+        continue
+      tests = sets.compare_sets(found, _track_means(others))
+      rejections = sets.null_rejections(
+        [row["score"] for row in others],
+        [row["track"] for row in others],
+        permutations=_NULL_PERMUTATIONS,
+      )
+      name = f"{study.label(method, calibrated)}, {model}:"
+      parts.append(f"{name}\n{sets.format_tests(tests, rejections)}")
+  return "\n\n".join(parts) or "too few tracks"
+
+
+def _album(row: dict[str, Any]) -> str:
+  return row["track"].split("-")[0]
+
+
+def _track_means(rows: Records):
+  return sets.track_means([r["score"] for r in rows], [r["track"] for r in rows])
 
 
 def _by_value(records: Records, show: Callable[[Records], str]) -> str:
