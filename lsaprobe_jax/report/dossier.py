@@ -32,9 +32,13 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
     )
   p_value, alpha = found["p_value"], found["alpha"]
   if found["evidence"]:
+    who, about = "the suspects score", "It is about the set as a whole."
+    if len(found["tracks"]) == 1:
+      who = "the suspect scores"
+      about = "Of one track: what sets it apart from the reference looks like memory."
     return (
-      f"Evidence of training: the suspects score above tracks that the model has not"
-      f" seen (p = {p_value:.2g}, at most {alpha:g}). It is about the set as a whole."
+      f"Evidence of training: {who} above tracks that the model has not seen (p ="
+      f" {p_value:.2g}, at most {alpha:g}). {about}"
     )
   size = found["power"]["detectable"]
   seen = (
