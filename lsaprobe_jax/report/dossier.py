@@ -35,7 +35,7 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
     who, about = "the suspects score", "It is about the set as a whole."
     if len(found["tracks"]) == 1:
       who = "the suspect scores"
-      about = "Of one track: what sets it apart from the reference looks like memory."
+      about = "Of one track: whatever else sets it apart would look the same."
     return (
       f"Evidence of training: {who} above tracks that the model has not seen (p ="
       f" {p_value:.2g}, at most {alpha:g}). {about}"
