@@ -10,7 +10,7 @@ what launch.sweep wrote, replacing one of that name. RESULTS.md says where table
   <!-- end -->
 
 with PART one of gates, main, comparisons, operating_points, sets, the names of
-ablations, and those with _gates or _comparisons behind. What stands between is
+ablations, and those with _tpr, _gates or _comparisons behind. What stands between is
 replaced; figures go to docs/figures/NAME/. For the same rows and versions of NumPy,
 SciPy, scikit-learn and Matplotlib all of it is the same to the byte.
 """

@@ -40,6 +40,7 @@ def make_tables(
         text[f"{name}_comparisons"] = _by_value(own, _compared)
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
+      text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.01")
   return text, records
 
 

@@ -169,8 +169,14 @@ def markdown_main(records: list[dict]) -> str:
   return "\n".join(lines)
 
 
-def markdown_ablation(records: list[dict]) -> str:
-  """AUC of every method (columns) at every value of an ablation (rows)."""
+def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
+  """AUC of every method (columns) at every value of an ablation (rows).
+
+  Args:
+    records: `ablation_records`.
+    tpr_at: where given, the TPR at this FPR instead: '0.001', '0.01' or '0.05'.
+  """
+  show = _auc if tpr_at is None else lambda record: _tpr(record, tpr_at)
   shown = headline(records)
   methods = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
   names = [label(*key) for key in methods]
@@ -180,7 +186,7 @@ def markdown_ablation(records: list[dict]) -> str:
   ]
   for value in dict.fromkeys(r["value"] for r in shown):
     at = {(r["method"], r["calibrated"]): r for r in shown if r["value"] == value}
-    cells = [_auc(at[key]) if key in at else "" for key in methods]
+    cells = [show(at[key]) if key in at else "" for key in methods]
     lines.append(f"| {value} | " + " | ".join(cells) + " |")
   return "\n".join(lines)
 

@@ -117,6 +117,8 @@ def test_every_value_has_gates_and_comparisons(swept):
     gates = text.split(f"## {name}_gates\n")[1].split("\n## ")[0]
     values = gates.count("\nblind baseline, A against B")
     assert values == gates.count("\nnull control, lsa_probe ") > 0
+    rates = text.split(f"## {name}_tpr\n")[1].split("\n## ")[0]
+    assert rates.count("%") >= values
     if name in ("eta_max", "eta_ref"):
       assert f"## {name}_comparisons" not in text
     else:
