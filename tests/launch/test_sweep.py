@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -179,11 +180,20 @@ def test_reproduce_makes_the_same_bytes_from_the_stored_rows(tmp_path, launcher,
 
 def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launcher):
   root = pathlib.Path(reproduce.__file__).parents[1]
-  shutil.copy(root / "RESULTS.md", tmp_path)
+  text = (root / "RESULTS.md").read_text()
+  empty = re.sub(r"(<!-- table .*? -->\n).*?(<!-- end -->)", r"\1\2", text, flags=re.S)
+  assert "| lsa_probe |" not in empty
+  (tmp_path / "RESULTS.md").write_text(empty)
   shutil.copytree(root / "results", tmp_path / "results")
   done = launcher.run("reproduce", f"--root={tmp_path}")
   assert done.returncode == 0, done.stderr
-  assert (tmp_path / "RESULTS.md").read_text() == (root / "RESULTS.md").read_text()
+  assert (tmp_path / "RESULTS.md").read_text() == text
+  # Their bytes depend on Matplotlib's version; what there is does not.
+  figures = [
+    sorted(str(path.relative_to(own)) for path in own.rglob("*.svg"))
+    for own in (tmp_path / "docs" / "figures", root / "docs" / "figures")
+  ]
+  assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize(
