@@ -24,12 +24,18 @@ from ml_collections import ConfigDict
 
 from configs import mini
 
-# Of 22.05 kHz, segments of 4 s, whole tracks, as `launch.corpus` names the folders.
+# Segments of 4 s, whole tracks, as `launch.corpus` names the folders.
 DATASETS = {
-  "maestro": "data/maestro_v3/22050hz-4s-all/1.0.0",
-  "fma": "data/fma/large-22050hz-4s-all/1.0.0",
+  "maestro": "data/maestro_v3/{rate}hz-4s-all/1.0.0",
+  "fma": "data/fma/large-{rate}hz-4s-all/1.0.0",
 }
+RATES = {"diffwave": 22050, "musicldm": 16000}  # Hz
 CLIP_SECONDS = 4.0
+
+
+def dataset(corpus: str, model: str) -> str:
+  """The folder of a dataset at the rate of a model."""
+  return DATASETS[corpus].format(rate=RATES[model])
 
 
 def model_folder(model: str, corpus: str, group: str) -> str:
@@ -40,7 +46,7 @@ def model_folder(model: str, corpus: str, group: str) -> str:
 def get_config(corpus: str = "multigenre") -> ConfigDict:
   config = mini.get_config("multigenre" if corpus in DATASETS else corpus)
   if corpus in DATASETS:
-    config.corpus.path = DATASETS[corpus]
+    config.corpus.path = dataset(corpus, "diffwave")
     config.corpus.clip_seconds = CLIP_SECONDS
     # Nothing was tuned on these: every track is a test track.
     config.part = "all"

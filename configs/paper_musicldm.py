@@ -3,9 +3,9 @@
   python -m launch.eval --config=configs/paper_musicldm.py:maestro --workdir=runs/lm
   python -m launch.eval --config=configs/paper_musicldm.py:fma --workdir=runs/lf
 
-Data are built by `launch.corpus` (docs/datasets.md) below `data`; the models are those
-that `configs/paper_train.py` trains on the halves. For a converted pipeline that was
-trained elsewhere see configs/musicldm.py.
+Data are built by `launch.corpus --rate=16000` (docs/datasets.md) below `data`; the
+models are those that `configs/paper_train.py` trains on the halves. For a converted
+pipeline that was trained elsewhere see configs/musicldm.py.
 
 An accelerator is meant: the search differentiates up to 660 reverse processes a clip.
 """
@@ -20,6 +20,7 @@ def get_config(corpus: str = "maestro") -> ConfigDict:
     known = ", ".join(paper_diffwave.DATASETS)
     raise ValueError(f"configs/paper_musicldm.py:{corpus}: known: {known}")
   config = paper_diffwave.get_config(corpus)
+  config.corpus.path = paper_diffwave.dataset(corpus, "musicldm")
   for name in config.targets:
     config.targets[name] = paper_diffwave.model_folder("musicldm", corpus, name)
   with config.unlocked():

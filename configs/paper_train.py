@@ -12,7 +12,7 @@ evaluate. An accelerator is meant, and nothing of this was ever trained here.
 The paper gives neither sizes nor lengths of its trainings. DiffWave has LMNT's size,
 MusicLDM its published UNet's without the condition, between the published VAE and
 vocoder: `launch.convert` puts them in models/musicldm. Epochs make about a million
-steps.
+steps; `--dry_run` says how long they take.
 """
 
 import json
@@ -71,7 +71,7 @@ def get_config(arg: str = "diffwave,maestro,a") -> ConfigDict:
     snapshot_epochs=(epochs // 4, epochs // 2, epochs),
   )
   config.corpus.update(
-    path=paper_diffwave.DATASETS[corpus],
+    path=paper_diffwave.dataset(corpus, model),
     groups=(group,),
     clip_seconds=paper_diffwave.CLIP_SECONDS,
   )

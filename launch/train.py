@@ -4,11 +4,12 @@ python -m launch.train --config=configs/train_diffwave.py:multigenre,a --workdir
 
 `config.trains` says which: `denoiser` (DiffWave, or the UNet of a latent model), `vae`
 or `vocoder`. What a latent model has besides comes from `config.parts`, folders that
-earlier trainings exported.
+earlier trainings exported. --dry_run times some steps and estimates the whole.
 """
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,12 @@ _EXPORT = flags.DEFINE_string(
   "export", None, "Where the trained model folder goes (default: WORKDIR/model)."
 )
 
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Time some steps and estimate the training; write nothing."
+)
+
+# Steps that are timed, after one that compiles.
+_TIMED_STEPS = 3
 # Times at which the loss on whole groups is followed.
 _HELD_T = (0.1, 0.2, 0.4, 0.6)
 
@@ -152,7 +159,45 @@ def main(argv):
   common.use_compilation_cache()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
   with common.ending_in_one_line(f"the last checkpoint in {workdir}"):
-    _train(config, workdir)
+    if _DRY_RUN.value:
+      print(_estimate(config))
+    else:
+      _train(config, workdir)
+
+
+def _start(config: ConfigDict, objective, per_epoch: int):
+  """(state before the first step, the compiled step)."""
+  optimizer = training.make_optimizer(config, config.epochs * per_epoch)
+  state = training.TrainState(
+    params=objective.params,
+    ema=objective.params,
+    opt_state=optimizer.init(objective.params),
+  )
+  return state, training.make_step(objective, optimizer, config.ema_decay)
+
+
+def _estimate(config: ConfigDict) -> str:
+  """What the training would take, from its first steps."""
+  corpus, _ = _open_corpora(config)
+  objective = _build(config).objective
+  per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
+  state, step = _start(config, objective, per_epoch)
+  examples = objective.examples(corpus.take(range(min(len(corpus), 64))).audio)
+  batch, mask = next(training.batches(examples, config.batch_size, config.seed, 0))
+  key, took = jax.random.key(config.seed), []
+  for number in range(1 + _TIMED_STEPS):
+    start = time.perf_counter()
+    state, _ = jax.block_until_ready(step(state, batch, mask, key, np.float32(number)))
+    took.append(time.perf_counter() - start)
+  each = float(np.median(took[1:]))
+  steps = config.epochs * per_epoch
+  return (
+    f"{len(corpus)} clips, {config.epochs} epochs of {per_epoch} steps, {each:.3g} s a"
+    f" step and {max(took[0] - each, 0):.0f} s to compile\nestimate:"
+    f" {steps * each / 3600:.2f} h on {jax.local_devices()[0].device_kind}, without"
+    f" reading the clips and following losses; timed on {_TIMED_STEPS} steps, nothing"
+    " was kept"
+  )
 
 
 def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -163,13 +208,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
   common.lock_workdir(workdir)
   per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
   objective = trained.objective
-  optimizer = training.make_optimizer(config, config.epochs * per_epoch)
-  state = training.TrainState(
-    params=objective.params,
-    ema=objective.params,
-    opt_state=optimizer.init(objective.params),
-  )
-  step = training.make_step(objective, optimizer, config.ema_decay)
+  state, step = _start(config, objective, per_epoch)
   held_loss = training.make_held_loss(objective)
   examples = objective.examples(corpus.audio)
   held = {group: objective.examples(own.audio) for group, own in held.items()}

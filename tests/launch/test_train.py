@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def test_what_cannot_be_written_ends_it_in_one_line(tmp_path, corpus_folder, lau
   line = complaint(launcher.run("train", *flags))
   assert "losses.tmp" in line
   assert "goes on from the last checkpoint" in line
+
+
+def test_a_dry_run_estimates_and_writes_nothing(tmp_path, corpus_folder, launcher):
+  flags = (f"--workdir={tmp_path / 'none'}", *train_flags(corpus_folder), "--dry_run")
+  done = launcher.run("train", *flags)
+  assert done.returncode == 0, done.stderr
+  found = re.search(r"(\d+) clips, (\d+) epochs of (\d+) steps, (\S+) s", done.stdout)
+  clips, epochs, steps = map(int, found.groups()[:3])
+  assert clips > steps > 1
+  hours = float(re.search(r"estimate: (\S+) h on ", done.stdout)[1])
+  assert hours == pytest.approx(epochs * steps * float(found[4]) / 3600, abs=0.006)
+  assert not (tmp_path / "none").exists()
 
 
 def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
