@@ -44,6 +44,14 @@ def test_searches_are_compared_on_the_same_clips(tmp_path, launcher, parted):
     assert re.search(rf"^\| {name} \| [\d.]+ \|", table, re.MULTILINE)
 
 
+def test_the_bootstrap_is_timed_against_scikit_learn(tmp_path, launcher, parted):
+  few = parted | {"bootstrap_resamples": 20}
+  done = launcher.run("bench", *flags(tmp_path, few, "bootstrap"))
+  assert done.returncode == 0, done.stderr
+  assert "2000 clips of 500 tracks, 12 methods, 20 resamples" in done.stdout
+  assert (tmp_path / "bootstrap.md").read_text().strip() == done.stdout.strip()
+
+
 def test_an_unknown_benchmark_is_refused(tmp_path, launcher, parted):
   line = complaint(launcher.run("bench", *flags(tmp_path, parted, "sorting")))
   assert "name one benchmark: search, speed" in line
