@@ -36,7 +36,7 @@ def make_tables(
     if name not in (study.MAIN, study.TUNE):
       found = study.records_by_value(name, own, summarise)
       text[f"{name}_gates"] = _by_value(found, tables.format_gates)
-      if {study.PROBE, summary.BLIND} < {row["method"] for row in own}:
+      if {study.PROBE} < {row["method"] for row in own} - {summary.BLIND}:
         text[f"{name}_comparisons"] = _by_value(own, _compared)
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
@@ -61,7 +61,9 @@ def _sets(rows: Records) -> str:
       )
       found = {"members": _track_means(members)}
       albums = Counter(a for a, _ in {(_album(r), r["track"]) for r in members})
-      for album in sorted(a for a, count in albums.items() if count >= _ALBUM_TRACKS):
+      # One that holds all members is no set of its own.
+      sizes = range(_ALBUM_TRACKS, len(found["members"]))
+      for album in sorted(a for a, count in albums.items() if count in sizes):
         own_tracks = [row for row in members if _album(row) == album]
         found[f"{album}-*"] = _track_means(own_tracks)
       if min(len(means) for means in (*found.values(), _track_means(others))) < 4:
