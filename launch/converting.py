@@ -18,7 +18,7 @@ from lsaprobe_jax.models import porting
 from lsaprobe_jax.models.musicldm import porting as pipelines
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
-_CACHE = "~/.cache/lsaprobe_jax/models"
+CACHE = "~/.cache/lsaprobe_jax/models"
 
 # Parameters, model configuration and training record.
 Converted = tuple[Any, dict[str, Any], dict[str, Any]]
@@ -36,8 +36,21 @@ def convert(
     embedding: a .npy file with the CLAP embedding to condition on instead.
 
   Raises:
-    ValueError, OSError, KeyError: it cannot be read, or its tensors do not fit.
+    ValueError, OSError: it cannot be read, or its tensors do not fit.
   """
+  try:
+    return _convert(source, prompt, embedding)
+  except (ValueError, OSError):
+    raise
+  # Sizes that make no network: what flax and jax raise on them is almost anything.
+  except Exception as error:
+    said = (str(error).splitlines() or [""])[0]
+    raise ValueError(
+      f"its files do not describe a model ({type(error).__name__}: {said})"
+    ) from error
+
+
+def _convert(source: str, prompt: str | None, embedding: str | None) -> Converted:
   path = pathlib.Path(source)
   if path.is_dir():
     params, model, training = _convert_pipeline(path, prompt, embedding)
@@ -69,7 +82,7 @@ def find_model(name: str) -> pathlib.Path:
   path = pathlib.Path(name)
   published = os.path.isfile(path) or os.path.isfile(path / pipelines.INDEX_FILE)
   if published and not os.path.isfile(path / checkpoints.MODEL_FILE):
-    return _converted(path, path.name)
+    return _converted(path, path.name, name)
   try:
     return checkpoints.find_model(name)
   except checkpoints.CheckpointError as absent:
@@ -79,7 +92,7 @@ def find_model(name: str) -> pathlib.Path:
       folder = download(name)
     except ValueError as error:
       raise checkpoints.CheckpointError(f"{absent}; {error}") from error
-  return _converted(folder, name)
+  return _converted(folder, name, name)
 
 
 def download(name: str, *, with_text: bool = False) -> pathlib.Path:
@@ -121,14 +134,15 @@ def _is_hub_name(name: str) -> bool:
   return bool(_HUB_NAME.fullmatch(name)) and not path.suffix and not path.exists()
 
 
-def _converted(source: pathlib.Path, name: str) -> pathlib.Path:
+def _converted(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
   """The model folder made of a file or a pipeline's folder, perhaps earlier.
 
   Args:
     source: the file or folder.
-    name: what an error and the model's record call it.
+    name: what the model's record calls it.
+    given: what an error calls it.
   """
-  cache = pathlib.Path(_CACHE).expanduser()
+  cache = pathlib.Path(CACHE).expanduser()
   try:
     stem = re.sub(r"[^\w.-]+", "-", name)
     target = cache / f"{stem}-{_fingerprint(source)[:16]}"
@@ -147,8 +161,9 @@ def _converted(source: pathlib.Path, name: str) -> pathlib.Path:
         # Another process may have been first, with the same.
         if not target.is_dir():
           raise
-  except (ValueError, OSError, KeyError) as error:
-    raise checkpoints.CheckpointError(f"{name} cannot be converted: {error}") from error
+  except (ValueError, OSError) as error:
+    line = " ".join(str(error).split())
+    raise checkpoints.CheckpointError(f"{given} cannot be converted: {line}") from error
   return target
 
 

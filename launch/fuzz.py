@@ -3,8 +3,9 @@
 python -m launch.fuzz --inputs=10000 [--seed=0] [--workdir=DIR]
 
 Real files (wav, flac, ogg, mp3, aiff, a built corpus's manifest, a folder of records, a
-model folder, a PyTorch checkpoint) are mutated: bits flipped, bytes overwritten with
-extremes, cut short, spliced, emptied, replaced by noise or by a file of another kind.
+model folder, a diffusers pipeline, a PyTorch checkpoint) are mutated: bits flipped,
+bytes overwritten with extremes, cut short, spliced, emptied, replaced by noise or by a
+file of another kind.
 Some settings of configs/mini.py are changed to others of their types. A process with
 limits on memory and time reads each. It must come back with a valid result, or with one
 of this project's errors, in one line that names the file or flag. Anything else (an

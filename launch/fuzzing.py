@@ -7,6 +7,7 @@ import os
 import pathlib
 import resource
 import shutil
+import tempfile
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from absl import app, logging
 from tqdm import tqdm
 
 from configs import mini
-from launch import evaluation, mutations
+from launch import converting, evaluation, mutations
 from lsaprobe_jax import checkpoints, torch_reader
 from lsaprobe_jax.data import audio
 from lsaprobe_jax.data import corpus as corpora
@@ -33,6 +34,7 @@ def read(kind: str, path: pathlib.Path) -> str:
   errors = {
     "model": (checkpoints.CheckpointError,),
     "weights": (checkpoints.CheckpointError,),
+    "pipeline": (checkpoints.CheckpointError,),
     # Its documented errors.
     "torch": (torch_reader.UnsafeCheckpointError, ValueError, KeyError),
     "config": (app.UsageError,),
@@ -68,6 +70,8 @@ def _read(kind: str, path: pathlib.Path) -> bool:
     return bool(evaluation.open_checked(config, limit=2).targets)
   if kind == "torch":
     return isinstance(torch_reader.read_state_dict(path), dict)
+  if kind == "pipeline":
+    path = converting.find_model(str(path))
   params, record = checkpoints.load_model(path)
   return isinstance(params, dict) and isinstance(record["model"], dict)
 
@@ -75,6 +79,8 @@ def _read(kind: str, path: pathlib.Path) -> bool:
 def _serve(connection) -> None:
   """Reads what it is told to, within limits, until it is killed."""
   logging.set_verbosity(logging.FATAL)
+  # What is converted here is of no use to anyone.
+  converting.CACHE = tempfile.mkdtemp(prefix="fuzz-models-")
   jax.devices()  # before memory is limited: it reserves a lot
   used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
   most = used * resource.getpagesize() + BYTES

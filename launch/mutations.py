@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import pickle
+import re
 import shutil
 import sys
 import types
@@ -18,6 +19,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 import soundfile
+from flax import traverse_util
+from safetensors.numpy import save_file
 
 from configs import mini
 from launch import common
@@ -27,9 +30,11 @@ from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data import vorbis
 from lsaprobe_jax.data.tfds import building
 from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models.musicldm import porting
 
 SOUND = ("wav", "flac", "ogg", "mp3", "aiff")
-KINDS = (*SOUND, "manifest", "records", "model", "weights", "torch", "config")
+KINDS = (*SOUND, "manifest", "records", "model", "weights")
+KINDS += ("pipeline", "torch", "config")
 RATE = 16000  # Hz, of all sound but that of `config`
 RECORD_SECONDS = 0.5
 CONFIG = "config.json"
@@ -79,6 +84,33 @@ _MODEL = dict(
 )
 
 
+_PIPELINE = {
+  "unet": dict(
+    in_channels=2, out_channels=2, block_out_channels=[4, 4],
+    down_block_types=["DownBlock2D", "CrossAttnDownBlock2D"],
+    up_block_types=["CrossAttnUpBlock2D", "UpBlock2D"],
+    layers_per_block=1, norm_num_groups=2, cross_attention_dim=[4, 4],
+    attention_head_dim=2, class_embed_type="simple_projection",
+    projection_class_embeddings_input_dim=3, class_embeddings_concat=True,
+  ),
+  "vae": dict(
+    in_channels=1, out_channels=1, block_out_channels=[4], latent_channels=2,
+    down_block_types=["DownEncoderBlock2D"], up_block_types=["UpDecoderBlock2D"],
+    layers_per_block=1, norm_num_groups=2, scaling_factor=0.8,
+  ),
+  "vocoder": dict(
+    model_in_dim=8, sampling_rate=16000, upsample_initial_channel=4,
+    upsample_rates=[5, 8], upsample_kernel_sizes=[16, 16], resblock_kernel_sizes=[3],
+    resblock_dilation_sizes=[[1, 3]], normalize_before=False,
+  ),
+  "scheduler": dict(
+    _class_name="DDIMScheduler", beta_start=0.0015, beta_end=0.0195,
+    beta_schedule="scaled_linear", num_train_timesteps=20, steps_offset=1,
+    clip_sample=False, set_alpha_to_one=False, prediction_type="epsilon",
+  ),
+}  # fmt: skip
+
+
 def make_seeds(folder: pathlib.Path) -> None:
   """Writes a file or folder of each kind, from a second of real music."""
   clips = corpora.open_corpus(
@@ -96,6 +128,7 @@ def make_seeds(folder: pathlib.Path) -> None:
   params = {"layer": {"kernel": np.ones((3, 4), np.float32), "bias": np.zeros(4)}}
   checkpoints.save_model(folder / "model", params, {"family": "x"}, {"clips": []})
   shutil.copytree(folder / "model", folder / "weights")
+  _write_pipeline(folder / "pipeline")
   (folder / "torch").write_bytes(_torch_file())
   _write_config(folder / "config", music[::2])
 
@@ -167,6 +200,33 @@ def _write_config(folder: pathlib.Path, music: np.ndarray) -> None:
     },
   }
   (folder / CONFIG).write_text(json.dumps(changes))
+
+
+def _write_pipeline(folder: pathlib.Path) -> None:
+  """A pipeline of a few kilobytes, as diffusers saves one."""
+  abstract = generators.abstract_params(porting.model_config(_PIPELINE))
+  folder.mkdir()
+  index = {"_class_name": porting.PIPELINES[0]}
+  (folder / porting.INDEX_FILE).write_text(json.dumps(index))
+  for part, config in _PIPELINE.items():
+    (folder / part).mkdir()
+    file = "scheduler_config" if part == "scheduler" else "config"
+    (folder / part / f"{file}.json").write_text(json.dumps(config))
+  for part, stem in porting.WEIGHTS.items():
+    flat = traverse_util.flatten_dict(abstract[part], sep=".")
+    tensors = dict(_torch_tensor(name, leaf.shape) for name, leaf in flat.items())
+    save_file(tensors, folder / part / f"{stem}.safetensors")
+
+
+def _torch_tensor(name: str, shape: tuple[int, ...]) -> tuple[str, np.ndarray]:
+  """Ones under the name and with the axes that PyTorch has for one of our leaves."""
+  layer, _, kind = name.rpartition(".")
+  layer = re.sub(r"_(\d+)", r".\1", layer)
+  if kind == "kernel":
+    # Linear and convolutions: the last two axes lead, the other way round.
+    shape = (shape[-1], shape[-2], *shape[:-2])
+  name = f"{layer}.{'bias' if kind == 'bias' else 'weight'}"
+  return name, np.ones(shape, np.float32)
 
 
 def _torch_file() -> bytes:
@@ -294,8 +354,8 @@ def write_input(
     path.write_bytes(mutate((seeds / kind).read_bytes(), others, rng))
     return path
   path = shutil.copytree(seeds / kind, folder / kind, dirs_exist_ok=True)
-  if kind == "records":
-    parts = sorted(path.iterdir())
+  if kind in ("records", "pipeline"):
+    parts = sorted(file for file in path.rglob("*") if file.is_file())
     file = parts[rng.integers(0, len(parts))]
   else:
     name = {"manifest": manifests.FILENAME, "model": checkpoints.MODEL_FILE}

@@ -240,7 +240,7 @@ def test_a_hub_name_is_fetched(pipeline, tmp_path, monkeypatch):
 def cache(tmp_path, monkeypatch):
   """Where models are kept that were converted when they were named."""
   folder = tmp_path / "cache" / "models"
-  monkeypatch.setattr(converting, "_CACHE", str(folder))
+  monkeypatch.setattr(converting, "CACHE", str(folder))
   return folder
 
 
@@ -283,7 +283,7 @@ def test_what_cannot_be_converted_when_named_leaves_nothing(
 ):
   (pipeline / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"x" * 99)
   with pytest.raises(
-    checkpoints.CheckpointError, match=r"pipeline cannot be converted: .*vae/diffusion"
+    checkpoints.CheckpointError, match=r"/pipeline cannot be converted: .*vae/diffusion"
   ):
     converting.find_model(str(pipeline))
   (tmp_path / "weights.pt").write_bytes(b"no archive")

@@ -24,6 +24,8 @@ WEIGHTS = {
   "vae": "diffusion_pytorch_model",
   "vocoder": "model",
 }
+# Of the numbers in a configuration; rates are the largest that mean anything.
+_LARGEST = 1_000_000
 # AudioLDM's training front end; what of it a pipeline's files say is read from there.
 _MEL = {"fft_size": 1024, "low": 0.0, "floor": 1e-5, "peak": 0.5}
 
@@ -96,11 +98,25 @@ def module_params(tensors: Mapping[str, np.ndarray]) -> Any:
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
-    return json.loads(path.read_text())
+    found = json.loads(path.read_text())
   except FileNotFoundError as error:
     raise ValueError(f"no {path.name} in {path.parent}") from error
-  except (json.JSONDecodeError, UnicodeDecodeError) as error:
+  # ValueError: no JSON, no text, or a number of 5,000 digits.
+  except (ValueError, RecursionError) as error:
     raise ValueError(f"{path} is damaged ({error})") from error
+  if not isinstance(found, dict):
+    raise ValueError(f"{path} is damaged (no table)")
+  _check_sizes(found, path)
+  return found
+
+
+def _check_sizes(value: Any, path: pathlib.Path) -> None:
+  """Refuses numbers that no network has: as many layers would take for ever."""
+  if isinstance(value, dict | list):
+    for item in value.values() if isinstance(value, dict) else value:
+      _check_sizes(item, path)
+  elif isinstance(value, int | float) and not -_LARGEST <= value <= _LARGEST:
+    raise ValueError(f"{path} is damaged (a number of {value:g})")
 
 
 def _read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
