@@ -131,7 +131,9 @@ def download(name: str, *, with_text: bool = False) -> pathlib.Path:
 
 def _is_hub_name(name: str) -> bool:
   path = pathlib.Path(name)
-  return bool(_HUB_NAME.fullmatch(name)) and not path.suffix and not path.exists()
+  # Unlike pathlib's, it says no to a name that is too long.
+  there = os.path.exists(name)
+  return bool(_HUB_NAME.fullmatch(name)) and not path.suffix and not there
 
 
 def _converted(source: pathlib.Path, name: str, given: str) -> pathlib.Path:

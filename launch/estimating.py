@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import jax
+from absl import app
 from ml_collections import ConfigDict
 
 from launch import evaluation
@@ -71,6 +72,10 @@ def estimate(
         took.append(time.perf_counter() - start)
         evaluations[name] = times * _evaluations(file)
     if plain != name:
+      if evaluation.PROBE not in evaluations:
+        raise app.UsageError(
+          f"--config.methods: {name} must come after {evaluation.PROBE}"
+        )
       # Timed as it is, and counted as often as the probe's evaluations hold its own.
       times *= evaluations[evaluation.PROBE] / evaluations[name]
     costs.append(

@@ -164,6 +164,8 @@ def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
   plain = name.removesuffix(MATCHED)
   t_ratio, attack = _make_baseline(run.config, plain, distance)
   if plain != name:
+    # All of the probe's rows, or shares would match different budgets.
+    run.scores.wait()
     spent = [
       row["forward_passes"] + row["backward_passes"]
       for row in run.scores.asked
@@ -202,7 +204,8 @@ def make_attack(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
   search = make_search(config.search)
   if searches.gives_curves(search):
     return config.t_ratio, DamageCurve(distance=distance, search=search)
-  return config.t_ratio, LSAProbe(distance=distance, tau=np.inf, search=search)
+  # Out of reach, and finite, so that there is a score.
+  return config.t_ratio, LSAProbe(distance=distance, tau=1e30, search=search)
 
 
 def run_methods(run: Evaluation, names) -> list[dict[str, Any]]:
@@ -244,8 +247,10 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   """
   if searches.gives_curves(make_search(run.config.search)):
     run_curves(run, distance)
-    # Reading them costs nothing: whoever sees all of them does it for all clips.
-    run.curves.require()
+    # Reading them costs nothing: whoever sees all of them does it for all clips. Only
+    # what is matched to them cannot be left to the last.
+    matched = any(name.endswith(MATCHED) for name in run.config.methods)
+    (run.curves.wait if matched else run.curves.require)()
     names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
     curves = [row for row in run.curves.asked if names.items() <= row.items()]
     rows = probe_rows(run, curves, run.config.tau.eta_ref)
