@@ -199,7 +199,7 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
 @pytest.mark.parametrize(
   ("more", "message"),
   [
-    (["--ablations=colour"], "--ablations=colour: known: t_ratio, times"),
+    (["--ablations=colour"], "--ablations=colour: known: t_ratio, equal_compute"),
     (["--config.search.name=bisection"], "eta_max needs a search that gives curves"),
     (
       ["--config.sweep.methods=('shouting',)"],
