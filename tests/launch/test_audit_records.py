@@ -1,5 +1,7 @@
 """Audits of a corpus in records, and of some groups of a corpus."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from absl import app
@@ -46,6 +48,12 @@ def test_groups_of_one_corpus_are_two_sides(piano, config):
     assert (fact.format, fact.rate, fact.channels) == ("records", 8000, 1)
     assert fact.seconds == 2.0 * len(segments)
     assert fact.source == inputs.sources[fact.track] == str(piano)
+  # What is inspected is the track's own sound, all of it.
+  whole = corpora.open_corpus(piano, sample_rate=8000, clip_seconds=2.0)
+  for fact in inputs.facts["suspect"]:
+    own = [f"suspect-{clip.track}" == fact.track for clip in whole.clips]
+    samples = np.concatenate(whole.audio[np.array(own)])
+    assert hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest() == fact.sha256
   gates = {gate.name: gate.holds for gate in inputs.gates}
   assert gates["no recording on both sides"] is True
   # What is scored lies in memory, and is what the records hold.

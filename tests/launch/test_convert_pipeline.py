@@ -224,13 +224,20 @@ def test_a_hub_name_without_a_network(tmp_path, monkeypatch):
     run("ucsd-reach/musicldm", tmp_path / "model")
 
 
-def test_a_hub_name_is_fetched(pipeline, tmp_path, monkeypatch):
+@pytest.fixture
+def hub(pipeline, monkeypatch):
+  """A hub that has the pipeline under any name."""
+
   class Hub:
     @staticmethod
     def snapshot_download(name, allow_patterns):
       return str(pipeline)
 
   monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_hub_name_is_fetched(tmp_path):
   run("ucsd-reach/musicldm", tmp_path / "model")
   record = checkpoints.load_model(tmp_path / "model")[1]
   assert record["training"]["converted_from"] == "ucsd-reach/musicldm"
@@ -260,13 +267,8 @@ def test_a_pipeline_is_converted_once_when_named(pipeline, cache, monkeypatch):
   assert checkpoints.load_model(other)[1] != record
 
 
-def test_a_hub_name_is_a_target(pipeline, cache, monkeypatch):
-  class Hub:
-    @staticmethod
-    def snapshot_download(name, allow_patterns):
-      return str(pipeline)
-
-  monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
+@pytest.mark.usefixtures("hub")
+def test_a_hub_name_is_a_target(cache):
   config = ConfigDict(
     dict(seed=0, num_steps=2, precision="float32", untrained=False, targets={})
   )
