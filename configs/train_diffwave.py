@@ -21,12 +21,17 @@ _SIZES = {
   ("piano", "reference"): (12, 500),
   ("core", "a"): (1, 480),
   ("core", "b"): (1, 480),
+  # On from those of 480 epochs, with the learning rate risen and decayed once more.
+  ("core-long", "a"): (1, 480),
+  ("core-long", "b"): (1, 480),
   ("chorales", "a"): (1, 176),
   ("chorales", "b"): (1, 176),
   ("chorales", "reference"): (4, 176),
 }
 # Of corpora that are not part of the package.
 _PATHS = {name: f"runs/corpora/{name}" for name in ("core", "chorales")}
+_PATHS["core-long"] = _PATHS["core"]
+_INITIAL = {"core-long": "runs/train/core-{group}/snapshots/00480"}
 
 
 def get_config(arg: str = "multigenre,a") -> ConfigDict:
@@ -54,6 +59,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         scale=4.0,
       ),
       trains="denoiser",
+      # A model folder to train on from; empty: random weights.
+      initial=_INITIAL.get(corpus, "").format(group=group),
       stored_dtype="float32",
       loss_power=2,
       batch_size=4,

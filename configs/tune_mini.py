@@ -2,10 +2,10 @@
 
   python -m launch.tune --config=configs/tune_mini.py:probe --workdir=runs/tune-probe
 
-The grid `baselines` holds those, `probe` the probe itself: every eta_ref of a setting
-is read off the same curves; `own` what is made of the probe; `cdpam` is the probe by
-the paper's distance. What they
-gave is in benchmarks/tune_mini.md.
+The grid `baselines` holds those by t, `settings` what else they let one choose, and the
+t beyond an edge at which the best one lay; `probe` the probe itself: every eta_ref of a
+setting is read off the same curves; `own` what is made of the probe; `cdpam` is the probe
+by the paper's distance. What they gave is in benchmarks/tune_mini.md.
 """
 
 import itertools
@@ -59,12 +59,98 @@ def _own():
     yield waveform | own
 
 
+def _settings():
+  """One setting of a method changed at a time, at the t that `baselines` chose.
+
+  The first of each method is as it was.
+  """
+  for name, (t, choices) in _CHOICES.items():
+    own = {"distance": "waveform", "methods": (name,)}
+    at = lambda t, name=name: {f"baselines.{name}.t_ratio": t}
+    yield own | at(t)
+    if name in _BEYOND:
+      yield own | at(_BEYOND[name])
+    for choice in choices:
+      yield own | at(t) | {f"baselines.{name}.{k}": v for k, v in choice.items()}
+  # The probe's own t lay at the lower edge.
+  for t in (0.05, 0.1):
+    yield {"distance": "waveform", "t_ratio": t}
+
+
+# Method -> (t, what else is tried).
+_CHOICES = {
+  "loss": (0.4, [dict(draws=1), dict(draws=16)]),
+  "random_stability": (
+    0.2,
+    [dict(eta=0.4), dict(eta=1.6), dict(draws=1), dict(draws=16)],
+  ),
+  "trajectory": (0.4, [dict(times=1), dict(times=10)]),
+  "secmi": (0.6, [dict(steps=5), dict(steps=20)]),
+  "pia": (0.2, [dict(order=1.0), dict(order=2.0)]),
+  "pian": (0.6, [dict(order=1.0), dict(order=2.0), dict(mean_absolute=1.0)]),
+  "sima": (0.1, [dict(order=1.0), dict(order=2.0)]),
+  "pfami": (
+    0.4,
+    [
+      dict(draws=5),
+      dict(gain=0.0),
+      dict(gain=0.3),
+      dict(shift=0),
+      dict(shift=4),
+      dict(shift=64),
+    ],
+  ),
+  "rediffuse": (0.2, [dict(draws=1), dict(draws=20)]),
+  "gradient_norm": (0.6, [dict(times=1), dict(times=20)]),
+  "noise_optimisation": (0.2, [dict(steps=2), dict(steps=10)]),
+  "second_order": (
+    0.1,
+    [dict(eta=0.001), dict(eta=0.1), dict(steps=4), dict(steps=16)],
+  ),
+  "relative_damage": (0.1, [dict(eta=0.1), dict(eta=0.8), dict(draws=16)]),
+}
+
+# Where the best t of `baselines` was the largest or the smallest.
+_BEYOND = {
+  "secmi": 0.8,
+  "pian": 0.8,
+  "gradient_norm": 0.8,
+  "sima": 0.05,
+  "second_order": 0.05,
+  "relative_damage": 0.05,
+}
+
+
 def _cdpam():
   """The paper's own distance, which is slow."""
   yield {"distance": "cdpam", "t_ratio": 0.2}
 
 
-_GRIDS = {"baselines": _baselines, "probe": _probe, "own": _own, "cdpam": _cdpam}
+_GRIDS = {
+  "baselines": _baselines,
+  "settings": _settings,
+  "probe": _probe,
+  "own": _own,
+  "cdpam": _cdpam,
+}
+
+
+# As they were; the grids give t, and `settings` what is changed.
+_BASELINES = dict(
+  loss=dict(t_ratio=0.4, draws=4),
+  random_stability=dict(t_ratio=0.2, eta=0.8, draws=4),
+  trajectory=dict(t_ratio=0.4, times=4),
+  secmi=dict(t_ratio=0.6, steps=10),
+  pia=dict(t_ratio=0.2, order=4.0),
+  pian=dict(t_ratio=0.6, order=4.0, mean_absolute=0.7978845608028654),
+  sima=dict(t_ratio=0.1, order=4.0),
+  pfami=dict(t_ratio=0.4, draws=20, gain=0.1, shift=16),
+  rediffuse=dict(t_ratio=0.2, draws=10),
+  gradient_norm=dict(t_ratio=0.6, times=10),
+  noise_optimisation=dict(t_ratio=0.2, steps=5, line_search=5),
+  second_order=dict(t_ratio=0.1, eta=0.01, steps=8),
+  relative_damage=dict(t_ratio=0.1, eta=0.4, draws=4),
+)
 
 
 def get_config(grid: str = "probe") -> ConfigDict:
@@ -75,8 +161,10 @@ def get_config(grid: str = "probe") -> ConfigDict:
   base.distance = "mr_stft"
   base.num_steps = 1
   base.search.name = "continuation"
+  base.baselines = ConfigDict(_BASELINES)
   base.search.continuation.update(span=16.0, rungs=16, steps=2, warmup=2)
-  base.corpus.dev_clips_per_track = 3
+  # Baselines need none; 20 clips are the fewest that an evaluation takes.
+  base.corpus.dev_clips_per_track = 2 if grid == "settings" else 3
   # Nothing is chosen by what calibration by a reference would give.
   del base.targets["reference"]
   del base["sweep"]

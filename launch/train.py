@@ -4,7 +4,9 @@ python -m launch.train --config=configs/train_diffwave.py:multigenre,a --workdir
 
 `config.trains` says which: `denoiser` (DiffWave, or the UNet of a latent model), `vae`
 or `vocoder`. What a latent model has besides comes from `config.parts`, folders that
-earlier trainings exported. --dry_run times some steps and estimates the whole.
+earlier trainings exported. `config.initial` is a model folder to train on from
+(fine-tuning) instead of random weights. --dry_run times some steps and estimates the
+whole.
 """
 
 import dataclasses
@@ -101,12 +103,14 @@ class _Trained:
 
 
 def _build(config: ConfigDict) -> _Trained:
-  """What `config.trains` asks for, with fresh parameters."""
+  """What `config.trains` asks for, with fresh parameters or those of `initial`."""
   model = common.jsonable(config.model)
-  params = generators.init_params(
-    model, jax.random.fold_in(jax.random.key(config.seed), 0)
-  )
   hashes = {}
+  if config.get("initial"):
+    params, hashes["initial"] = _load_initial(config.initial, model)
+  else:
+    key = jax.random.fold_in(jax.random.key(config.seed), 0)
+    params = generators.init_params(model, key)
   for name, folder in config.get("parts", {}).items():
     params[name], model[name], hashes[name] = _load_part(name, folder)
   generator = generators.build_generator(model, params, num_steps=1)
@@ -139,6 +143,25 @@ def _build(config: ConfigDict) -> _Trained:
   else:
     raise app.UsageError(f"--config.trains={config.trains}: denoiser, vae or vocoder")
   return _Trained(objective=objective, export=export, parts=hashes)
+
+
+def _load_initial(folder: str, model: dict[str, Any]) -> tuple[Any, str]:
+  """Weights of a whole model to train on from, and their hash."""
+  try:
+    params, record = checkpoints.load_model(checkpoints.find_model(folder))
+  except checkpoints.CheckpointError as error:
+    raise app.UsageError(f"--config.initial: {error}") from error
+  found = record["model"]
+  other = [
+    name for name in sorted({*found, *model}) if found.get(name) != model.get(name)
+  ]
+  if other:
+    name = other[0]
+    raise app.UsageError(
+      f"--config.initial={folder}: its {name} is {found.get(name)}, and"
+      f" --config.model has {model.get(name)}"
+    )
+  return params, record["weights_sha256"]
 
 
 def _load_part(name: str, folder: str) -> tuple[Any, dict[str, Any], str]:
