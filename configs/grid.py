@@ -46,8 +46,9 @@ def get_config(cell: str = "diffwave-multigenre") -> ConfigDict:
   config.update(cells[cell])
   config.methods = (*METHODS, "lsa_probe")
   config.sweep.methods = METHODS
-  config.sweep.compared = ("lsa_probe", *METHODS)
-  config.sweep.matched = ()
+  # At the probe's own compute too, what tells whether the search earns it.
+  config.sweep.matched = ("random_stability",)
+  config.sweep.compared = ("lsa_probe", *METHODS, "random_stability_matched")
   # No row of the paper's own setting: configs/mini.py has it.
   config.sweep.paper = ConfigDict()
   # The main run's own cell is not scored again.

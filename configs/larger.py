@@ -3,15 +3,16 @@ r"""Larger benchmarks, and AUC against how long the models trained: `core`, `cho
   apt-get update
   python -m launch.corpus --corpus=multigenre --segments_per_track=8 \
     --output=runs/corpora/core --downloads=/tmp/packages
-  for group in a b; do
-    python -m launch.train --config=configs/train_diffwave.py:core,$group \
-      --workdir=runs/train/core-$group
+  for group in core,a core,b core-long,a core-long,b; do
+    python -m launch.train --config=configs/train_diffwave.py:$group \
+      --workdir=runs/train/${group/,/-}
   done
   python -m launch.sweep --config=configs/larger.py --workdir=runs/larger \
     --ablations=epochs
 
 `core`: 130 tracks of Debian packages in the halves where the embedded benchmark has
-71, one clip of 0.512 s of each, and models of 480 epochs, followed from the 60th on.
+71, one clip of 0.512 s of each, and models of 480 epochs, followed from the 60th on and
+trained for 480 more, the learning rate raised and decayed again (`core-long`).
 Building takes about 15 minutes and 650 MB, each training about 25 minutes on one CPU
 core, the sweep about as long on two. The reference is the embedded one: it saw tracks
 of neither half.
@@ -40,6 +41,8 @@ from configs import mini
 
 # Snapshots of the targets, by corpus; the last is the main row.
 EPOCHS = {"core": (60, 120, 240, 480), "chorales": (44, 88, 176)}
+# Models that were trained on from those, and for how many epochs.
+_LONGER = {"core": ("core-long", 480)}
 _REFERENCES = {
   "core": "diffwave-multigenre-reference",
   "chorales": "runs/train/chorales-reference/snapshots/00176",
@@ -55,21 +58,25 @@ def get_config(corpus: str = "core") -> ConfigDict:
   config.corpus.update(
     path=f"runs/corpora/{corpus}", dev_clips_per_track=_DEV_CLIPS[corpus]
   )
-  config.targets = ConfigDict(_targets(corpus, epochs[-1]))
+  at = lambda epochs: _targets(corpus, epochs) | {"reference": _REFERENCES[corpus]}
+  config.targets = ConfigDict(at(epochs[-1]))
   if corpus == "chorales":
     # Nothing was chosen on any of it: every track is a test track.
     config.part = "all"
-  config.sweep.matched = ()
+  config.sweep.matched = ("loss", "random_stability") if corpus == "core" else ()
   config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
   config.sweep.variants = ConfigDict(
-    {"epochs": {str(n): {"targets": _targets(corpus, n)} for n in epochs[:-1]}}
+    {"epochs": {str(n): {"targets": at(n)} for n in epochs[:-1]}}
   )
   config.sweep.variants.epochs[str(epochs[-1])] = ConfigDict()
+  if corpus in _LONGER:
+    folder, more = _LONGER[corpus]
+    targets = _targets(folder, more) | {"reference": _REFERENCES[corpus]}
+    config.sweep.variants.epochs[str(epochs[-1] + more)] = {"targets": targets}
   return config
 
 
-def _targets(corpus: str, epochs: int) -> dict[str, str]:
-  """A and B as they were after so many epochs; the reference is one."""
+def _targets(folder: str, epochs: int) -> dict[str, str]:
+  """A and B as they were after so many epochs of a training."""
   snapshot = f"snapshots/{epochs:05d}"
-  targets = {name.upper(): f"runs/train/{corpus}-{name}/{snapshot}" for name in "ab"}
-  return targets | {"reference": _REFERENCES[corpus]}
+  return {name.upper(): f"runs/train/{folder}-{name}/{snapshot}" for name in "ab"}

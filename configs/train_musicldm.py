@@ -99,6 +99,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
       held_groups=("a", "b"),
       trains="denoiser" if denoiser else what,
       parts=parts if denoiser else {},
+      # A whole model folder to train on from; empty: random weights.
+      initial="",
       model=dict(
         family="musicldm",
         vae=_VAE,

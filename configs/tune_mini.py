@@ -4,8 +4,8 @@
 
 The grid `baselines` holds those by t, `settings` what else they let one choose, and the
 t beyond an edge at which the best one lay; `probe` the probe itself: every eta_ref of a
-setting is read off the same curves; `own` what is made of the probe; `cdpam` is the probe
-by the paper's distance. What they gave is in benchmarks/tune_mini.md.
+setting is read off the same curves; `own` what is made of the probe; `cdpam` is the
+probe by the paper's distance. What they gave is in benchmarks/tune_mini.md.
 """
 
 import itertools

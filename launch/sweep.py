@@ -91,8 +91,8 @@ def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
 
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
-  names = ["random_stability", *config.sweep.compared]
-  names += config.sweep.equal_compute.methods
+  names = ["random_stability", *config.sweep.equal_compute.methods]
+  names += [name.removesuffix(evaluation.MATCHED) for name in config.sweep.compared]
   own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != evaluation.PROBE}
   return {"t_ratio": t_ratio, **own}
 
@@ -225,13 +225,20 @@ def _check(config: ConfigDict) -> None:
       f"--ablations={name} needs a search that gives curves:"
       " --config.search.name=continuation or random_directions"
     )
-  given = {name: config.sweep[name] for name in ("methods", "matched", "compared")}
-  given["equal_compute.methods"] = config.sweep.equal_compute.methods
-  for field, names in given.items():
-    known = {evaluation.PROBE, *config.baselines}
-    if field in ("matched", "equal_compute.methods"):
-      # It spends what its search does, and has nothing to repeat.
-      known -= {evaluation.PROBE, "relative_damage"}
+  alone = {evaluation.PROBE, *config.baselines}
+  # The others spend what their search does, and have nothing to repeat.
+  repeated = alone - {evaluation.PROBE, "relative_damage"}
+  sweep = config.sweep
+  for field, names, known in (
+    ("methods", sweep.methods, alone),
+    ("matched", sweep.matched, repeated),
+    (
+      "compared",
+      sweep.compared,
+      alone | {f"{name}{evaluation.MATCHED}" for name in repeated},
+    ),
+    ("equal_compute.methods", sweep.equal_compute.methods, repeated),
+  ):
     if unknown := set(names) - known:
       raise app.UsageError(
         f"--config.sweep.{field}: {min(unknown)!r} is not one of"

@@ -54,17 +54,33 @@ def _open_corpora(config: ConfigDict) -> tuple[Corpus, dict[str, Corpus]]:
   return corpus, dict(zip(config.held_groups, held, strict=True))
 
 
-def _record(config: ConfigDict, corpus: Corpus, epochs: int, losses) -> dict[str, Any]:
-  """What the model folder says of its training."""
-  groups = list(config.corpus.groups)
+def _record(
+  config: ConfigDict, corpus: Corpus, epochs: int, losses, initial: dict | None
+) -> dict[str, Any]:
+  """What the model folder says of its training.
+
+  Args:
+    config: all settings.
+    corpus: what it was trained on.
+    epochs: of this training.
+    losses: by group, on clips it was and was not trained on.
+    initial: the record of the model it was trained on from, whose clips it saw too.
+  """
+  groups = set(config.corpus.groups)
+  clips = {clip.id: clip.sha256 for clip in corpus.clips}
+  if initial:
+    before = initial["training"] or {}
+    groups.add(before.get("group"))
+    clips |= {clip["id"]: clip["sha256"] for clip in before.get("clips") or ()}
   denoiser = config.trains == "denoiser"
   return {
     "config": common.jsonable(config),
     "corpus": config.corpus.path,
     # Whose clips are members; none where the diffusion itself was not trained.
-    "group": groups[0] if denoiser and len(groups) == 1 else None,
+    "group": min(groups) if denoiser and len(groups) == 1 else None,
     "epochs": epochs,
-    "clips": [{"id": clip.id, "sha256": clip.sha256} for clip in corpus.clips],
+    "initial": initial and initial["weights_sha256"],
+    "clips": [{"id": name, "sha256": sha256} for name, sha256 in clips.items()],
     "loss_t_ratios": _HELD_T if denoiser else None,
     "losses": losses,
   }
@@ -95,24 +111,25 @@ class _Trained:
     export: trained parameters and examples -> (parameters, model configuration) of
       the model folder.
     parts: hashes of the weights that come from elsewhere.
+    initial: the record of the model that is trained on from.
   """
 
   objective: Any
   export: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
   parts: dict[str, str]
+  initial: dict[str, Any] | None
 
 
 def _build(config: ConfigDict) -> _Trained:
   """What `config.trains` asks for, with fresh parameters or those of `initial`."""
   model = common.jsonable(config.model)
-  hashes = {}
-  if config.get("initial"):
-    params, hashes["initial"] = _load_initial(config.initial, model)
-  else:
-    key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    params = generators.init_params(model, key)
+  key = jax.random.fold_in(jax.random.key(config.seed), 0)
+  params, hashes, initial = generators.init_params(model, key), {}, None
   for name, folder in config.get("parts", {}).items():
     params[name], model[name], hashes[name] = _load_part(name, folder)
+  if config.get("initial"):
+    params, initial = _load_initial(config.initial, model)
+    hashes["initial"] = initial["weights_sha256"]
   generator = generators.build_generator(model, params, num_steps=1)
   if config.trains == "denoiser":
     latent = model["family"] == "musicldm"
@@ -142,11 +159,11 @@ def _build(config: ConfigDict) -> _Trained:
     export = lambda vocoder, _: ({"vocoder": vocoder}, model)
   else:
     raise app.UsageError(f"--config.trains={config.trains}: denoiser, vae or vocoder")
-  return _Trained(objective=objective, export=export, parts=hashes)
+  return _Trained(objective=objective, export=export, parts=hashes, initial=initial)
 
 
-def _load_initial(folder: str, model: dict[str, Any]) -> tuple[Any, str]:
-  """Weights of a whole model to train on from, and their hash."""
+def _load_initial(folder: str, model: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+  """Weights and record of a model, of the given configuration, to train on from."""
   try:
     params, record = checkpoints.load_model(checkpoints.find_model(folder))
   except checkpoints.CheckpointError as error:
@@ -161,7 +178,7 @@ def _load_initial(folder: str, model: dict[str, Any]) -> tuple[Any, str]:
       f"--config.initial={folder}: its {name} is {found.get(name)}, and"
       f" --config.model has {model.get(name)}"
     )
-  return params, record["weights_sha256"]
+  return params, record
 
 
 def _load_part(name: str, folder: str) -> tuple[Any, dict[str, Any], str]:
@@ -246,7 +263,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
     # What the record says holds of the weights as they are stored.
     stored = jax.tree.map(lambda x: x.astype(config.stored_dtype), state.ema)
     rounded = jax.tree.map(lambda x: x.astype(np.float32), stored)
-    record = _record(config, corpus, epochs, losses_of(rounded))
+    record = _record(config, corpus, epochs, losses_of(rounded), trained.initial)
     params, model = trained.export(rounded, examples)
     params = jax.tree.map(lambda x: np.asarray(x, config.stored_dtype), params)
     checkpoints.save_model(folder, params, model, record)

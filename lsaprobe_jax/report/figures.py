@@ -103,8 +103,9 @@ def ablation(records: list[dict]) -> Figure:
   keys = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
   with matplotlib.rc_context(_STYLE):
     # More than there are colours: one a method, hollow where calibrated.
-    crowded = not numeric and len(keys) > len(_COLOURS)
-    figure, axes = plt.subplots(figsize=(13, 4.2) if crowded else (7.5, 3.6))
+    crowded = len(keys) > len(_COLOURS)
+    size = (9 if numeric else 13, 4.2) if crowded else (7.5, 3.6)
+    figure, axes = plt.subplots(figsize=size)
     looks = zip(itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), strict=False)
     if crowded:
       own = dict(zip(dict.fromkeys(method for method, _ in keys), looks, strict=False))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 from launching import complaint, read_rows, train_flags
@@ -106,6 +107,38 @@ def test_a_dry_run_estimates_and_writes_nothing(tmp_path, corpus_folder, launche
   hours = float(re.search(r"estimate: (\S+) h on ", done.stdout)[1])
   assert hours == pytest.approx(epochs * steps * float(found[4]) / 3600, abs=0.006)
   assert not (tmp_path / "none").exists()
+
+
+def test_goes_on_from_another_model_and_counts_its_clips(
+  tmp_path, trained, corpus_folder, launcher
+):
+  flags = (f"--workdir={tmp_path}", *train_flags(corpus_folder))
+  flags += (f"--config.initial={trained / 'model'}", "--config.corpus.groups=('b',)")
+  flags += ("--config.epochs=2", "--config.learning_rate=1e-7")
+  flags += ("--config.final_learning_rate=1e-7",)
+  done = launcher.run("train", *flags)
+  assert done.returncode == 0, done.stderr
+  before, old = checkpoints.load_model(trained / "model")
+  after, new = checkpoints.load_model(tmp_path / "model")
+  for left, right in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+    np.testing.assert_allclose(left, right, atol=1e-5)
+  training = new["training"]
+  assert training["initial"] == old["weights_sha256"]
+  # Of both groups, hence a member group of neither half.
+  assert training["group"] is None
+  ids = {clip["id"] for clip in training["clips"]}
+  assert ids > {clip["id"] for clip in old["training"]["clips"]}
+  assert {name[0] for name in ids} == {"a", "b"}
+
+
+def test_a_model_of_other_size_is_not_trained_on(
+  tmp_path, trained, corpus_folder, launcher
+):
+  flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
+  flags += (f"--config.initial={trained / 'model'}", "--config.model.scale=3.0")
+  line = complaint(launcher.run("train", *flags))
+  assert f"--config.initial={trained / 'model'}: its scale is 4.0, and" in line
+  assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
