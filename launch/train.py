@@ -21,7 +21,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from launch import common
+from launch import common, converting
 from lsaprobe_jax import checkpoints, distances, objectives, training
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.models import generator as generators
@@ -164,32 +164,33 @@ def _build(config: ConfigDict) -> _Trained:
 
 def _load_initial(folder: str, model: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
   """Weights and record of a model, of the given configuration, to train on from."""
-  try:
-    params, record = checkpoints.load_model(checkpoints.find_model(folder))
-  except checkpoints.CheckpointError as error:
-    raise app.UsageError(f"--config.initial: {error}") from error
+  params, record = _load("initial", folder)
   found = record["model"]
-  other = [
-    name for name in sorted({*found, *model}) if found.get(name) != model.get(name)
-  ]
-  if other:
-    name = other[0]
-    raise app.UsageError(
-      f"--config.initial={folder}: its {name} is {found.get(name)}, and"
-      f" --config.model has {model.get(name)}"
-    )
+  for name in sorted({*found, *model}):
+    if found.get(name) != model.get(name):
+      raise app.UsageError(
+        f"--config.initial={folder}: its {name} is {found.get(name)}, and"
+        f" --config.model has {model.get(name)}"
+      )
   return params, record
 
 
 def _load_part(name: str, folder: str) -> tuple[Any, dict[str, Any], str]:
   """Weights, configuration and hash of a network that an earlier training exported."""
-  try:
-    params, record = checkpoints.load_model(checkpoints.find_model(folder))
-    if name not in params:
-      raise checkpoints.CheckpointError(f"{folder}: has no {name}, but {list(params)}")
-  except checkpoints.CheckpointError as error:
-    raise app.UsageError(f"--config.parts.{name}: {error}") from error
+  params, record = _load(f"parts.{name}", folder)
+  if name not in params:
+    raise app.UsageError(
+      f"--config.parts.{name}: {folder}: has no {name}, but {list(params)}"
+    )
   return params[name], record["model"][name], record["weights_sha256"]
+
+
+def _load(setting: str, model: str) -> tuple[Any, dict[str, Any]]:
+  """Weights and record of a model that a setting names."""
+  try:
+    return checkpoints.load_model(converting.find_model(model))
+  except checkpoints.CheckpointError as error:
+    raise app.UsageError(f"--config.{setting}: {error}") from error
 
 
 def main(argv):

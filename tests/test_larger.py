@@ -17,15 +17,24 @@ def test_targets_are_snapshots_of_the_trainings(corpus):
   assert by_epochs.pop(last) is None
   for label, targets in (*by_epochs.items(), (last, config.targets)):
     for name in "ab":
-      training = train_diffwave.get_config(f"{corpus},{name}")
-      assert int(label) in training.snapshot_epochs
-      assert training.corpus.path == config.corpus.path
-      assert training.corpus.clip_seconds == config.corpus.clip_seconds
-      run = f"runs/train/{corpus}-{name}"
-      assert pathlib.Path(targets[name.upper()]).parent == pathlib.Path(
-        run, "snapshots"
-      )
+      assert int(label) == epochs_of(targets[name.upper()], corpus, config, name)
     assert targets.reference == config.targets.reference
+
+
+def epochs_of(snapshot, corpus, config, group):
+  """All epochs of a snapshot, those of the model that it was trained on from too."""
+  path = pathlib.PurePosixPath(snapshot)
+  run = path.parts[2].removesuffix(f"-{group}")
+  assert path.parts[:2] == ("runs", "train")
+  assert path.parts[2:-1] == (f"{run}-{group}", "snapshots")
+  assert run.startswith(corpus)
+  training = train_diffwave.get_config(f"{run},{group}")
+  own = int(path.name)
+  assert own in training.snapshot_epochs
+  assert training.corpus.path == config.corpus.path
+  assert training.corpus.clip_seconds == config.corpus.clip_seconds
+  before = training.initial
+  return own + (epochs_of(before, corpus, config, group) if before else 0)
 
 
 def test_an_unknown_corpus_is_refused():
