@@ -18,7 +18,7 @@ from absl import app, flags
 from scipy import stats
 
 from configs import audit as settings
-from launch import evaluation
+from launch import building, opening
 from lsaprobe_jax import probe
 from lsaprobe_jax.attacks.lsa_probe import read_costs, read_damages
 from lsaprobe_jax.evaluation import audit, study, tables
@@ -57,7 +57,7 @@ def scores_of(config, clips, parts: dict[str, list[str]]) -> audit.Scores:
     parts: tracks by `suspects`, `comparison` and `calibration`.
   """
   curves = lambda name, tracks: np.array(
-    [clips[track][evaluation.PROBE][name] for track in tracks]
+    [clips[track][building.PROBE][name] for track in tracks]
   )
   read = lambda tracks: (curves("budgets", tracks), curves("damages", tracks))
   # All tracks every time: arrays of the same shapes are compiled for once.
@@ -68,9 +68,7 @@ def scores_of(config, clips, parts: dict[str, list[str]]) -> audit.Scores:
   tau = probe.calibrate_tau(calibration, config.tau.quantile)
   costs = dict(zip(clips, read_costs(*read(clips), tau), strict=True))
   value = lambda track, method: (
-    costs[track]["score"]
-    if method == evaluation.PROBE
-    else clips[track][method]["score"]
+    costs[track]["score"] if method == building.PROBE else clips[track][method]["score"]
   )
   return audit.Scores(
     **{
@@ -127,7 +125,7 @@ def main(argv):
     counts = [int(number) for number in _SUSPECTS.value]
   except ValueError as error:
     raise app.UsageError(f"--study={_STUDY.value}: {error}") from error
-  size = audit.smallest_reference(config.alpha, 1, evaluation.MIN_DEVELOPMENT_CLIPS)
+  size = audit.smallest_reference(config.alpha, 1, opening.MIN_DEVELOPMENT_CLIPS)
   how = dict(audits=_AUDITS.value, permutations=_PERMUTATIONS.value, size=size)
   rows = parts[study.MAIN] + parts.get(study.TUNE, [])
   lines = [["model", "suspects", "reference", "audits with evidence", "tracks above"]]

@@ -11,7 +11,7 @@ import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
 
-from launch import audit_gates, common, converting, estimating, evaluation
+from launch import audit_gates, common, converting, estimating, evaluation, opening
 from launch.audit_gates import Gate
 from launch.estimating import Cost
 from lsaprobe_jax import checkpoints
@@ -163,7 +163,7 @@ def _split(
   needed = audit.smallest_reference(
     config.alpha,
     int(_clips_of_tracks(reference).min()),
-    evaluation.MIN_DEVELOPMENT_CLIPS,
+    opening.MIN_DEVELOPMENT_CLIPS,
   )
   tracks = reference.tracks
   gate = audit_gates.reference_size(len(tracks), needed, config.alpha)

@@ -32,7 +32,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 from sklearn import metrics
 
-from launch import common, evaluation
+from launch import building, common, evaluation
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
 from lsaprobe_jax.evaluation import intervals, searches, summary
 
@@ -58,7 +58,7 @@ def bench_searches(run: evaluation.Evaluation) -> list[dict[str, Any]]:
   taus = evaluation.calibrate(run, distance)
   rows = []
   for name in _search_names(run.config):
-    search = evaluation.make_search(run.config.search, name)
+    search = building.make_search(run.config.search, name)
     attacks = {
       target: LSAProbe(distance=distance, tau=tau, search=search)
       for target, tau in taus.items()

@@ -11,7 +11,7 @@ import jax
 from absl import app
 from ml_collections import ConfigDict
 
-from launch import evaluation
+from launch import building, opening
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target
@@ -55,12 +55,12 @@ def estimate(
   sample = clips.take(range(min(batch, len(clips))))
   generator = target.generator.for_length(clips.audio.shape[1])
   target = dataclasses.replace(target, generator=generator)
-  distance = evaluation.make_distance_of(config, clips)
+  distance = building.make_distance_of(config, clips)
   scorer = Scorer(config.seed, config.batch_size, len(clips))
   costs, evaluations = [], {}
   for name in config.methods:
-    plain = name.removesuffix(evaluation.MATCHED)
-    t_ratio, attack = evaluation.make_attack(config, plain, distance)
+    plain = name.removesuffix(building.MATCHED)
+    t_ratio, attack = building.make_attack(config, plain, distance)
     attack, times = one_climb(attack)
     t = diffusion.timestep(generator.schedule, t_ratio)
     took = []
@@ -72,12 +72,12 @@ def estimate(
         took.append(time.perf_counter() - start)
         evaluations[name] = times * _evaluations(file)
     if plain != name:
-      if evaluation.PROBE not in evaluations:
+      if building.PROBE not in evaluations:
         raise app.UsageError(
-          f"--config.methods: {name} must come after {evaluation.PROBE}"
+          f"--config.methods: {name} must come after {building.PROBE}"
         )
       # Timed as it is, and counted as often as the probe's evaluations hold its own.
-      times *= evaluations[evaluation.PROBE] / evaluations[name]
+      times *= evaluations[building.PROBE] / evaluations[name]
     costs.append(
       Cost(
         method=name,
@@ -89,7 +89,7 @@ def estimate(
   return costs, _peak_bytes()
 
 
-def of_evaluation(config: ConfigDict, opened: evaluation.Opened):
+def of_evaluation(config: ConfigDict, opened: opening.Opened):
   """The same of launch.eval; tau counts as if it scored development clips once more."""
   targets, halves, development = opened.targets, opened.halves, opened.development
   judged = [target for target in targets if target.name != summary.REFERENCE]

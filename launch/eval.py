@@ -14,7 +14,7 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from launch import common, estimating, evaluation, hosts
+from launch import building, common, estimating, evaluation, hosts, opening
 from lsaprobe_jax.evaluation import summary
 from lsaprobe_jax.results import ALONE, MissingRows, write_whole
 
@@ -43,10 +43,10 @@ def main(argv):
   common.use_devices()
   shard = hosts.join()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  if _RECORD.value and evaluation.PROBE not in config.methods:
-    raise app.UsageError(f"--record: needs {evaluation.PROBE} in --config.methods")
+  if _RECORD.value and building.PROBE not in config.methods:
+    raise app.UsageError(f"--record: needs {building.PROBE} in --config.methods")
   if _DRY_RUN.value:
-    opened = evaluation.open_checked(config, _LIMIT.value)
+    opened = opening.open_checked(config, _LIMIT.value)
     print(estimating.text(*estimating.of_evaluation(config, opened)))
     return
   run = evaluation.load(config, workdir, _LIMIT.value, shard)
@@ -76,7 +76,7 @@ def _score(run: evaluation.Evaluation, distance, shard) -> list[dict]:
   for name in run.config.methods:
     if shard == ALONE:
       evaluation.print_report(run, run.scores.asked)
-    if name == evaluation.PROBE:
+    if name == building.PROBE:
       evaluation.run_lsa_probe(run, distance)
     else:
       evaluation.run_baseline(run, name, distance)

@@ -4,12 +4,12 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
 
-from launch import common
+from launch import building, common, opening
+from launch.building import MATCHED, PROBE
 from lsaprobe_jax import attacks, diffusion, distances, probe, recording
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
@@ -20,20 +20,12 @@ from lsaprobe_jax.attacks.lsa_probe import (
   read_costs,
   read_damages,
 )
-from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.corpus import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary, tables
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
 
-# A 95th percentile of fewer is little more than their maximum.
-MIN_DEVELOPMENT_CLIPS = 20
-
-PROBE = "lsa_probe"
 PAPER_SEARCH = "bisection"
-
-# Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
-MATCHED = "_matched"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,18 +110,7 @@ def finish(run: Evaluation) -> list[dict[str, Any]]:
 
 def make_distance(run: Evaluation) -> distances.Distance:
   """The distance that the configuration names, at the rate of the models."""
-  return make_distance_of(run.config, run.halves)
-
-
-def make_distance_of(config: ConfigDict, corpus: Corpus) -> distances.Distance:
-  """The same of a configuration, tried on silence as long as the clips."""
-  silence = np.zeros(corpus.audio.shape[1], np.float32)
-  try:
-    distance = distances.get(config.distance, sample_rate=corpus.sample_rate)
-    jax.eval_shape(lambda d, x, y: d(x, y), distance, silence, silence)
-  except (ValueError, OSError) as error:
-    raise app.UsageError(f"--config.distance={config.distance}: {error}") from error
-  return distance
+  return building.make_distance_of(run.config, run.halves)
 
 
 def run_blind(run: Evaluation) -> list[dict[str, Any]]:
@@ -162,7 +143,7 @@ def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
     distance: for those that compare by one.
   """
   plain = name.removesuffix(MATCHED)
-  t_ratio, attack = _make_baseline(run.config, plain, distance)
+  t_ratio, attack = building.make_baseline(run.config, plain, distance)
   if plain != name:
     # All of the probe's rows, or shares would match different budgets.
     run.scores.wait()
@@ -180,32 +161,6 @@ def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
     t_ratio=t_ratio,
     distance=run.config.distance if attacks.takes_distance(plain) else None,
   )
-
-
-def _make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
-  """t_ratio and attack of a baseline; its t is the probe's where it has none."""
-  if name not in config.baselines:
-    known = ", ".join((PROBE, *config.baselines))
-    raise app.UsageError(f"--config.methods: {name!r} is not one of {known}")
-  settings = {"t_ratio": config.t_ratio} | dict(config.baselines[name])
-  t_ratio = settings.pop("t_ratio")
-  if attacks.takes_search(name):
-    settings["search"] = make_search(config.search)
-  try:
-    return t_ratio, attacks.get(name, distance, **settings)
-  except ValueError as error:
-    raise app.UsageError(f"--config.baselines.{name}: {error}") from error
-
-
-def make_attack(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
-  """t_ratio and attack of a method, as it costs: the probe's without its tau."""
-  if name != PROBE:
-    return _make_baseline(config, name, distance)
-  search = make_search(config.search)
-  if searches.gives_curves(search):
-    return config.t_ratio, DamageCurve(distance=distance, search=search)
-  # Out of reach, and finite, so that there is a score.
-  return config.t_ratio, LSAProbe(distance=distance, tau=1e30, search=search)
 
 
 def run_methods(run: Evaluation, names) -> list[dict[str, Any]]:
@@ -227,7 +182,7 @@ def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
   attack = WorstDamage(
     distance=distance,
     eta=run.config.worst_damage.eta,
-    search=make_search(run.config.search),
+    search=building.make_search(run.config.search),
   )
   return run.score(
     run.scores,
@@ -245,7 +200,7 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
   Raises:
     MissingRows: other processes have yet to write what they are read off.
   """
-  if searches.gives_curves(make_search(run.config.search)):
+  if searches.gives_curves(building.make_search(run.config.search)):
     run_curves(run, distance)
     # Reading them costs nothing: whoever sees all of them does it for all clips. Only
     # what is matched to them cannot be left to the last.
@@ -262,7 +217,9 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
 
 def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
   """Rows of D against eta for all clips, which know no tau."""
-  attack = DamageCurve(distance=distance, search=make_search(run.config.search))
+  attack = DamageCurve(
+    distance=distance, search=building.make_search(run.config.search)
+  )
   return run.score(
     run.curves,
     {target.name: attack for target in run.targets},
@@ -310,7 +267,9 @@ def record(run: Evaluation, distance, workdir: pathlib.Path, count: int) -> None
     target=target,
     distance=distance,
     distance_name=config.distance,
-    searches={name: make_search(config.search, name) for name in searches_used},
+    searches={
+      name: building.make_search(config.search, name) for name in searches_used
+    },
     t_ratio=config.t_ratio,
     eta_ref=config.tau.eta_ref,
     quantile=config.tau.quantile,
@@ -325,7 +284,7 @@ def record(run: Evaluation, distance, workdir: pathlib.Path, count: int) -> None
 
 def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:
   """LSA-Probe with a search that must be told tau."""
-  search = make_search(run.config.search)
+  search = building.make_search(run.config.search)
   return run.score_all(
     {
       name: LSAProbe(distance=distance, tau=tau, search=search)
@@ -339,7 +298,7 @@ def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:
 
 def calibrate(run: Evaluation, distance) -> dict[str, Any]:
   """tau of each target by the search's own ascent at eta_ref on development clips."""
-  search = make_search(run.config.search)
+  search = building.make_search(run.config.search)
   ascent = WorstDamage(distance=distance, eta=run.config.tau.eta_ref, search=search)
   names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
   run.score(
@@ -361,145 +320,11 @@ def calibrate(run: Evaluation, distance) -> dict[str, Any]:
 
 def _tau(run: Evaluation, target: Target, damages):
   """tau of one target from the worst D of its development clips at eta_ref."""
-  if len(damages) < MIN_DEVELOPMENT_CLIPS:
-    raise _too_few_development(len(damages))
+  if len(damages) < opening.MIN_DEVELOPMENT_CLIPS:
+    raise opening.too_few_development(len(damages))
   tau = probe.calibrate_tau(damages, run.config.tau.quantile)
   logging.info("tau of %s: %.5g from %d clips", target.name, tau, len(damages))
   return tau
-
-
-def make_search(settings: ConfigDict, name: str | None = None):
-  """The search a configuration names, or another for which it has settings.
-
-  Args:
-    settings: `name`, `eta_max`, `norm`, and under the name of a search its own.
-    name: of the search, if not `settings.name`.
-  """
-  name = name or settings.name
-  known = [key for key, value in settings.items() if isinstance(value, ConfigDict)]
-  if name not in known:
-    raise app.UsageError(f"--config.search.name={name}: known: {', '.join(known)}")
-  try:
-    return searches.get(
-      name, eta_max=settings.eta_max, norm=settings.norm, **settings[name]
-    )
-  except ValueError as error:
-    raise app.UsageError(f"--config.search: {error}") from error
-
-
-def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
-  """Refuses, before anything is scored, what would only fail on the way."""
-  make_search(config.search)
-  if config.batch_size < 0:
-    raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
-  if len(development) < MIN_DEVELOPMENT_CLIPS:
-    raise _too_few_development(len(development))
-  if config.get("stop_at") == "mel" and config.distance != "waveform":
-    raise app.UsageError(
-      f"--config.distance={config.distance} needs waveforms; with --config.stop_at=mel"
-      " choose `waveform`: the mean square, here of log-mel spectrograms"
-    )
-  distance = make_distance_of(config, halves)
-  times = {"--config.t_ratio": config.t_ratio}
-  for name in set(config.methods) - {PROBE, "worst_damage"}:
-    plain = name.removesuffix(MATCHED)
-    times[f"--config.baselines.{plain}.t_ratio"], _ = _make_baseline(
-      config, plain, distance
-    )
-  for target in targets:
-    for flag, ratio in times.items():
-      try:
-        diffusion.timestep(target.generator.schedule, ratio)
-      except ValueError as error:
-        raise app.UsageError(f"{flag}: {error}") from error
-    try:
-      for clip in (*halves.clips, *development.clips):
-        target.split(clip)
-    except ValueError as error:
-      raise app.UsageError(f"--config.corpus: {error}") from error
-
-
-def _check_sides(config, halves: Corpus):
-  for group in ("a", "b"):
-    tracks = len({clip.track for clip in halves.clips if clip.group == group})
-    if tracks < 2:
-      raise app.UsageError(
-        f"--config.corpus.path={config.corpus.path}: group {group} has {tracks} tracks"
-        f" in the part {config.part}; the blind baseline needs at least two a side"
-      )
-
-
-def _too_few_development(count: int) -> app.UsageError:
-  return app.UsageError(
-    f"only {count} development clips to set tau with; add tracks to the group dev or"
-    " raise --config.corpus.dev_clips_per_track"
-  )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Opened:
-  """What a configuration names, found and checked.
-
-  Attributes:
-    targets: the models.
-    halves: clips of the groups a and b.
-    development: clips that no target was trained on.
-    identity: what decides the results: settings, hashes of weights and data.
-  """
-
-  targets: list[Target]
-  halves: Corpus
-  development: Corpus
-  identity: dict[str, Any]
-
-
-def open_checked(config: ConfigDict, limit: int | None) -> Opened:
-  """Opens corpus and targets, and refuses what would only fail on the way.
-
-  Args:
-    config: all settings.
-    limit: at most so many clips of each half.
-
-  Raises:
-    app.UsageError: names the setting.
-  """
-  targets, identity = common.load_targets(config)
-  settings, rate = config.corpus, targets[0].generator.sample_rate
-  halves = common.open_corpus(settings, rate, settings.clips_per_track, ["a", "b"])
-  try:
-    halves = halves.take(splits.keep(halves.clips, config.part, limit))
-  except ValueError as error:
-    raise app.UsageError(f"--config.part: {error}") from error
-  development = common.open_corpus(
-    settings, rate, settings.dev_clips_per_track, ["dev"]
-  )
-  if settings.scored_seconds:
-    try:
-      halves, development = (
-        c.head(settings.scored_seconds) for c in (halves, development)
-      )
-    except ValueError as error:
-      raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
-  _check_sides(config, halves)
-  return _fitted(config, targets, identity, halves, development)
-
-
-def _fitted(config, targets, identity, halves, development) -> Opened:
-  """Targets for clips of this length, checked with settings and clips."""
-  targets = [
-    dataclasses.replace(
-      target, generator=target.generator.for_length(halves.audio.shape[1])
-    )
-    for target in targets
-  ]
-  _check(config, targets, halves, development)
-  identity |= {
-    "config": common.jsonable(config),
-    "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
-  }
-  return Opened(
-    targets=targets, halves=halves, development=development, identity=identity
-  )
 
 
 def load(
@@ -517,7 +342,7 @@ def load(
     shard: the clips that this process scores.
   """
   # Before the folder is claimed: a run that cannot start must not lock it.
-  return _claimed(config, open_checked(config, limit), workdir, shard)
+  return _claimed(config, opening.open_checked(config, limit), workdir, shard)
 
 
 def start(
@@ -543,7 +368,7 @@ def start(
     shard: the clips that this process scores.
     reference_on_development: see Evaluation.
   """
-  opened = _fitted(config, targets, identity, halves, development)
+  opened = opening.fitted(config, targets, identity, halves, development)
   return _claimed(config, opened, workdir, shard, reference_on_development)
 
 

@@ -15,7 +15,7 @@ from absl import app, logging
 from tqdm import tqdm
 
 from configs import mini
-from launch import converting, evaluation, mutations
+from launch import converting, mutations, opening
 from lsaprobe_jax import checkpoints, torch_reader
 from lsaprobe_jax.data import audio
 from lsaprobe_jax.data import corpus as corpora
@@ -67,7 +67,7 @@ def _read(kind: str, path: pathlib.Path) -> bool:
     as_flag = lambda value: tuple(value) if isinstance(value, list) else value
     changes = json.loads(path.read_text())
     config.update_from_flattened_dict({k: as_flag(v) for k, v in changes.items()})
-    return bool(evaluation.open_checked(config, limit=2).targets)
+    return bool(opening.open_checked(config, limit=2).targets)
   if kind == "torch":
     return isinstance(torch_reader.read_state_dict(path), dict)
   if kind == "pipeline":

@@ -27,7 +27,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import common, evaluation, studies
+from launch import building, common, evaluation, studies
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import read_costs
 from lsaprobe_jax.evaluation import study, summary
@@ -79,21 +79,21 @@ class Sweep:
 
 def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
   """Rows of all methods of the main table: as tuned, matched, the paper's probe."""
-  names = [evaluation.PROBE, *config.sweep.methods]
-  names += [f"{name}{evaluation.MATCHED}" for name in config.sweep.matched]
+  names = [building.PROBE, *config.sweep.methods]
+  names += [f"{name}{building.MATCHED}" for name in config.sweep.matched]
   rows = evaluation.run_blind(sweep.run) + evaluation.run_methods(sweep.run, names)
   if not config.sweep.paper:
     return rows
   paper = sweep.open("paper", dict(config.sweep.paper))
-  probed = evaluation.run_methods(paper, [evaluation.PROBE])
+  probed = evaluation.run_methods(paper, [building.PROBE])
   return rows + [row | {"method": PAPER} for row in probed]
 
 
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
   names = ["random_stability", *config.sweep.equal_compute.methods]
-  names += [name.removesuffix(evaluation.MATCHED) for name in config.sweep.compared]
-  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != evaluation.PROBE}
+  names += [name.removesuffix(building.MATCHED) for name in config.sweep.compared]
+  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != building.PROBE}
   return {"t_ratio": t_ratio, **own}
 
 
@@ -107,10 +107,10 @@ def t_ratio(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 def equal_compute(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """By time, the probe and rivals that may spend as many evaluations as it does."""
   equal = config.sweep.equal_compute
-  names = [f"{name}{evaluation.MATCHED}" for name in equal.methods]
+  names = [f"{name}{building.MATCHED}" for name in equal.methods]
   for value in equal.t_ratio:
     run = sweep.vary(_at_times(config, value))
-    yield value, evaluation.run_methods(run, [evaluation.PROBE, *names])
+    yield value, evaluation.run_methods(run, [building.PROBE, *names])
 
 
 def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -126,13 +126,13 @@ def distance(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe and random directions by distance, at the probe's own t."""
   for value in config.sweep.distance:
     changes = _at_times(config, config.t_ratio) | {"distance": value}
-    names = [evaluation.PROBE, "random_stability"]
+    names = [building.PROBE, "random_stability"]
     yield value, evaluation.run_methods(sweep.vary(changes), names)
 
 
 def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe by its largest budget, off the curves of the main run."""
-  probed = evaluation.run_methods(sweep.run, [evaluation.PROBE])
+  probed = evaluation.run_methods(sweep.run, [building.PROBE])
   kept = {(row["model"], row["clip"]): row for row in probed}
   curves = {(row["model"], row["clip"]): row for row in _main_curves(sweep, config)}
   for value in config.sweep.eta_max:
@@ -155,7 +155,7 @@ def eta_ref(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
   Below the search's lowest rung D is read as a straight line from 0.
   """
-  evaluation.run_methods(sweep.run, [evaluation.PROBE])
+  evaluation.run_methods(sweep.run, [building.PROBE])
   curves = _main_curves(sweep, config)
   for value in config.sweep.eta_ref:
     yield value, evaluation.probe_rows(sweep.run, curves, value)
@@ -217,7 +217,7 @@ def _check(config: ConfigDict) -> None:
   known = _ablations(config)
   if unknown := set(_ABLATIONS.value) - set(known):
     raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(known)}")
-  curves = searches.gives_curves(evaluation.make_search(config.search))
+  curves = searches.gives_curves(building.make_search(config.search))
   for name in (
     {"eta_max", "eta_ref"}.intersection(_ABLATIONS.value) if not curves else ()
   ):
@@ -225,9 +225,9 @@ def _check(config: ConfigDict) -> None:
       f"--ablations={name} needs a search that gives curves:"
       " --config.search.name=continuation or random_directions"
     )
-  alone = {evaluation.PROBE, *config.baselines}
+  alone = {building.PROBE, *config.baselines}
   # The others spend what their search does, and have nothing to repeat.
-  repeated = alone - {evaluation.PROBE, "relative_damage"}
+  repeated = alone - {building.PROBE, "relative_damage"}
   sweep = config.sweep
   for field, names, known in (
     ("methods", sweep.methods, alone),
@@ -235,7 +235,7 @@ def _check(config: ConfigDict) -> None:
     (
       "compared",
       sweep.compared,
-      alone | {f"{name}{evaluation.MATCHED}" for name in repeated},
+      alone | {f"{name}{building.MATCHED}" for name in repeated},
     ),
     ("equal_compute.methods", sweep.equal_compute.methods, repeated),
   ):
@@ -271,7 +271,7 @@ def _sweep(config: ConfigDict, workdir: pathlib.Path) -> None:
   fitted = [*config.sweep.methods]
   if config.part == "test":
     tune = sweep.open("tune", {"part": "tune"})
-    rows = evaluation.run_methods(tune, [evaluation.PROBE, *fitted])
+    rows = evaluation.run_methods(tune, [building.PROBE, *fitted])
     _write(workdir, study.TUNE, rows)
   blind = evaluation.run_blind(sweep.run)
   for name in _ABLATIONS.value:

@@ -17,7 +17,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import common, evaluation
+from launch import building, common, evaluation
 from lsaprobe_jax.evaluation import summary
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -44,16 +44,16 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
   distance = evaluation.make_distance(run)
   rows = []
   for name in methods:
-    if name not in (evaluation.PROBE, "worst_damage"):
+    if name not in (building.PROBE, "worst_damage"):
       rows += evaluation.run_baseline(run, name, distance)
   if "worst_damage" in methods:
     rows += evaluation.run_worst_damage(run, distance)
-  if evaluation.PROBE in methods:
+  if building.PROBE in methods:
     # Every eta_ref from the same curves: none costs another pass.
     curves = evaluation.run_curves(run, distance)
     for eta_ref in run.config.eta_refs:
       rows += [
-        row | {"method": f"{evaluation.PROBE}, eta_ref={eta_ref}"}
+        row | {"method": f"{building.PROBE}, eta_ref={eta_ref}"}
         for row in evaluation.probe_rows(run, curves, eta_ref)
       ]
   rows += summary.calibrate_by_reference(rows)

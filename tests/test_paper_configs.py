@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from configs import paper_diffwave, paper_musicldm, paper_train
-from launch import evaluation
+from launch import building
 from lsaprobe_jax.models import generator as generators
 
 EVALUATED = {"diffwave": paper_diffwave, "musicldm": paper_musicldm}
@@ -17,7 +17,7 @@ PAIRS = list(itertools.product(EVALUATED, ("maestro", "fma")))
 @pytest.mark.parametrize(("model", "corpus"), PAIRS)
 def test_a_pair_has_the_papers_settings(model, corpus):
   config = EVALUATED[model].get_config(corpus)
-  search = evaluation.make_search(config.search)
+  search = building.make_search(config.search)
   settings = (search.eta_max, search.halvings, search.ascent_steps, search.restarts)
   assert settings == (0.8, 10, 12, 5)
   assert (search.momentum, search.step_size) == (0.9, 0.25)

@@ -1,0 +1,74 @@
+"""From a configuration to what scores: searches, distances, attacks. Reads no flags."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app
+from ml_collections import ConfigDict
+
+from lsaprobe_jax import attacks, distances
+from lsaprobe_jax import search as searches
+from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe
+from lsaprobe_jax.data.corpus import Corpus
+
+PROBE = "lsa_probe"
+
+# Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
+MATCHED = "_matched"
+
+
+def make_search(settings: ConfigDict, name: str | None = None):
+  """The search a configuration names, or another for which it has settings.
+
+  Args:
+    settings: `name`, `eta_max`, `norm`, and under the name of a search its own.
+    name: of the search, if not `settings.name`.
+  """
+  name = name or settings.name
+  known = [key for key, value in settings.items() if isinstance(value, ConfigDict)]
+  if name not in known:
+    raise app.UsageError(f"--config.search.name={name}: known: {', '.join(known)}")
+  try:
+    return searches.get(
+      name, eta_max=settings.eta_max, norm=settings.norm, **settings[name]
+    )
+  except ValueError as error:
+    raise app.UsageError(f"--config.search: {error}") from error
+
+
+def make_distance_of(config: ConfigDict, corpus: Corpus) -> distances.Distance:
+  """The distance that a configuration names, tried on silence as long as the clips."""
+  silence = np.zeros(corpus.audio.shape[1], np.float32)
+  try:
+    distance = distances.get(config.distance, sample_rate=corpus.sample_rate)
+    jax.eval_shape(lambda d, x, y: d(x, y), distance, silence, silence)
+  except (ValueError, OSError) as error:
+    raise app.UsageError(f"--config.distance={config.distance}: {error}") from error
+  return distance
+
+
+def make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
+  """t_ratio and attack of a baseline; its t is the probe's where it has none."""
+  if name not in config.baselines:
+    known = ", ".join((PROBE, *config.baselines))
+    raise app.UsageError(f"--config.methods: {name!r} is not one of {known}")
+  settings = {"t_ratio": config.t_ratio} | dict(config.baselines[name])
+  t_ratio = settings.pop("t_ratio")
+  if attacks.takes_search(name):
+    settings["search"] = make_search(config.search)
+  try:
+    return t_ratio, attacks.get(name, distance, **settings)
+  except ValueError as error:
+    raise app.UsageError(f"--config.baselines.{name}: {error}") from error
+
+
+def make_attack(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
+  """t_ratio and attack of a method, as it costs: the probe's without its tau."""
+  if name != PROBE:
+    return make_baseline(config, name, distance)
+  search = make_search(config.search)
+  if searches.gives_curves(search):
+    return config.t_ratio, DamageCurve(distance=distance, search=search)
+  # Out of reach, and finite, so that there is a score.
+  return config.t_ratio, LSAProbe(distance=distance, tau=1e30, search=search)
