@@ -12,6 +12,7 @@ first target (A) with its splits, so that their record reads A against B.
 """
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -168,7 +169,7 @@ class _Estimates:
   n_dev: int
   clustered: intervals.AucEstimate  # of k models
   delong: intervals.AucEstimate
-  tpr: np.ndarray  # [targets, resamples], averaged over the k models
+  tpr_ci: list[intervals.Interval]  # by target, of the mean over the k models
   dropped: int
 
 
@@ -209,8 +210,10 @@ def _estimate(rows, development, dropped, how) -> _Estimates:
   ]
   tracks = [row["track"] for row in rows[0]]
   sides = [row["group"] for row in rows[0]]
-  replicates = intervals.bootstrap(
-    scores, labels, tracks, sides, targets, resamples=resamples, seed=seed
+  hashable = lambda table: tuple(map(tuple, table.tolist()))
+  tpr_ci = _bootstrapped_tpr(
+    (hashable(scores), hashable(labels), tuple(tracks), tuple(sides)),
+    (tuple(targets), resamples, seed),
   )
   return _Estimates(
     rows=rows,
@@ -222,9 +225,21 @@ def _estimate(rows, development, dropped, how) -> _Estimates:
     n_dev=sum(map(len, development)),
     clustered=intervals.clustered_auc(scores, labels, tracks),
     delong=intervals.clustered_auc(scores, labels),
-    tpr=replicates.tpr.mean(axis=0),
+    tpr_ci=tpr_ci,
     dropped=dropped,
   )
+
+
+# An ablation has the rivals that it leaves alone at every value.
+@functools.lru_cache(maxsize=4096)
+def _bootstrapped_tpr(clips, how) -> list[intervals.Interval]:
+  """By target, the interval of TPR averaged over the models (`intervals.bootstrap`)."""
+  scores, labels, tracks, sides = clips
+  targets, resamples, seed = how
+  replicates = intervals.bootstrap(
+    scores, labels, tracks, sides, targets, resamples=resamples, seed=seed
+  )
+  return [intervals.percentile_ci(values) for values in replicates.tpr.mean(axis=0)]
 
 
 def _calibrated_point(scores, labels, development, target) -> roc.Calibrated | None:
@@ -245,8 +260,8 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
     for estimate in (estimates.clustered, estimates.delong)
   )
   tpr_ci = {
-    target: _interval(intervals.percentile_ci(values)) if auc_ci else None
-    for target, values in zip(by_target, estimates.tpr, strict=True)
+    target: _interval(bounds) if auc_ci else None
+    for target, bounds in zip(by_target, estimates.tpr_ci, strict=True)
   }
   reached = [row["reached"] for row in rows if row["reached"] is not None]
   return {
