@@ -63,7 +63,7 @@ def get_config(corpus: str = "core") -> ConfigDict:
   if corpus == "chorales":
     # Nothing was chosen on any of it: every track is a test track.
     config.part = "all"
-  config.sweep.matched = ("loss", "random_stability") if corpus == "core" else ()
+  config.sweep.matched = ()
   config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
   config.sweep.variants = ConfigDict(
     {"epochs": {str(n): {"targets": at(n)} for n in epochs[:-1]}}

@@ -32,6 +32,16 @@ BASELINES = (
 )
 
 
+# Where another setting than that of `_baselines` was the best tried on tune tracks.
+_SETTINGS = dict(
+  trajectory=dict(times=1),
+  pian=dict(order=1.0),
+  pfami=dict(shift=64),
+  rediffuse=dict(draws=20),
+  second_order=dict(eta=0.1),
+)
+
+
 def _variants():
   """Ablation -> label -> what is changed."""
   return dict(
@@ -50,6 +60,8 @@ def _variants():
       "8": dict(search=dict(continuation=dict(steps=8))),
     },
     norm={"rms": {}, "linf": dict(search=dict(norm="linf"))},
+    # Baselines by what they had on tune tracks (benchmarks/tune_mini.md).
+    settings={"usual": {}, "tuned": dict(baselines=_SETTINGS)},
     # At the paper's t and tau, and with its distance: see `_paper_distance`.
     paper_distance={
       name: _paper_distance(name)
@@ -140,6 +152,8 @@ def _sweep():
     draws=(1, 2),
     # Ablation -> label -> what is changed.
     variants=_variants(),
+    # Of a variant that compares others.
+    compared_in=dict(settings=("lsa_probe", *_SETTINGS)),
   )
 
 

@@ -181,13 +181,14 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe and its rivals under each of `config.sweep.variants[name]`."""
   variants = config.sweep.variants[name]
+  names = config.sweep.compared_in.get(name, config.sweep.compared)
   # A ConfigDict's keys come in the order of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label].to_dict()
     run = sweep.open(f"{name}-{label}", changes) if changes else sweep.run
     # Of its own, as another corpus or rate is another test of the split.
     rows = evaluation.run_blind(run)
-    yield _number(label), rows + evaluation.run_methods(run, config.sweep.compared)
+    yield _number(label), rows + evaluation.run_methods(run, names)
 
 
 def _number(label: str) -> int | str:
@@ -228,15 +229,13 @@ def _check(config: ConfigDict) -> None:
   alone = {building.PROBE, *config.baselines}
   # The others spend what their search does, and have nothing to repeat.
   repeated = alone - {building.PROBE, "relative_damage"}
+  both = alone | {f"{name}{building.MATCHED}" for name in repeated}
   sweep = config.sweep
   for field, names, known in (
     ("methods", sweep.methods, alone),
     ("matched", sweep.matched, repeated),
-    (
-      "compared",
-      sweep.compared,
-      alone | {f"{name}{building.MATCHED}" for name in repeated},
-    ),
+    ("compared", sweep.compared, both),
+    *((f"compared_in.{name}", own, both) for name, own in sweep.compared_in.items()),
     ("equal_compute.methods", sweep.equal_compute.methods, repeated),
   ):
     if unknown := set(names) - known:
