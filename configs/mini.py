@@ -39,6 +39,7 @@ _SETTINGS = dict(
   pfami=dict(shift=64),
   rediffuse=dict(draws=20),
   second_order=dict(eta=0.1),
+  relative_damage=dict(eta=0.1),
 )
 
 
