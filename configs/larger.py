@@ -12,7 +12,8 @@ r"""Larger benchmarks, and AUC against how long the models trained: `core`, `cho
 
 `core`: 130 tracks of Debian packages in the halves where the embedded benchmark has
 71, one clip of 0.512 s of each, and models of 480 epochs, followed from the 60th on and
-trained for 480 more, the learning rate raised and decayed again (`core-long`).
+trained for 480 more, the learning rate raised and decayed again and the same draws of t
+and eps (`core-long`).
 Building takes about 15 minutes and 650 MB, each training about 25 minutes on one CPU
 core, the sweep about as long on two. The reference is the embedded one: it saw tracks
 of neither half.

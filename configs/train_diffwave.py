@@ -21,7 +21,8 @@ _SIZES = {
   ("piano", "reference"): (12, 500),
   ("core", "a"): (1, 480),
   ("core", "b"): (1, 480),
-  # On from those of 480 epochs, with the learning rate risen and decayed once more.
+  # On from those of 480 epochs: the learning rate rises and decays once more, and the
+  # seed, hence the draws of t and eps, is that of the first 480.
   ("core-long", "a"): (1, 480),
   ("core-long", "b"): (1, 480),
   ("chorales", "a"): (1, 176),

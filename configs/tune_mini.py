@@ -163,7 +163,8 @@ def get_config(grid: str = "probe") -> ConfigDict:
   base.search.name = "continuation"
   base.baselines = ConfigDict(_BASELINES)
   base.search.continuation.update(span=16.0, rungs=16, steps=2, warmup=2)
-  # Baselines need none; 20 clips are the fewest that an evaluation takes.
+  # Baselines need none, and 20 clips are the fewest that an evaluation takes. Of those
+  # is the probe's tau in `settings`, hence not quite that of `probe`.
   base.corpus.dev_clips_per_track = 2 if grid == "settings" else 3
   # Nothing is chosen by what calibration by a reference would give.
   del base.targets["reference"]

@@ -28,6 +28,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from launch import building, common, evaluation, studies
+from lsaprobe_jax import distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import read_costs
 from lsaprobe_jax.evaluation import study, summary
@@ -45,6 +46,9 @@ _ABLATIONS = flags.DEFINE_list(
 )
 
 Rows = list[dict[str, Any]]
+
+# Of what is only tried: whether a distance is there does not hang on it.
+_ANY_RATE = 16_000
 
 # The probe at what the paper fixes of it, `config.sweep.paper`.
 PAPER = "lsa_probe_paper"
@@ -179,9 +183,9 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
 
 def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The probe and its rivals under each of `config.sweep.variants[name]`."""
+  """The methods compared, under each of `config.sweep.variants[name]`."""
   variants = config.sweep.variants[name]
-  names = config.sweep.compared_in.get(name, config.sweep.compared)
+  names = config.sweep.get("compared_in", {}).get(name, config.sweep.compared)
   # A ConfigDict's keys come in the order of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label].to_dict()
@@ -230,12 +234,12 @@ def _check(config: ConfigDict) -> None:
   # The others spend what their search does, and have nothing to repeat.
   repeated = alone - {building.PROBE, "relative_damage"}
   both = alone | {f"{name}{building.MATCHED}" for name in repeated}
-  sweep = config.sweep
+  sweep, compared_in = config.sweep, config.sweep.get("compared_in", {})
   for field, names, known in (
     ("methods", sweep.methods, alone),
     ("matched", sweep.matched, repeated),
     ("compared", sweep.compared, both),
-    *((f"compared_in.{name}", own, both) for name, own in sweep.compared_in.items()),
+    *((f"compared_in.{name}", own, both) for name, own in compared_in.items()),
     ("equal_compute.methods", sweep.equal_compute.methods, repeated),
   ):
     if unknown := set(names) - known:
@@ -243,6 +247,24 @@ def _check(config: ConfigDict) -> None:
         f"--config.sweep.{field}: {min(unknown)!r} is not one of"
         f" {', '.join(sorted(known))}"
       )
+    matched = [name for name in names if name.endswith(building.MATCHED)]
+    if matched and building.PROBE not in names[: names.index(matched[0])]:
+      raise app.UsageError(
+        f"--config.sweep.{field}: {matched[0]} must come after {building.PROBE}"
+      )
+  for name in set(_ABLATIONS.value).intersection(sweep.variants):
+    for label, changes in sweep.variants[name].items():
+      _check_distance(f"{name}.{label}", changes.get("distance", config.distance))
+
+
+def _check_distance(variant: str, distance: str) -> None:
+  """Refuses a distance that is not there, or whose weights are not."""
+  try:
+    distances.get(distance, sample_rate=_ANY_RATE)
+  except (ValueError, OSError) as error:
+    raise app.UsageError(
+      f"--config.sweep.variants.{variant}.distance={distance}: {error}"
+    ) from error
 
 
 def _write(workdir: pathlib.Path, name: str, rows: Rows) -> None:

@@ -4,9 +4,10 @@ python -m launch.train --config=configs/train_diffwave.py:multigenre,a --workdir
 
 `config.trains` says which: `denoiser` (DiffWave, or the UNet of a latent model), `vae`
 or `vocoder`. What a latent model has besides comes from `config.parts`, folders that
-earlier trainings exported. `config.initial` is a model folder to train on from
-(fine-tuning) instead of random weights. --dry_run times some steps and estimates the
-whole.
+earlier trainings exported. `config.initial` is a whole model of the same configuration
+to train on from (fine-tuning) instead of random weights; it brings its parts. Steps are
+counted from 0 again: draw other noise by another `config.seed` than its own. --dry_run
+times some steps and estimates the whole.
 """
 
 import dataclasses
@@ -69,9 +70,8 @@ def _record(
   groups = set(config.corpus.groups)
   clips = {clip.id: clip.sha256 for clip in corpus.clips}
   if initial:
-    before = initial["training"] or {}
-    groups.add(before.get("group"))
-    clips |= {clip["id"]: clip["sha256"] for clip in before.get("clips") or ()}
+    groups |= _seen(initial)[0]
+    clips |= _seen(initial)[1]
   denoiser = config.trains == "denoiser"
   return {
     "config": common.jsonable(config),
@@ -84,6 +84,25 @@ def _record(
     "loss_t_ratios": _HELD_T if denoiser else None,
     "losses": losses,
   }
+
+
+def _seen(initial: dict[str, Any]) -> tuple[set[str], dict[str, str]]:
+  """(groups, hashes of clips by id) that a model's record says it was trained on."""
+  training = initial["training"] or {}
+  clips = {clip["id"]: clip["sha256"] for clip in training.get("clips") or ()}
+  # One whose clips are several groups' has none of its own.
+  return ({training.get("group")} if clips else set()), clips
+
+
+def _check_initial(config: ConfigDict, corpus: Corpus, initial: dict[str, Any]) -> None:
+  """Refuses a model that saw other samples under the id of a clip."""
+  _, seen = _seen(initial)
+  for clip in corpus.clips:
+    if seen.get(clip.id, clip.sha256) != clip.sha256:
+      raise app.UsageError(
+        f"--config.initial={config.initial}: it was trained on other samples of"
+        f" {clip.id}; open the corpus as it was for it, or rename the track"
+      )
 
 
 def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log):
@@ -124,12 +143,15 @@ def _build(config: ConfigDict) -> _Trained:
   """What `config.trains` asks for, with fresh parameters or those of `initial`."""
   model = common.jsonable(config.model)
   key = jax.random.fold_in(jax.random.key(config.seed), 0)
-  params, hashes, initial = generators.init_params(model, key), {}, None
-  for name, folder in config.get("parts", {}).items():
-    params[name], model[name], hashes[name] = _load_part(name, folder)
+  parts, initial = config.get("parts", {}), None
   if config.get("initial"):
-    params, initial = _load_initial(config.initial, model)
-    hashes["initial"] = initial["weights_sha256"]
+    params, initial = _load_initial(config.initial, model, parts)
+    hashes = {"initial": initial["weights_sha256"]}
+    model = initial["model"]
+  else:
+    params, hashes = generators.init_params(model, key), {}
+    for name, folder in parts.items():
+      params[name], model[name], hashes[name] = _load_part(name, folder)
   generator = generators.build_generator(model, params, num_steps=1)
   if config.trains == "denoiser":
     latent = model["family"] == "musicldm"
@@ -162,16 +184,22 @@ def _build(config: ConfigDict) -> _Trained:
   return _Trained(objective=objective, export=export, parts=hashes, initial=initial)
 
 
-def _load_initial(folder: str, model: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-  """Weights and record of a model, of the given configuration, to train on from."""
+def _load_initial(
+  folder: str, model: dict[str, Any], parts
+) -> tuple[Any, dict[str, Any]]:
+  """Weights and record of a model to train on from, of this configuration but parts."""
   params, record = _load("initial", folder)
   found = record["model"]
-  for name in sorted({*found, *model}):
+  for name in sorted({*found, *model} - {*parts}):
     if found.get(name) != model.get(name):
       raise app.UsageError(
-        f"--config.initial={folder}: its {name} is {found.get(name)}, and"
-        f" --config.model has {model.get(name)}"
+        f"--config.initial={folder}: its {name} is not that of --config.model:"
+        f" {found.get(name)!s:.100} and {model.get(name)!s:.100}"
       )
+  try:
+    checkpoints.check_fit(params, generators.abstract_params(found), folder)
+  except checkpoints.CheckpointError as error:
+    raise app.UsageError(f"--config.initial: {error}") from error
   return params, record
 
 
@@ -244,6 +272,8 @@ def _estimate(config: ConfigDict) -> str:
 def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
   corpus, held = _open_corpora(config)
   trained = _build(config)
+  if trained.initial:
+    _check_initial(config, corpus, trained.initial)
   identity = {"config": common.jsonable(config), "data": corpus.fingerprint()}
   common.claim_workdir(workdir, identity | {"parts": trained.parts})
   common.lock_workdir(workdir)

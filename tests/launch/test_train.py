@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -137,7 +138,22 @@ def test_a_model_of_other_size_is_not_trained_on(
   flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
   flags += (f"--config.initial={trained / 'model'}", "--config.model.scale=3.0")
   line = complaint(launcher.run("train", *flags))
-  assert f"--config.initial={trained / 'model'}: its scale is 4.0, and" in line
+  assert f"--config.initial={trained / 'model'}: its scale is not that of" in line
+  assert "4.0 and 3.0" in line
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_saw_other_samples_under_an_id_is_not_trained_on(
+  tmp_path, trained, corpus_folder, launcher
+):
+  other = tmp_path / "other"
+  shutil.copytree(trained / "model", other)
+  record = json.loads((other / "model.json").read_text())
+  record["training"]["clips"][0]["sha256"] = "0" * 64
+  (other / "model.json").write_text(json.dumps(record))
+  flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
+  line = complaint(launcher.run("train", *flags, f"--config.initial={other}"))
+  assert f"other samples of {record['training']['clips'][0]['id']}" in line
   assert not (tmp_path / "run").exists()
 
 
