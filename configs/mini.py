@@ -65,7 +65,7 @@ def _variants(corpus):
     settings={"usual": {}, "tuned": dict(baselines=_SETTINGS)},
     # At the paper's t and tau, and with its distance: see `_paper_distance`.
     paper_distance={
-      name: _paper_distance(name)
+      name: _paper_distance(name, corpus)
       for name in ("cdpam", "mr_stft", "log_mel", "waveform")
     },
   )

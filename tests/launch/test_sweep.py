@@ -1,5 +1,6 @@
 """launch.sweep and launch.reproduce: rows once, everything else again from them."""
 
+import copy
 import json
 import pathlib
 import re
@@ -8,6 +9,7 @@ import shutil
 import pytest
 from launching import complaint, eval_flags, read_rows
 
+from configs import mini
 from launch import reproduce
 
 METHODS = ("loss", "random_stability", "gradient_norm")
@@ -21,6 +23,7 @@ SWEEP = {
   "sweep.eta_ref": (0.1, 0.2),
   "sweep.distance": ("waveform", "log_mel"),
   "sweep.draws": (1, 2),
+  "sweep.compared_in.settings": ("trajectory",),
   "part": "test",
 }
 # Of the variants of configs/mini.py.
@@ -40,7 +43,7 @@ def flags(workdir, settings, *more):
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, launcher, parted):
   workdir = tmp_path_factory.mktemp("sweep") / "whole"
-  args = flags(workdir, parted, f"--ablations={','.join(ABLATIONS)}")
+  args = flags(workdir, parted, f"--ablations={','.join(ABLATIONS)},settings")
   done = launcher.run("sweep", *args)
   assert done.returncode == 0, done.stderr
   return workdir, args, done
@@ -142,6 +145,26 @@ def test_variants_change_what_they_say(swept):
     assert (score == scores[512, clip]) == (value != 128)
 
 
+def test_an_ablation_may_compare_others(swept):
+  rows = read_rows(swept[0] / "settings.jsonl")
+  assert {row["method"] for row in rows} == {"blind", "trajectory"}
+  spent = {r["value"]: r["forward_passes"] for r in rows if r["method"] != "blind"}
+  assert spent == {"usual": 4, "tuned": 1}
+  text = (swept[0] / "tables.md").read_text()
+  assert "## settings\n" in text
+  assert "## settings_comparisons" not in text
+
+
+def test_settings_are_of_baselines_that_there_are():
+  config = mini.get_config()
+  for name, changes in config.sweep.variants.settings.tuned.baselines.items():
+    for setting, value in changes.items():
+      assert config.baselines[name][setting] != value
+  for variants in config.sweep.variants.values():
+    for changes in variants.values():
+      copy.deepcopy(config).lock().update(changes.to_dict())
+
+
 def test_a_smaller_eta_max_only_takes_reached_clips_away(swept):
   rows = read_rows(swept[0] / "eta_max.jsonl")
   by_clip = {(r["model"], r["clip"], r["value"]): r for r in rows}
@@ -204,6 +227,10 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
     (
       ["--config.sweep.methods=('shouting',)"],
       "'shouting' is not one of gradient_norm",
+    ),
+    (
+      ["--config.sweep.compared=('loss_matched','lsa_probe')"],
+      "--config.sweep.compared: loss_matched must come after lsa_probe",
     ),
   ],
 )
