@@ -102,7 +102,7 @@ def ablation(records: list[dict]) -> Figure:
   numeric = all(isinstance(value, int | float) for value in values)
   keys = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
   with matplotlib.rc_context(_STYLE):
-    # More than there are colours: one a method, hollow where calibrated.
+    # More than there are colours: one a method, hollow and dashed where calibrated.
     crowded = len(keys) > len(_COLOURS)
     size = (9 if numeric else 13, 4.2) if crowded else (7.5, 3.6)
     figure, axes = plt.subplots(figsize=size)
@@ -120,15 +120,16 @@ def ablation(records: list[dict]) -> Figure:
         n - (len(keys) - 1) / 2
       )
       values_of, errors = _with_errors(rows)
+      hollow = crowded and key[1]
       axes.errorbar(
         x,
         values_of,
         yerr=errors,
         color=colour,
         marker=marker,
-        linestyle="-" if numeric else "none",
+        linestyle=("--" if hollow else "-") if numeric else "none",
         markersize=4,
-        fillstyle="none" if crowded and key[1] else "full",
+        fillstyle="none" if hollow else "full",
         capsize=2,
         label=study.label(*key),
       )
