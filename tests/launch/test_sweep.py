@@ -229,6 +229,13 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
       "'shouting' is not one of gradient_norm",
     ),
     (
+      [
+        "--ablations=paper_distance",
+        "--config.sweep.variants.paper_distance.mr_stft.distance=ear",
+      ],
+      "--config.sweep.variants.paper_distance.mr_stft.distance=ear: ",
+    ),
+    (
       ["--config.sweep.compared=('loss_matched','lsa_probe')"],
       "--config.sweep.compared: loss_matched must come after lsa_probe",
     ),
