@@ -240,6 +240,31 @@ def test_intervals_are_those_of_the_modules():
   np.testing.assert_allclose(blind["auc_ci"], wider)
 
 
+def test_a_bootstrap_remembers_only_what_it_was_asked():
+  rng = np.random.default_rng(3)
+  names = [f"c{i}" for i in range(40)]
+  rows = []
+  for i, name in enumerate(names):
+    side = "ab"[i % 2]
+    split = "member" if side == "a" else "nonmember"
+    changes = dict(clip=name, track=name, group=side, split=split)
+    rows.append(_row("target", "c1", rng.normal()) | changes)
+  for how in (dict(seed=0), dict(seed=1), dict(seed=0, targets=(0.2,))):
+    (record,) = summary.summarise(rows, resamples=37, **how)
+    targets = how.get("targets", summary.TARGETS)
+    direct = intervals.bootstrap(
+      [[row["score"] for row in rows]],
+      [row["split"] == "member" for row in rows],
+      names,
+      [row["group"] for row in rows],
+      targets,
+      resamples=37,
+      seed=how["seed"],
+    )
+    expected = [intervals.percentile_ci(values) for values in direct.tpr[0]]
+    assert [tuple(ci) for ci in record["tpr_ci"].values()] == pytest.approx(expected)
+
+
 def test_order_of_rows_does_not_matter():
   rows = _rows() + summary.calibrate_by_reference(_rows())
   shuffled = rows.copy()
