@@ -51,6 +51,7 @@ def get_config(cell: str = "diffwave-multigenre") -> ConfigDict:
   config.sweep.compared = ("lsa_probe", *METHODS, "random_stability_matched")
   # No row of the paper's own setting: configs/mini.py has it.
   config.sweep.paper = ConfigDict()
+  config.sweep.compared_in = ConfigDict()
   # The main run's own cell is not scored again.
   config.sweep.variants = ConfigDict({"cell": cells | {cell: {}}})
   return config

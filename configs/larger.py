@@ -1,4 +1,4 @@
-r"""Larger benchmarks, and AUC against how long the models trained: `core`, `chorales`.
+r"""Larger benchmarks, and AUC against how long the models trained.
 
   apt-get update
   python -m launch.corpus --corpus=multigenre --segments_per_track=8 \
@@ -17,6 +17,20 @@ and eps (`core-long`).
 Building takes about 15 minutes and 650 MB, each training about 25 minutes on one CPU
 core, the sweep about as long on two. The reference is the embedded one: it saw tracks
 of neither half.
+
+  python -m launch.corpus --corpus=multigenre --segments_per_track=0 \
+    --output=runs/corpora/core-full --downloads=/tmp/packages
+  for group in a b; do
+    python -m launch.train --config=configs/train_diffwave.py:core-full,$group \
+      --workdir=runs/train/core-full-$group
+  done
+  python -m launch.sweep --config=configs/larger.py:core-full \
+    --workdir=runs/core-full --ablations=epochs
+
+`core-full`: the same tracks whole, 13 h, and models that were trained on all clips of
+each, three times: as little memorised as these cores can afford. An epoch has about as
+many clips as all 480 of a `core` model. One clip of a track is scored, as in `core`.
+XXX
 
   python -m launch.corpus --corpus=piano --chorales \
     --output=runs/corpora/chorales --downloads=/tmp/packages
@@ -41,14 +55,21 @@ from ml_collections import ConfigDict
 from configs import mini
 
 # Snapshots of the targets, by corpus; the last is the main row.
-EPOCHS = {"core": (60, 120, 240, 480), "chorales": (44, 88, 176)}
+EPOCHS = {
+  "core": (60, 120, 240, 480),
+  "core-full": (1, 2, 3),
+  "chorales": (44, 88, 176),
+}
 # Models that were trained on from those, and for how many epochs.
 _LONGER = {"core": ("core-long", 480)}
 _REFERENCES = {
   "core": "diffwave-multigenre-reference",
+  "core-full": "diffwave-multigenre-reference",
   "chorales": "runs/train/chorales-reference/snapshots/00176",
 }
-_DEV_CLIPS = {"core": 2, "chorales": 1}
+_DEV_CLIPS = {"core": 2, "core-full": 2, "chorales": 1}
+# Rivals with as many evaluations as the probe.
+_MATCHED = {"core-full": ("loss", "pia", "sima", "random_stability")}
 
 
 def get_config(corpus: str = "core") -> ConfigDict:
@@ -64,8 +85,9 @@ def get_config(corpus: str = "core") -> ConfigDict:
   if corpus == "chorales":
     # Nothing was chosen on any of it: every track is a test track.
     config.part = "all"
-  config.sweep.matched = ()
+  config.sweep.matched = _MATCHED.get(corpus, ())
   config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
+  config.sweep.compared_in = ConfigDict()
   config.sweep.variants = ConfigDict(
     {"epochs": {str(n): {"targets": at(n)} for n in epochs[:-1]}}
   )

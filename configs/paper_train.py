@@ -62,6 +62,7 @@ def get_config(arg: str = "diffwave,maestro,a") -> ConfigDict:
   epochs = _EPOCHS[corpus]
   config.update(
     batch_size=16,
+    held_clips_per_track=4,
     epochs=epochs,
     learning_rate=2e-4,
     warmup_steps=1000,

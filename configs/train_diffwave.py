@@ -4,14 +4,14 @@ r"""A small DiffWave on one group of one corpus.
     --workdir=runs/train/multigenre-a \
     --export=lsaprobe_jax/weights/diffwave-multigenre-a
 
-About 75 minutes on one idle CPU core for 3000 epochs. `core` and
+About 75 minutes on one idle CPU core for 3000 epochs. `core`, `core-full` and
 `chorales` are not embedded: configs/larger.py says how they are built and what their
 models are for.
 """
 
 from ml_collections import ConfigDict
 
-# Clips a track, epochs. With fewer tracks, more clips of each.
+# Clips a track (None: all of it), epochs. With fewer tracks, more clips of each.
 _SIZES = {
   ("multigenre", "a"): (1, 3000),
   ("multigenre", "b"): (1, 3000),
@@ -25,12 +25,14 @@ _SIZES = {
   # seed, hence the draws of t and eps, is that of the first 480.
   ("core-long", "a"): (1, 480),
   ("core-long", "b"): (1, 480),
+  ("core-full", "a"): (None, 3),
+  ("core-full", "b"): (None, 3),
   ("chorales", "a"): (1, 176),
   ("chorales", "b"): (1, 176),
   ("chorales", "reference"): (4, 176),
 }
 # Of corpora that are not part of the package.
-_PATHS = {name: f"runs/corpora/{name}" for name in ("core", "chorales")}
+_PATHS = {name: f"runs/corpora/{name}" for name in ("core", "core-full", "chorales")}
 _PATHS["core-long"] = _PATHS["core"]
 _INITIAL = {"core-long": "runs/train/core-{group}/snapshots/00480"}
 
@@ -41,6 +43,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
     known = " ".join(",".join(pair) for pair in _SIZES)
     raise ValueError(f"configs/train_diffwave.py:{arg}: known: {known}")
   clips_per_track, epochs = _SIZES[corpus, group]
+  # Epochs between losses on whole groups, and between checkpoints.
+  every = 50 if clips_per_track else 1
   return ConfigDict(
     dict(
       seed=0,
@@ -50,8 +54,9 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         clip_seconds=0.512,
         clips_per_track=clips_per_track,
       ),
-      # Groups whose loss is logged beside that of the trained one.
+      # Groups whose loss is followed, on so many clips of a track.
       held_groups=("a", "b"),
+      held_clips_per_track=clips_per_track or 1,
       model=dict(
         family="diffwave",
         network=dict(channels=24, layers=10, dilation_cycle=10, embedding_width=128),
@@ -72,9 +77,13 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
       max_grad_norm=1.0,
       ema_decay=0.995,
       log_every=50,
-      eval_epochs=50,
-      save_epochs=50,
+      eval_epochs=every,
+      save_epochs=every,
       # Epochs whose averaged weights are kept, for AUC against epochs.
-      snapshot_epochs=(epochs // 8, epochs // 4, epochs // 2, epochs),
+      snapshot_epochs=(
+        (epochs // 8, epochs // 4, epochs // 2, epochs)
+        if epochs >= 8
+        else tuple(range(1, epochs + 1))
+      ),
     )
   )

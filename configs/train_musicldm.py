@@ -97,6 +97,7 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
       ),
       held_groups=("a", "b"),
+      held_clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
       trains="denoiser" if denoiser else what,
       parts=parts if denoiser else {},
       # A whole model folder to train on from; empty: random weights.

@@ -228,14 +228,17 @@ def _differences(before: Any, now: Any, name: str = "") -> list[str]:
 
 
 def open_corpus(
-  settings: ConfigDict, sample_rate: int, clips_per_track: int, groups: Sequence[str]
+  settings: ConfigDict,
+  sample_rate: int,
+  clips_per_track: int | None,
+  groups: Sequence[str],
 ) -> corpora.Corpus:
   """Opens some groups of the corpus that a configuration names.
 
   Args:
     settings: `path` and `clip_seconds`.
     sample_rate: in Hz.
-    clips_per_track: at most so many clips of a track.
+    clips_per_track: at most so many clips of a track; None takes all.
     groups: of tracks.
   """
   try:

@@ -235,6 +235,11 @@ def _check(config: ConfigDict) -> None:
   repeated = alone - {building.PROBE, "relative_damage"}
   both = alone | {f"{name}{building.MATCHED}" for name in repeated}
   sweep, compared_in = config.sweep, config.sweep.get("compared_in", {})
+  if unknown := set(compared_in) - set(sweep.variants):
+    raise app.UsageError(
+      f"--config.sweep.compared_in: {min(unknown)!r} is not one of the variants,"
+      f" {', '.join(sorted(sweep.variants))}"
+    )
   for field, names, known in (
     ("methods", sweep.methods, alone),
     ("matched", sweep.matched, repeated),

@@ -47,12 +47,15 @@ _HELD_T = (0.1, 0.2, 0.4, 0.6)
 
 def _open_corpora(config: ConfigDict) -> tuple[Corpus, dict[str, Corpus]]:
   """The trained groups' clips, and those of the groups whose loss is followed."""
-  rate, per_track = config.model.sample_rate, config.corpus.clips_per_track
-  corpus, *held = (
-    common.open_corpus(config.corpus, rate, per_track, groups)
-    for groups in (config.corpus.groups, *([group] for group in config.held_groups))
+  settings, rate = config.corpus, config.model.sample_rate
+  held = {
+    group: common.open_corpus(settings, rate, config.held_clips_per_track, [group])
+    for group in config.held_groups
+  }
+  trained = common.open_corpus(
+    settings, rate, settings.clips_per_track, settings.groups
   )
-  return corpus, dict(zip(config.held_groups, held, strict=True))
+  return trained, held
 
 
 def _record(
@@ -105,7 +108,7 @@ def _check_initial(config: ConfigDict, corpus: Corpus, initial: dict[str, Any]) 
       )
 
 
-def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log):
+def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log, bar):
   """One pass over the examples; logs every `log_every` steps."""
   per_epoch = training.steps_per_epoch(len(examples), config.batch_size)
   key = jax.random.key(config.seed)
@@ -118,6 +121,7 @@ def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log):
       if not np.isfinite(row["loss"]):
         raise FloatingPointError(f"loss is {row['loss']} at step {count + 1}")
       log.write(step=count + 1, epoch=epoch, **row)
+    bar.update()
   return state
 
 
@@ -305,9 +309,10 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
     first, state = latest
     logging.info("resumed after epoch %d", first)
   log = training.LossLog(workdir / "losses.jsonl", first * per_epoch)
-  progress = {"initial": first, "total": config.epochs, "unit": "epoch"}
-  for epoch in tqdm(range(first, config.epochs), **progress):
-    state = _train_epoch(step, state, examples, config, epoch, log)
+  total = config.epochs * per_epoch
+  bar = tqdm(initial=first * per_epoch, total=total, unit="step", desc="training")
+  for epoch in range(first, config.epochs):
+    state = _train_epoch(step, state, examples, config, epoch, log, bar)
     done = epoch + 1
     snapshot = done in config.snapshot_epochs
     if snapshot:
@@ -316,6 +321,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
       log.write(step=done * per_epoch, epoch=done, held=losses_of(state.ema))
     if done % config.save_epochs == 0 or done == config.epochs:
       saved.save(done, state)
+  bar.close()
   saved.close()
   export = pathlib.Path(_EXPORT.value or workdir / "model")
   save(export, state, config.epochs)

@@ -38,5 +38,5 @@ def epochs_of(snapshot, corpus, config, group):
 
 
 def test_an_unknown_corpus_is_refused():
-  with pytest.raises(ValueError, match="known: core, chorales"):
+  with pytest.raises(ValueError, match="known: core, core-full, chorales"):
     larger.get_config("opera")

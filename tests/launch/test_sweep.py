@@ -249,6 +249,18 @@ def test_wrong_flags_are_refused_before_anything_is_scored(
   assert not (tmp_path / "w").exists()
 
 
+def test_methods_of_a_variant_that_is_not_there_are_refused(tmp_path, launcher):
+  config = tmp_path / "own.py"
+  config.write_text(
+    "from configs import mini\n\n\ndef get_config():\n  config = mini.get_config()\n"
+    "  config.sweep.compared_in.setings = ('loss',)\n  return config\n"
+  )
+  args = (f"--config={config}", f"--workdir={tmp_path / 'w'}")
+  line = complaint(launcher.run("sweep", *args))
+  assert "--config.sweep.compared_in: 'setings' is not one of the variants" in line
+  assert not (tmp_path / "w").exists()
+
+
 def test_a_study_that_is_not_there_is_refused(tmp_path, launcher):
   (tmp_path / "RESULTS.md").write_text("<!-- table gone main -->\n<!-- end -->\n")
   line = complaint(launcher.run("reproduce", f"--root={tmp_path}"))

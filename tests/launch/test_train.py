@@ -157,6 +157,35 @@ def test_a_model_that_saw_other_samples_under_an_id_is_not_trained_on(
   assert not (tmp_path / "run").exists()
 
 
+def test_damaged_weights_are_not_trained_on(tmp_path, trained, corpus_folder, launcher):
+  other = tmp_path / "other"
+  shutil.copytree(trained / "model", other)
+  with (other / "weights.safetensors").open("r+b") as file:
+    file.truncate(1000)
+  flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
+  line = complaint(launcher.run("train", *flags, f"--config.initial={other}"))
+  assert f"--config.initial: {other}: damaged" in line
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_whole_corpus_is_trained_on_and_its_losses_followed_on_some_clips(
+  tmp_path, corpus_folder, launcher
+):
+  def record(name, clips):
+    """Of a training that changes nothing."""
+    flags = (f"--workdir={tmp_path / name}", *train_flags(corpus_folder))
+    flags += ("--config.epochs=1", f"--config.corpus.clips_per_track={clips}")
+    flags += ("--config.learning_rate=0.0", "--config.final_learning_rate=0.0")
+    done = launcher.run("train", *flags)
+    assert done.returncode == 0, done.stderr
+    return checkpoints.load_model(tmp_path / name / "model")[1]["training"]
+
+  whole, one = record("whole", 3), record("one", 1)
+  assert (len(whole["clips"]), len(one["clips"])) == (12, 4)
+  # Untrained, of the same clips at the same draws.
+  assert whole["losses"] == one["losses"]
+
+
 def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
   flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
   done = launcher.run("train", *flags, "--config.corpus.groups=('c',)")
