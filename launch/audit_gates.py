@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from lsaprobe_jax.attacks import blind
 from lsaprobe_jax.data import inspection
-from lsaprobe_jax.data.corpus import Clip, Corpus
+from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.evaluation import audit, intervals, summary
 

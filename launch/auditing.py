@@ -17,7 +17,7 @@ from launch.estimating import Cost
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
-from lsaprobe_jax.data.corpus import Corpus
+from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.evaluation import audit, summary
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from lsaprobe_jax import attacks, distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe
-from lsaprobe_jax.data.corpus import Corpus
+from lsaprobe_jax.data.clips import Corpus
 
 PROBE = "lsa_probe"
 

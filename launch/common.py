@@ -21,6 +21,7 @@ from launch import converting
 from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.results import temporary_beside, write_whole
@@ -232,7 +233,7 @@ def open_corpus(
   sample_rate: int,
   clips_per_track: int | None,
   groups: Sequence[str],
-) -> corpora.Corpus:
+) -> Corpus:
   """Opens some groups of the corpus that a configuration names.
 
   Args:

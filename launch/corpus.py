@@ -34,7 +34,8 @@ from absl import app, flags
 
 from lsaprobe_jax.data import recipes
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.corpus import Corpus, open_corpus
+from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.data.fetch import FetchError
 from lsaprobe_jax.data.manifest import GROUPS
 

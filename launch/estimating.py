@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from launch import building, opening
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.data.corpus import Corpus
+from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target
 from lsaprobe_jax.evaluation import summary
 from lsaprobe_jax.results import RowFile

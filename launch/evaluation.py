@@ -20,7 +20,7 @@ from lsaprobe_jax.attacks.lsa_probe import (
   read_costs,
   read_damages,
 )
-from lsaprobe_jax.data.corpus import Corpus
+from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary, tables
 from lsaprobe_jax.results import ALONE, Shard, SharedRows

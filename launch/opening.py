@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from launch import building, common
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.data import splits
-from lsaprobe_jax.data.corpus import Corpus
+from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
 
 # A 95th percentile of fewer is little more than their maximum.

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from launch import common
 from lsaprobe_jax import checkpoints, diffusion, probe
-from lsaprobe_jax.data.corpus import Clip, Corpus
+from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.evaluating import clip_number
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.results import write_whole

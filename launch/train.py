@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from launch import common, converting
 from lsaprobe_jax import checkpoints, distances, objectives, training
-from lsaprobe_jax.data.corpus import Corpus
+from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.models import generator as generators
 
 _CONFIG = config_flags.DEFINE_config_file(

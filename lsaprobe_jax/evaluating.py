@@ -12,7 +12,7 @@ from absl import logging
 from tqdm import tqdm
 
 from lsaprobe_jax import parallel
-from lsaprobe_jax.data.corpus import Clip, Corpus
+from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.results import RowFile
 
 

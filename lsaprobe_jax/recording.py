@@ -21,7 +21,7 @@ from flax import struct
 from tqdm import tqdm
 
 from lsaprobe_jax import parallel, probe
-from lsaprobe_jax.data.corpus import Clip, Corpus
+from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.distances.spectral import LogMel
 from lsaprobe_jax.evaluating import Target, clip_number

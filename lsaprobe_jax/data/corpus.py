@@ -1,9 +1,4 @@
-"""A corpus: clips of equal length with stable ids, in groups by track.
-
-The groups are the halves 'a' and 'b' of the cross-over, 'dev' (development, unseen
-by every model) and 'reference' (what the reference model is trained on). Who is a
-member follows from the model that is audited.
-"""
+"""Opens corpora: those shipped, those built, and any folder of audio files."""
 
 import collections
 import dataclasses
@@ -22,6 +17,7 @@ from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
 from lsaprobe_jax.data import records as records_lib
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.clips import Clip, Corpus, check_groups
 from lsaprobe_jax.data.manifest import GROUPS
 
 SHIPPED = ("multigenre", "piano")
@@ -30,109 +26,10 @@ _FOLDER_SEGMENT_SECONDS = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Clip:
-  """Where a clip comes from.
-
-  Attributes:
-    id: '<track>@<start in ms>+<length in ms>', unique and safe as a file name.
-    track: id of the recording or piece; clips of a track are not independent.
-    group: 'a', 'b', 'dev' or 'reference'.
-    source: package, or file.
-    title: untrusted text, like `author`.
-    author: composer, performer, arranger; '' if not known.
-    licence: '' if not known.
-    start_seconds: in the source.
-    sha256: of the float32 little-endian samples.
-  """
-
-  id: str
-  track: str
-  group: str
-  source: str
-  title: str
-  author: str
-  licence: str
-  start_seconds: float
-  sha256: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Corpus:
-  """Clips and their audio.
-
-  Attributes:
-    name: of the corpus.
-    sample_rate: Hz.
-    clip_seconds: length of every clip.
-    clips: by track, and within a track so that its first few are spread over it.
-    audio: float32 [n_clips, samples], in the order of `clips`; of a corpus of records
-      one that reads a row when it is indexed.
-    errors: (file or clip, one-line message) for what could not be used.
-  """
-
-  name: str
-  sample_rate: int
-  clip_seconds: float
-  clips: tuple[Clip, ...]
-  audio: np.ndarray | records_lib.RecordAudio
-  errors: tuple[tuple[str, str], ...] = ()
-
-  def __len__(self) -> int:
-    return len(self.clips)
-
-  @property
-  def tracks(self) -> tuple[str, ...]:
-    """Track ids in order, each once."""
-    return tuple(dict.fromkeys(clip.track for clip in self.clips))
-
-  def select(self, groups: Iterable[str]) -> "Corpus":
-    """The clips of some groups, or of one named by a plain string."""
-    wanted = check_groups(groups)
-    return self.take(i for i, clip in enumerate(self.clips) if clip.group in wanted)
-
-  def per_track(self, count: int) -> "Corpus":
-    """The first `count` clips of every track."""
-    seen, kept = collections.Counter(), []
-    for i, clip in enumerate(self.clips):
-      seen[clip.track] += 1
-      if seen[clip.track] <= count:
-        kept.append(i)
-    return self.take(kept)
-
-  def head(self, seconds: float) -> "Corpus":
-    """The first seconds of every clip, under the clips' own ids and hashes.
-
-    Raises:
-      ValueError: longer than the clips, or shorter than a sample.
-    """
-    most = self.audio.shape[1]
-    length = round(min(seconds * self.sample_rate, most + 1))
-    if not 0 < length <= most:
-      raise ValueError(f"no first {seconds:g} s of clips of {self.clip_seconds:g} s")
-    return dataclasses.replace(self, clip_seconds=seconds, audio=self.audio[:, :length])
-
-  def fingerprint(self) -> str:
-    """SHA-256 over ids, groups and clip hashes: equal if and only if the data is."""
-    digest = hashlib.sha256()
-    for clip in self.clips:
-      digest.update(f"{clip.id}\n{clip.group}\n{clip.sha256}\n".encode())
-    return digest.hexdigest()
-
-  def take(self, indices: Iterable[int]) -> "Corpus":
-    """The clips at some indices, in their order."""
-    indices = list(indices)
-    return dataclasses.replace(
-      self,
-      clips=tuple(self.clips[i] for i in indices),
-      audio=self.audio.take(np.asarray(indices, dtype=np.intp), axis=0),
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Piece:
   """A track and its segments, before it is cut into clips."""
 
-  track: str
+  id: str
   group: str
   source: str
   title: str
@@ -200,19 +97,6 @@ def open_corpus(
     first = f"; the first of {len(errors)}: {errors[0][1]}" if errors else ""
     raise AudioError(f"{path}: no clip of {clip_seconds:g} s in groups {wanted}{first}")
   return corpus
-
-
-def check_groups(groups: Iterable[str] | str) -> tuple[str, ...]:
-  """Group names as a tuple.
-
-  Raises:
-    ValueError: one is not a group.
-  """
-  groups = (groups,) if isinstance(groups, str) else tuple(groups)
-  unknown = [group for group in groups if group not in GROUPS]
-  if unknown or not groups:
-    raise ValueError(f"groups are among {GROUPS}, not {unknown or 'none'}")
-  return groups
 
 
 def _check_settings(sample_rate, clip_seconds, clips_per_track, on_wrong_rate):
@@ -302,7 +186,7 @@ def _built(
       errors.append((track.file, str(error)))
       continue
     yield _Piece(
-      track=track.id,
+      id=track.id,
       group=track.group,
       source=track.package,
       title=track.title,
@@ -379,8 +263,14 @@ def _in_records(
   )
 
 
-def _clip(track, source: str, seconds: float, length: float, sha256: str) -> Clip:
-  """A clip of a manifest's track."""
+def _clip(
+  track: _Piece | manifest_lib.Track,
+  source: str,
+  seconds: float,
+  length: float,
+  sha256: str,
+) -> Clip:
+  """A clip of `length` seconds of a track."""
   return Clip(
     id=f"{track.id}@{round(1000 * seconds):07d}+{round(1000 * length)}",
     track=track.id,
@@ -448,7 +338,7 @@ def _raw(
       continue
     errors += [(str(file.path), message) for message in dropped]
     yield _Piece(
-      track=file.track,
+      id=file.track,
       group=file.group,
       source=file.path.name if path.is_file() else str(file.path.relative_to(path)),
       title=file.title,
@@ -495,23 +385,12 @@ def _cut(
       if len(window) < length:
         continue
       seconds = start + index * length / sample_rate
-      milliseconds = round(1000 * length / sample_rate)
-      clip_id = f"{piece.track}@{round(1000 * seconds):07d}+{milliseconds}"
+      sha256 = _sha256(window)
+      clip = _clip(piece, piece.source, seconds, length / sample_rate, sha256)
       try:
-        audio_lib.check(window, clip_id, min_samples=length)
+        audio_lib.check(window, clip.id, min_samples=length)
       except AudioError as error:
-        errors.append((clip_id, str(error)))
+        errors.append((clip.id, str(error)))
         continue
-      clip = Clip(
-        id=clip_id,
-        track=piece.track,
-        group=piece.group,
-        source=piece.source,
-        title=piece.title,
-        author=piece.author,
-        licence=piece.licence,
-        start_seconds=seconds,
-        sha256=hashlib.sha256(window.astype("<f4").tobytes()).hexdigest(),
-      )
       cut.append((clip, window))
   return cut

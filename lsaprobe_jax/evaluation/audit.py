@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from lsaprobe_jax.data.corpus import Clip
+from lsaprobe_jax.data.clips import Clip
 from lsaprobe_jax.evaluation import comparisons, roc, sets, study
 
 PANEL = "panel"

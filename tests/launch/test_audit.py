@@ -22,7 +22,7 @@ from launching import (
 from configs import audit as audit_config
 from launch import audit_gates, auditing
 from lsaprobe_jax import checkpoints
-from lsaprobe_jax.data.corpus import Clip
+from lsaprobe_jax.data.clips import Clip
 from lsaprobe_jax.evaluation import audit, summary
 
 SETTINGS = {
