@@ -41,6 +41,11 @@ _DTYPES = {
 }
 _SCALARS = (type(None), bool, int, float, complex, str, bytes)
 
+# Numbers that tensors may repeat beyond those in their storages, and how many times
+# over all tensors may read all storages.
+_MOST_REPEATED = 1 << 20
+_MOST_VIEWS = 4
+
 # What a damaged file may raise on its way through the unpickler and the archive.
 _UNREADABLE = (
   pickle.UnpicklingError,
@@ -103,8 +108,15 @@ def read_state_dict(
   raise KeyError(f"{name}: no entry {select!r} among {sorted(map(str, tree))}")
 
 
+class _Closed:
+  """What a pickle may make but not change, neither by `__dict__` nor by attribute."""
+
+  def __setstate__(self, state):
+    raise UnsafeCheckpointError("refused: the pickle changes an object that is made")
+
+
 @dataclasses.dataclass(frozen=True)
-class _Storage:
+class _Storage(_Closed):
   """A promise of `size` numbers, found in the file under `key`."""
 
   dtype: str
@@ -117,7 +129,7 @@ class _Storage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Tensor:
+class _Tensor(_Closed):
   """A view of a storage, not yet loaded."""
 
   storage: _Storage
@@ -127,7 +139,7 @@ class _Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class _StorageType:
+class _StorageType(_Closed):
   """Stands in for `torch.FloatStorage` and its like."""
 
   dtype: str
@@ -140,22 +152,24 @@ class _OrderedDict(dict):
     del state
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *unused):
-  """Stands in for `torch._utils._rebuild_tensor_v2`, and checks its bounds."""
-  del unused  # requires_grad, backward hooks, metadata
-  numbers = (offset, *shape, *strides)
-  if not isinstance(storage, _Storage) or not all(type(n) is int for n in numbers):
-    raise UnsafeCheckpointError("a tensor is not built from a storage and integers")
-  if min(numbers) < 0 or len(shape) != len(strides):
-    raise UnsafeCheckpointError("a tensor has a negative or inconsistent layout")
-  count = math.prod(shape)
-  last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-  if count and last >= storage.size:
-    raise UnsafeCheckpointError("a tensor reaches outside its storage")
-  # A stride of zero repeats numbers; without a limit a small file fills the memory.
-  if count > max(storage.size, 1 << 20):
-    raise UnsafeCheckpointError("a tensor is larger than its storage")
-  return _Tensor(storage, offset, tuple(shape), tuple(strides))
+class _RebuildTensor(_Closed):
+  """Stands in for `torch._utils._rebuild_tensor_v2`, and checks the bounds."""
+
+  def __call__(self, storage, offset, shape, strides, *unused) -> _Tensor:
+    del unused  # requires_grad, backward hooks, metadata
+    numbers = (offset, *shape, *strides)
+    if not isinstance(storage, _Storage) or not all(type(n) is int for n in numbers):
+      raise UnsafeCheckpointError("a tensor is not built from a storage and integers")
+    if min(numbers) < 0 or len(shape) != len(strides):
+      raise UnsafeCheckpointError("a tensor has a negative or inconsistent layout")
+    count = math.prod(shape)
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if count and last >= storage.size:
+      raise UnsafeCheckpointError("a tensor reaches outside its storage")
+    # A stride of zero repeats numbers; without a limit a small file fills the memory.
+    if count > max(storage.size, _MOST_REPEATED):
+      raise UnsafeCheckpointError("a tensor is larger than its storage")
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
 class _Unpickler(pickle.Unpickler):
@@ -169,7 +183,7 @@ class _Unpickler(pickle.Unpickler):
     if (module, name) == ("collections", "OrderedDict"):
       return _OrderedDict
     if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-      return _rebuild_tensor
+      return _RebuildTensor()
     if module == "torch" and name in _DTYPES:
       return _StorageType(_DTYPES[name])
     raise UnsafeCheckpointError(
@@ -245,6 +259,8 @@ def _resolve(tree: Any, load: _Loader) -> Any:
   storages: dict[str, np.ndarray] = {}
   done: dict[int, Any] = {}  # by id: shared parts are resolved once
   open_ids: set[int] = set()
+  # Numbers of all tensors made: each is a copy, and many can share a storage.
+  made = 0
 
   def resolve(node: Any) -> Any:
     if isinstance(node, _SCALARS):
@@ -260,9 +276,13 @@ def _resolve(tree: Any, load: _Loader) -> Any:
   def resolve_new(node: Any) -> Any:
     match node:
       case _Tensor():
+        nonlocal made
         key = node.storage.key
         if key not in storages:
           storages[key] = _decode(load(node.storage), node.storage)
+        made += math.prod(node.shape)
+        if made > _MOST_VIEWS * sum(map(len, storages.values())) + _MOST_REPEATED:
+          raise UnsafeCheckpointError("its tensors are far larger than its storages")
         return _view(storages[key], node)
       case dict():
         if not all(isinstance(key, _SCALARS) for key in node):

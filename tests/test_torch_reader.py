@@ -50,7 +50,13 @@ def fake_torch(monkeypatch):
   _rebuild_tensor_v2.__module__ = "torch._utils"
   _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
   utils._rebuild_tensor_v2 = _rebuild_tensor_v2
-  for name in ("FloatStorage", "BFloat16Storage", "HalfStorage", "LongStorage"):
+  for name in (
+    "FloatStorage",
+    "BFloat16Storage",
+    "HalfStorage",
+    "LongStorage",
+    "ByteStorage",
+  ):
     setattr(torch, name, type(name, (), {"__module__": "torch"}))
   torch._utils = utils
   monkeypatch.setitem(sys.modules, "torch", torch)
@@ -178,6 +184,40 @@ def test_refuses_tensors_that_leave_their_storage(fake_torch, write, layout):
   file = write(tree, {"0": np.zeros(layout[0], np.float32)})
   with pytest.raises(torch_reader.UnsafeCheckpointError):
     torch_reader.read_state_dict(file)
+
+
+@pytest.mark.parametrize("state", [{"shape": (16,)}, (None, {"shape": (16,)})])
+def test_refuses_to_change_a_tensor_that_was_checked(fake_torch, write, state):
+  tensor = _tensor(fake_torch, "FloatStorage", "0", 12, 0, (3,), (1,))
+  tensor.call += (state,)
+  file = write({"w": tensor}, {"0": np.zeros(12, np.float32)})
+  with pytest.raises(torch_reader.UnsafeCheckpointError, match="changes an object"):
+    torch_reader.read_state_dict(file)
+
+
+@pytest.mark.parametrize(
+  "name", [b"torch._utils\n_rebuild_tensor_v2", b"torch\nFloatStorage"]
+)
+def test_refuses_to_change_what_builds_tensors(name):
+  state = pickle.dumps((None, {"dtype": "<f8"}), protocol=2)[2:-1]
+  buffer = io.BytesIO()
+  with zipfile.ZipFile(buffer, "w") as archive:
+    archive.writestr("model/data.pkl", b"\x80\x02c" + name + b"\n" + state + b"b.")
+  with pytest.raises(torch_reader.UnsafeCheckpointError, match="changes an object"):
+    torch_reader.read_state_dict(buffer)
+
+
+def test_refuses_a_small_storage_read_many_times_over(fake_torch, write):
+  def tree(count):
+    layout = (1 << 20, 0, (1 << 20,), (1,))
+    return {
+      str(i): _tensor(fake_torch, "ByteStorage", "0", *layout) for i in range(count)
+    }
+
+  storages = {"0": np.zeros(1 << 20, np.uint8)}
+  assert len(torch_reader.read_state_dict(write(tree(5), storages))) == 5
+  with pytest.raises(torch_reader.UnsafeCheckpointError, match="far larger"):
+    torch_reader.read_state_dict(write(tree(6), storages))
 
 
 def test_refuses_self_reference_and_unknown_storages(write):
