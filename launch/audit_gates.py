@@ -208,7 +208,10 @@ def of_scores(
     return [*gates, Gate(name=control, holds=None, text=text)]
   raw = [row for row in rows if not row["calibrated"]]
   table, _ = audit.tabulate(raw, clips, summary.REFERENCE)
-  panel = table.with_panel()
+  try:
+    panel = table.with_panel()
+  except ValueError as error:
+    return [*gates, Gate(name=control, holds=None, text=f"not run: {error}")]
   sides = [panel.suspects[audit.PANEL], panel.comparison[audit.PANEL]]
   gate = _auc_gate(
     control,

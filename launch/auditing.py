@@ -97,9 +97,9 @@ def read(
     opened[side] = _without(opened[side], doubled)
     facts[side] = [fact for fact in own if fact.track not in doubled]
   notes += inspection.differences(*facts.values())
-  calibration, comparison, size = _split(config, opened["reference"])
+  calibration, comparison, enough = _split(config, opened["reference"])
   gates = [
-    size,
+    enough,
     audit_gates.duplicates(facts),
     audit_gates.seen_in_training(model, opened["reference"]),
     audit_gates.blind_baseline(opened["suspect"], opened["reference"], config.seed),
@@ -179,9 +179,10 @@ def _flag(target: str) -> str:
 def trained_seconds(model: str) -> float:
   """Length of the clips that a model was trained on, as its folder says, or 4 s."""
   path = converting.find_model(model) / checkpoints.MODEL_FILE
-  training = json.loads(path.read_text())["training"] or {}
-  corpus = training.get("config", {}).get("corpus", {})
-  return float(corpus.get("clip_seconds", _CLIP_SECONDS))
+  found = json.loads(path.read_text())
+  for name in ("training", "config", "corpus", "clip_seconds"):
+    found = found.get(name) if isinstance(found, dict) else None
+  return float(found) if isinstance(found, int | float) else _CLIP_SECONDS
 
 
 def _check_alike(given: dict[str, str]) -> None:
@@ -335,7 +336,12 @@ def find(
   gates = inputs.gates + audit_gates.of_scores(config, scores, rows, clips)
   if any(gate.holds is False for gate in gates):
     return gates, None, None, failed
-  scores = scores.with_panel()
+  try:
+    scores = scores.with_panel()
+  except ValueError as error:
+    mend = "leave that method out of --config.methods, or give other reference tracks"
+    gates = [*gates, Gate(name="panel", holds=False, text=str(error), mend=mend)]
+    return gates, None, None, failed
   found = audit.judge(
     scores, alpha=config.alpha, permutations=config.permutations, seed=config.seed
   )

@@ -1,5 +1,6 @@
 """From a configuration to what scores: searches, distances, attacks. Reads no flags."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,10 +10,12 @@ from ml_collections import ConfigDict
 
 from lsaprobe_jax import attacks, distances
 from lsaprobe_jax import search as searches
-from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe
+from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe, WorstDamage
 from lsaprobe_jax.data.clips import Corpus
 
 PROBE = "lsa_probe"
+# The ascent at one budget, without a search for it.
+WORST_DAMAGE = "worst_damage"
 
 # Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
 MATCHED = "_matched"
@@ -63,8 +66,42 @@ def make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
     raise app.UsageError(f"--config.baselines.{name}: {error}") from error
 
 
+def check_methods(config: ConfigDict, distance) -> dict[str, float]:
+  """Refuses methods that could not be scored, each in its turn.
+
+  Returns:
+    t_ratio of every baseline by the flag that sets it.
+
+  Raises:
+    app.UsageError: an unknown one, settings that it does not have, or one with as many
+      evaluations as the probe that cannot be repeated or stands before the probe.
+  """
+  check_order("methods", config.methods)
+  times = {}
+  for name in config.methods:
+    plain = name.removesuffix(MATCHED)
+    if name in (PROBE, WORST_DAMAGE):
+      continue
+    ratio, attack = make_baseline(config, plain, distance)
+    times[f"--config.baselines.{plain}.t_ratio"] = ratio
+    if plain != name and not hasattr(attack, "repeats"):
+      raise app.UsageError(f"--config.methods: {name}: {plain} has nothing to repeat")
+  return times
+
+
+def check_order(field: str, names: Sequence[str]) -> None:
+  """Refuses what is matched to the probe's evaluations before the probe is scored."""
+  matched = [name for name in names if name.endswith(MATCHED)]
+  if matched and PROBE not in names[: names.index(matched[0])]:
+    raise app.UsageError(f"--config.{field}: {matched[0]} must come after {PROBE}")
+
+
 def make_attack(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
   """t_ratio and attack of a method, as it costs: the probe's without its tau."""
+  if name == WORST_DAMAGE:
+    search = make_search(config.search)
+    eta = config.worst_damage.eta
+    return config.t_ratio, WorstDamage(distance=distance, eta=eta, search=search)
   if name != PROBE:
     return make_baseline(config, name, distance)
   search = make_search(config.search)

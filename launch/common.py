@@ -24,7 +24,7 @@ from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.results import temporary_beside, write_whole
+from lsaprobe_jax.results import first_line, temporary_beside, write_whole
 
 _COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -269,30 +269,18 @@ def load_targets(
   """
   targets, hashes = [], {}
   for i, (name, source) in enumerate(sorted(config.targets.items())):
+    key = jax.random.fold_in(jax.random.key(config.seed), i)
     try:
-      params, record = checkpoints.load_model(converting.find_model(source))
-      model = record["model"]
-      checkpoints.check_fit(
-        params, generators.abstract_params(model), f"{flag(name)}={source}"
-      )
-      if config.untrained:
-        key = jax.random.fold_in(jax.random.key(config.seed), i)
-        params = generators.random_params(model, key)
-      generator = generators.build_generator(
-        model,
-        params,
+      generator, record = load_generator(
+        source,
         config.num_steps,
-        config.precision,
+        precision=config.precision,
         # Where a configuration has it: `mel` ends before the vocoder.
-        config.get("stop_at", "waveform"),
+        stop_at=config.get("stop_at", "waveform"),
+        random_key=key if config.untrained else None,
       )
     except checkpoints.CheckpointError as error:
       raise app.UsageError(f"{flag(name)}: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-      raise app.UsageError(
-        f"{flag(name)}={source}: its model.json does not describe a model"
-        f" ({type(error).__name__}: {error})"
-      ) from error
     training = record["training"] or {}
     clips = training.get("clips")
     targets.append(
@@ -306,6 +294,39 @@ def load_targets(
     hashes[name] = record["weights_sha256"]
   _check_alike(targets)
   return targets, {"weights": hashes}
+
+
+def load_generator(
+  source: str, num_steps: int, *, random_key: jax.Array | None = None, **settings
+) -> tuple[Any, dict[str, Any]]:
+  """A model that can be run, and the record of its folder.
+
+  Args:
+    source: what `converting.find_model` takes.
+    num_steps: S, DDIM steps of the reverse process.
+    random_key: draws random weights in the place of the model's own.
+    **settings: `precision` and `stop_at` (`models.generator.build_generator`).
+
+  Raises:
+    CheckpointError: there is no such model, or it is damaged, does not describe one
+      or has weights that do not fit.
+  """
+  params, record = checkpoints.load_model(converting.find_model(source))
+  model = record["model"]
+  try:
+    checkpoints.check_fit(params, generators.abstract_params(model), source)
+    if random_key is not None:
+      params = generators.random_params(model, random_key)
+    generator = generators.build_generator(model, params, num_steps, **settings)
+  except checkpoints.CheckpointError:
+    raise
+  # Sizes that make no network: what flax and jax raise on them is almost anything.
+  except Exception as error:
+    raise checkpoints.CheckpointError(
+      f"{source}: its model.json does not describe a model"
+      f" ({type(error).__name__}: {first_line(error)})"
+    ) from error
+  return generator, record
 
 
 def _check_alike(targets: list[Target]) -> None:

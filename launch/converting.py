@@ -16,6 +16,7 @@ from lsaprobe_jax import checkpoints, torch_reader
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.models import porting
 from lsaprobe_jax.models.musicldm import porting as pipelines
+from lsaprobe_jax.results import first_line
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
 CACHE = "~/.cache/lsaprobe_jax/models"
@@ -44,9 +45,8 @@ def convert(
     raise
   # Sizes that make no network: what flax and jax raise on them is almost anything.
   except Exception as error:
-    said = (str(error).splitlines() or [""])[0]
     raise ValueError(
-      f"its files do not describe a model ({type(error).__name__}: {said})"
+      f"its files do not describe a model ({type(error).__name__}: {first_line(error)})"
     ) from error
 
 
@@ -124,7 +124,7 @@ def download(name: str, *, with_text: bool = False) -> pathlib.Path:
   except Exception as error:
     raise ValueError(
       f"neither a file nor a folder, nor can it be had from the Hugging Face hub"
-      f" ({type(error).__name__}: {str(error).splitlines()[0]}); download the pipeline"
+      f" ({type(error).__name__}: {first_line(error)}); download the pipeline"
       " where there is a network and give its folder"
     ) from error
 

@@ -50,11 +50,9 @@ def main(argv):
     print(estimating.text(*estimating.of_evaluation(config, opened)))
     return
   run = evaluation.load(config, workdir, _LIMIT.value, shard)
-  distance = evaluation.make_distance(run)
-
   with common.ending_in_one_line(f"the rows in {workdir}"):
     try:
-      rows = _score(run, distance, shard)
+      rows = _score(run, shard)
     except MissingRows as error:
       logging.info(
         "this share is done; %s. The last to finish merges; if one died, give this"
@@ -67,19 +65,16 @@ def main(argv):
     common.note_environment(workdir)
     logging.info("wrote %s", workdir / "summary.json")
     if _RECORD.value:
-      evaluation.record(run, distance, workdir, _RECORD.value)
+      evaluation.record(run, workdir, _RECORD.value)
 
 
-def _score(run: evaluation.Evaluation, distance, shard) -> list[dict]:
+def _score(run: evaluation.Evaluation, shard) -> list[dict]:
   """Rows of all methods, of all processes; MissingRows if others' are."""
   evaluation.run_blind(run)
   for name in run.config.methods:
     if shard == ALONE:
       evaluation.print_report(run, run.scores.asked)
-    if name == building.PROBE:
-      evaluation.run_lsa_probe(run, distance)
-    else:
-      evaluation.run_baseline(run, name, distance)
+    evaluation.run_methods(run, [name])
   return evaluation.finish(run)
 
 

@@ -152,8 +152,6 @@ def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
       for row in run.scores.asked
       if row["method"] == PROBE and row["model"] != summary.REFERENCE
     ]
-    if not spent:
-      raise app.UsageError(f"--config.methods: {name} must come after {PROBE}")
     attack = attacks.matched(attack, round(np.median(spent)), run.config.num_steps)
   return run.score_all(
     {target.name: attack for target in run.targets},
@@ -170,7 +168,7 @@ def run_methods(run: Evaluation, names) -> list[dict[str, Any]]:
   for name in names:
     if name == PROBE:
       rows += run_lsa_probe(run, distance)
-    elif name == "worst_damage":
+    elif name == building.WORST_DAMAGE:
       rows += run_worst_damage(run, distance)
     else:
       rows += run_baseline(run, name, distance)
@@ -179,17 +177,13 @@ def run_methods(run: Evaluation, names) -> list[dict[str, Any]]:
 
 def run_worst_damage(run: Evaluation, distance) -> list[dict[str, Any]]:
   """Rows of the ascent alone: the worst D within one budget, without bisection."""
-  attack = WorstDamage(
-    distance=distance,
-    eta=run.config.worst_damage.eta,
-    search=building.make_search(run.config.search),
-  )
+  t_ratio, attack = building.make_attack(run.config, building.WORST_DAMAGE, distance)
   return run.score(
     run.scores,
     {target.name: attack for target in run.targets},
     (run.halves,),
-    method="worst_damage",
-    t_ratio=run.config.t_ratio,
+    method=building.WORST_DAMAGE,
+    t_ratio=t_ratio,
     distance=run.config.distance,
   )
 
@@ -249,13 +243,12 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
   return rows
 
 
-def record(run: Evaluation, distance, workdir: pathlib.Path, count: int) -> None:
+def record(run: Evaluation, workdir: pathlib.Path, count: int) -> None:
   """Records some clips of each side under the first target, in WORKDIR/records.
 
   Args:
     run: a finished evaluation of the probe.
-    distance: its distance.
-    workdir: see above.
+    workdir: where its rows are.
     count: clips of each side.
   """
   target, config = run.targets[0], run.config
@@ -265,7 +258,7 @@ def record(run: Evaluation, distance, workdir: pathlib.Path, count: int) -> None
   searches_used = dict.fromkeys((config.search.name, PAPER_SEARCH))
   settings = recording.Settings(
     target=target,
-    distance=distance,
+    distance=make_distance(run),
     distance_name=config.distance,
     searches={
       name: building.make_search(config.search, name) for name in searches_used
@@ -305,7 +298,7 @@ def calibrate(run: Evaluation, distance) -> dict[str, Any]:
     run.calibration,
     {target.name: ascent for target in run.targets},
     (run.development,),
-    method="worst_damage",
+    method=building.WORST_DAMAGE,
     **names,
   )
   run.calibration.wait()
@@ -323,6 +316,11 @@ def _tau(run: Evaluation, target: Target, damages):
   if len(damages) < opening.MIN_DEVELOPMENT_CLIPS:
     raise opening.too_few_development(len(damages))
   tau = probe.calibrate_tau(damages, run.config.tau.quantile)
+  if not 0 < tau < np.inf:
+    raise app.UsageError(
+      f"tau of {target.name} is {tau}: D at eta_ref on development clips is no measure"
+      " of damage; see --config.tau.eta_ref, --config.distance and the model's weights"
+    )
   logging.info("tau of %s: %.5g from %d clips", target.name, tau, len(damages))
   return tau
 

@@ -76,11 +76,10 @@ def _read(kind: str, path: pathlib.Path) -> bool:
   return isinstance(params, dict) and isinstance(record["model"], dict)
 
 
-def _serve(connection) -> None:
+def _serve(connection, cache: str) -> None:
   """Reads what it is told to, within limits, until it is killed."""
   logging.set_verbosity(logging.FATAL)
-  # What is converted here is of no use to anyone.
-  converting.CACHE = tempfile.mkdtemp(prefix="fuzz-models-")
+  converting.CACHE = cache
   jax.devices()  # before memory is limited: it reserves a lot
   used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
   most = used * resource.getpagesize() + BYTES
@@ -98,11 +97,15 @@ class Reader:
     # What takes seconds to import is imported once, not by every new process.
     self._context = multiprocessing.get_context("forkserver")
     self._context.set_forkserver_preload(["launch.evaluation", "launch.mutations"])
+    # What is converted here is of no use to anyone.
+    self._cache = tempfile.TemporaryDirectory(prefix="fuzz-models-")
     self._start()
 
   def _start(self) -> None:
     self._connection, other = self._context.Pipe()
-    self._process = self._context.Process(target=_serve, args=(other,), daemon=True)
+    self._process = self._context.Process(
+      target=_serve, args=(other, self._cache.name), daemon=True
+    )
     self._process.start()
     other.close()
     self._connection.recv()  # once everything is imported

@@ -73,7 +73,7 @@ def fitted(config, targets, identity, halves, development) -> Opened:
     for target in targets
   ]
   _check(config, targets, halves, development)
-  identity |= {
+  identity = identity | {
     "config": common.jsonable(config),
     "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
   }
@@ -87,6 +87,12 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   building.make_search(config.search)
   if config.batch_size < 0:
     raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
+  if config.num_steps < 1:
+    raise app.UsageError(f"--config.num_steps={config.num_steps}: at least 1")
+  if not 0 < config.tau.quantile <= 1:
+    raise app.UsageError(
+      f"--config.tau.quantile={config.tau.quantile}: above 0 and at most 1"
+    )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise too_few_development(len(development))
   if config.get("stop_at") == "mel" and config.distance != "waveform":
@@ -96,11 +102,7 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
     )
   distance = building.make_distance_of(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
-  for name in set(config.methods) - {building.PROBE, "worst_damage"}:
-    plain = name.removesuffix(building.MATCHED)
-    times[f"--config.baselines.{plain}.t_ratio"], _ = building.make_baseline(
-      config, plain, distance
-    )
+  times |= building.check_methods(config, distance)
   for target in targets:
     for flag, ratio in times.items():
       try:

@@ -13,11 +13,10 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from launch import common, converting
-from lsaprobe_jax import checkpoints, diffusion, distances, search
+from launch import common
+from lsaprobe_jax import diffusion, distances, search
 from lsaprobe_jax.attacks.lsa_probe import DamageCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
-from lsaprobe_jax.models import generator as generators
 
 _MODEL = flags.DEFINE_string(
   "model", None, "Embedded model, folder, or source of launch.convert.", required=True
@@ -66,8 +65,7 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_compilation_cache()
   try:
-    params, record = checkpoints.load_model(converting.find_model(_MODEL.value))
-    generator = generators.build_generator(record["model"], params, _STEPS.value)
+    generator, _ = common.load_generator(_MODEL.value, _STEPS.value)
     clip = _load_clip(generator.sample_rate)
     t = diffusion.timestep(generator.schedule, _T_RATIO.value)
     distance = distances.get(_DISTANCE.value, sample_rate=generator.sample_rate)

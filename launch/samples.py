@@ -23,7 +23,6 @@ from launch import common
 from lsaprobe_jax import checkpoints, diffusion, probe
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.evaluating import clip_number
-from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.results import write_whole
 
 _MODELS = flags.DEFINE_list("models", None, "Embedded models or model folders.")
@@ -109,7 +108,7 @@ def _table(header: list[str], lines: list[list[str]]) -> str:
 def _model_part(name: str, folder: pathlib.Path, times: list[float]) -> str:
   """Writes one model's sounds; returns its part of the page."""
   try:
-    params, record = checkpoints.load_model(checkpoints.find_model(name))
+    generator, record = common.load_generator(name, _STEPS.value)
   except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--models={name}: {error}") from error
   training = record["training"] or {}
@@ -117,7 +116,6 @@ def _model_part(name: str, folder: pathlib.Path, times: list[float]) -> str:
     raise app.UsageError(
       f"--models={name}: its model.json names no training clips, or no corpus"
     )
-  generator = generators.build_generator(record["model"], params, _STEPS.value)
   rate, stem = generator.sample_rate, pathlib.Path(name).name
   try:
     states = {x: diffusion.timestep(generator.schedule, x) for x in times}

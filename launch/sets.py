@@ -83,7 +83,7 @@ def choose(rows: Rows) -> Rows:
       f"--method={_METHOD.value}: choose one by --distance and --t_ratio:"
       f" {'; '.join(sorted(map(str, there)))}"
     )
-  return [row for row in own if row["split"] in ("member", "nonmember")]
+  return [row for row in own if row["split"] in summary.JUDGED]
 
 
 def _model(rows: Rows) -> str:

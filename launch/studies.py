@@ -57,7 +57,7 @@ def _sets(rows: Records) -> str:
       judged = [row for row in own if row["model"] == model]
       members, others = (
         [row for row in judged if row["split"] == split and row["score"] is not None]
-        for split in ("member", "nonmember")
+        for split in summary.JUDGED
       )
       found = {"members": _track_means(members)}
       albums = Counter(a for a, _ in {(_album(r), r["track"]) for r in members})

@@ -219,17 +219,26 @@ def _ablations(config: ConfigDict) -> dict[str, Any]:
 
 def _check(config: ConfigDict) -> None:
   """Refuses, before anything is scored, what would only fail on the way."""
+  _check_ablations(config)
+  _check_methods(config)
+  for name in set(_ABLATIONS.value).intersection(config.sweep.variants):
+    for label, changes in config.sweep.variants[name].items():
+      _check_distance(f"{name}.{label}", changes.get("distance", config.distance))
+
+
+def _check_ablations(config: ConfigDict) -> None:
   known = _ablations(config)
   if unknown := set(_ABLATIONS.value) - set(known):
     raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(known)}")
-  curves = searches.gives_curves(building.make_search(config.search))
-  for name in (
-    {"eta_max", "eta_ref"}.intersection(_ABLATIONS.value) if not curves else ()
-  ):
+  read_off = {"eta_max", "eta_ref"}.intersection(_ABLATIONS.value)
+  if read_off and not searches.gives_curves(building.make_search(config.search)):
     raise app.UsageError(
-      f"--ablations={name} needs a search that gives curves:"
+      f"--ablations={min(read_off)} needs a search that gives curves:"
       " --config.search.name=continuation or random_directions"
     )
+
+
+def _check_methods(config: ConfigDict) -> None:
   alone = {building.PROBE, *config.baselines}
   # The others spend what their search does, and have nothing to repeat.
   repeated = alone - {building.PROBE, "relative_damage"}
@@ -252,14 +261,7 @@ def _check(config: ConfigDict) -> None:
         f"--config.sweep.{field}: {min(unknown)!r} is not one of"
         f" {', '.join(sorted(known))}"
       )
-    matched = [name for name in names if name.endswith(building.MATCHED)]
-    if matched and building.PROBE not in names[: names.index(matched[0])]:
-      raise app.UsageError(
-        f"--config.sweep.{field}: {matched[0]} must come after {building.PROBE}"
-      )
-  for name in set(_ABLATIONS.value).intersection(sweep.variants):
-    for label, changes in sweep.variants[name].items():
-      _check_distance(f"{name}.{label}", changes.get("distance", config.distance))
+    building.check_order(f"sweep.{field}", names)
 
 
 def _check_distance(variant: str, distance: str) -> None:

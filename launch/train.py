@@ -118,11 +118,20 @@ def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log, bar
     state, figures = step(state, batch, mask, step_key, np.float32(count))
     if (count + 1) % config.log_every == 0:
       row = {name: float(figures[name]) for name in ("loss", "grad_norm")}
-      if not np.isfinite(row["loss"]):
-        raise FloatingPointError(f"loss is {row['loss']} at step {count + 1}")
+      _check_finite(row["loss"], count + 1)
       log.write(step=count + 1, epoch=epoch, **row)
     bar.update()
+  # Before it is kept: what is resumed from must be worth it.
+  _check_finite(float(figures["loss"]), count + 1)
   return state
+
+
+def _check_finite(loss: float, step: int) -> None:
+  if not np.isfinite(loss):
+    raise FloatingPointError(
+      f"the loss is {loss} at step {step}: lower --config.learning_rate or"
+      " --config.max_grad_norm; the last checkpoint is from before it"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -231,6 +240,7 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_compilation_cache()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
+  _check(config)
   with common.ending_in_one_line(f"the last checkpoint in {workdir}"):
     if _DRY_RUN.value:
       print(_estimate(config))
@@ -271,6 +281,12 @@ def _estimate(config: ConfigDict) -> str:
     f" reading the clips and following losses; timed on {_TIMED_STEPS} steps, nothing"
     " was kept"
   )
+
+
+def _check(config: ConfigDict) -> None:
+  for name in ("epochs", "batch_size", "log_every", "eval_epochs", "save_epochs"):
+    if config[name] < 1:
+      raise app.UsageError(f"--config.{name}={config[name]}: at least 1")
 
 
 def _train(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -44,10 +44,8 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
   distance = evaluation.make_distance(run)
   rows = []
   for name in methods:
-    if name not in (building.PROBE, "worst_damage"):
-      rows += evaluation.run_baseline(run, name, distance)
-  if "worst_damage" in methods:
-    rows += evaluation.run_worst_damage(run, distance)
+    if name != building.PROBE:
+      rows += evaluation.run_methods(run, [name])
   if building.PROBE in methods:
     # Every eta_ref from the same curves: none costs another pass.
     curves = evaluation.run_curves(run, distance)

@@ -17,6 +17,8 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from lsaprobe_jax.results import write_whole
+
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 # Parsed, it takes several times its size; clips of 900 hours take 150 MB.
@@ -49,13 +51,15 @@ def save_model(
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   flat = {k: np.ascontiguousarray(v) for k, v in flatten(params).items()}
+  # The record last: one that is there describes weights that are whole.
+  (folder / MODEL_FILE).unlink(missing_ok=True)
   save_file(flat, folder / WEIGHTS_FILE)
   record = {
     "model": model,
     "training": training,
     "weights_sha256": _sha256(folder / WEIGHTS_FILE),
   }
-  (folder / MODEL_FILE).write_text(json.dumps(record, indent=1) + "\n")
+  write_whole(folder / MODEL_FILE, json.dumps(record, indent=1) + "\n")
 
 
 def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
@@ -79,8 +83,8 @@ def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
   try:
     record = json.loads((folder / MODEL_FILE).read_text())
     flat = load_file(folder / WEIGHTS_FILE)
-    if not (isinstance(record, dict) and isinstance(record.get("model", {}), dict)):
-      raise ValueError(f"{MODEL_FILE} describes no model")
+    _check_record(record)
+    _check_names(flat)
   # A lone surrogate, a number of 5,000 digits, a nesting of 100,000: all ValueErrors
   # or one of the others.
   except (ValueError, RecursionError, OSError, SafetensorError) as error:
@@ -98,6 +102,31 @@ def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
     for name, value in flat.items()
   }
   return traverse_util.unflatten_dict(flat, sep="/"), record
+
+
+def _check_record(record: Any) -> None:
+  """Refuses a record of which what is read is not what it should be."""
+  if not (isinstance(record, dict) and isinstance(record.get("model", {}), dict)):
+    raise ValueError(f"{MODEL_FILE} describes no model")
+  training = record.get("training")
+  if training is None:
+    return
+  clips = training.get("clips") if isinstance(training, dict) else 0
+  text = lambda clip: (
+    isinstance(clip, dict)
+    and all(isinstance(clip.get(name), str) for name in ("id", "sha256"))
+  )
+  if not (clips is None or (isinstance(clips, list) and all(map(text, clips)))):
+    raise ValueError(f"{MODEL_FILE}: its training is no record of clips' id and sha256")
+
+
+def _check_names(flat: dict[str, np.ndarray]) -> None:
+  """Refuses a tensor that stands where others are nested."""
+  for name in flat:
+    parts = name.split("/")
+    for count in range(1, len(parts)):
+      if "/".join(parts[:count]) in flat:
+        raise ValueError(f"{WEIGHTS_FILE} has {name} below another tensor")
 
 
 def find_model(name: str | pathlib.Path) -> pathlib.Path:
@@ -135,7 +164,8 @@ def check_fit(params: Any, expected: Any, name: str) -> None:
 
 
 def _sha256(path: pathlib.Path) -> str:
-  return hashlib.sha256(path.read_bytes()).hexdigest()
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class TrainingCheckpoints:

@@ -90,9 +90,16 @@ def row_identity(
 
 
 class Scorer:
-  """One attack, compiled once for all targets of the same architecture."""
+  """Scores clips by attacks, each compiled once for targets of one architecture."""
 
   def __init__(self, seed: int, batch_size: int, most: int | None = None):
+    """A scorer that has compiled nothing yet.
+
+    Args:
+      seed: of the draws of noise.
+      batch_size: clips on a device at once; 0 finds what fits.
+      most: clips that there are at most, where 0 is to be found.
+    """
     self._seed = seed
 
     def score(shared, audio, number, t):

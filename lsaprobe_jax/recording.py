@@ -9,7 +9,9 @@ A clip is one file, written whole when it is done; what is there is not made aga
 import dataclasses
 import functools
 import hashlib
+import io
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,7 +27,7 @@ from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.distances.spectral import LogMel
 from lsaprobe_jax.evaluating import Target, clip_number
-from lsaprobe_jax.results import temporary_beside, to_json, write_whole
+from lsaprobe_jax.results import to_json, write_whole
 
 FOLDER = "records"
 
@@ -270,7 +272,7 @@ def _thresholds(settings: Settings, development: Corpus) -> list[float]:
   numbers = [clip_number(clip.id) for clip in development.clips]
   repeat = len(settings.times)
   found = settings.program(reconstruction_distance)(
-    np.repeat(development.audio, repeat, axis=0),
+    np.repeat(development.audio[:], repeat, axis=0),
     np.repeat(numbers, repeat),
     np.tile(settings.times, len(development)),
   )
@@ -280,7 +282,7 @@ def _thresholds(settings: Settings, development: Corpus) -> list[float]:
 
 def _keep_sounds(path: pathlib.Path, halves: Corpus, always: set[str]) -> None:
   """Sounds of all judged clips, or of those recorded where all would be too much."""
-  all_fit = 2 * halves.audio.size <= _MOST_SOUND_BYTES
+  all_fit = 2 * math.prod(halves.audio.shape) <= _MOST_SOUND_BYTES
   kept = [i for i, c in enumerate(halves.clips) if all_fit or c.id in always]
   _save(
     path,
@@ -385,7 +387,7 @@ def log_mel_images(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, flo
 
   Returns:
     (uint8 [n, mels, frames], lowest band first, 255 at the loudest bin of all and 0 at
-    80 dB below or less; that loudest bin in dB).
+    `_RANGE_DB` dB below or less; that loudest bin in dB).
   """
   hop = max(1, audio.shape[-1] // _FRAMES)
   fft_size = 1 << int(np.ceil(np.log2(max(0.05 * sample_rate, 2 * hop))))
@@ -407,7 +409,6 @@ def to_int16(audio: np.ndarray) -> np.ndarray:
 
 def _save(path: pathlib.Path, **arrays: np.ndarray) -> None:
   """Writes an .npz at once: a kill leaves all of it or none."""
-  temporary = temporary_beside(path)
-  with temporary.open("wb") as file:
-    np.savez_compressed(file, **arrays)
-  temporary.replace(path)
+  buffer = io.BytesIO()
+  np.savez_compressed(buffer, **arrays)
+  write_whole(path, buffer.getvalue())

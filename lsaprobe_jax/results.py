@@ -34,12 +34,12 @@ def to_json(value: Any) -> Any:
   return value
 
 
-def write_whole(path: pathlib.Path, text: str) -> None:
+def write_whole(path: pathlib.Path, data: str | bytes) -> None:
   """Replaces a file at once: who reads it, or is killed, sees all of it or none."""
   temporary = temporary_beside(path)
   try:
-    with temporary.open("w") as file:
-      file.write(text)
+    with temporary.open("wb") as file:
+      file.write(data.encode() if isinstance(data, str) else data)
       file.flush()
       os.fsync(file.fileno())
     temporary.replace(path)
@@ -50,6 +50,12 @@ def write_whole(path: pathlib.Path, text: str) -> None:
 def temporary_beside(path: pathlib.Path) -> pathlib.Path:
   """A name in the same folder that no other process uses, on any host."""
   return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def first_line(error: BaseException) -> str:
+  """What an error says, as part of a one-line message; its kind if it says nothing."""
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
 
 
 class RowFile:

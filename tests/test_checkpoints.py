@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.models import generator as generators
@@ -75,6 +76,23 @@ def test_weights_of_another_model_are_refused(folder, params, tmp_path):
 def test_a_record_without_its_keys_is_refused(folder):
   (folder / "model.json").write_text(json.dumps({"model": MODEL}))
   with pytest.raises(checkpoints.CheckpointError, match=r"training.*weights_sha256"):
+    checkpoints.load_model(folder)
+
+
+@pytest.mark.parametrize(
+  "training", [[1], "x", {"clips": {}}, {"clips": [1]}, {"clips": [{"id": "a"}]}]
+)
+def test_a_record_of_no_training_is_refused(folder, training):
+  record = json.loads((folder / "model.json").read_text())
+  (folder / "model.json").write_text(json.dumps(record | {"training": training}))
+  with pytest.raises(checkpoints.CheckpointError, match="no record of clips"):
+    checkpoints.load_model(folder)
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b/c", "a")])
+def test_a_tensor_below_another_is_refused(folder, names):
+  save_file({name: np.zeros(1) for name in names}, folder / "weights.safetensors")
+  with pytest.raises(checkpoints.CheckpointError, match="below another tensor"):
     checkpoints.load_model(folder)
 
 

@@ -13,6 +13,8 @@ import pyloudnorm
 import soundfile
 import soxr
 
+from lsaprobe_jax.results import first_line
+
 TARGET_LUFS = -20.0
 PEAK = 0.99
 SILENCE_DBFS = -50.0
@@ -99,7 +101,7 @@ def decode(path) -> tuple[np.ndarray, int]:
       f"{path}: decodes to more than fits in memory; damaged header, or split the file"
     ) from error
   except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-    reason = str(error).splitlines()[0].removeprefix(f"Error opening {str(path)!r}: ")
+    reason = first_line(error).removeprefix(f"Error opening {str(path)!r}: ")
     raise AudioError(
       f"{path}: cannot be decoded ({reason.rstrip('.')}); "
       "re-encode it as wav or flac, or remove it"

@@ -96,7 +96,11 @@ class Corpus:
     length = round(min(seconds * self.sample_rate, most + 1))
     if not 0 < length <= most:
       raise ValueError(f"no first {seconds:g} s of clips of {self.clip_seconds:g} s")
-    return dataclasses.replace(self, clip_seconds=seconds, audio=self.audio[:, :length])
+    if isinstance(self.audio, RecordAudio):
+      audio = self.audio.head(length)
+    else:
+      audio = self.audio[:, :length]
+    return dataclasses.replace(self, clip_seconds=seconds, audio=audio)
 
   def fingerprint(self) -> str:
     """SHA-256 over ids, groups and clip hashes: equal if and only if the data is."""

@@ -14,6 +14,7 @@ import numpy as np
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import manifest as manifest_lib
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.results import first_line
 
 # Every folder of a builder has it, and no other corpus.
 MARK = "dataset_info.json"
@@ -76,10 +77,9 @@ class Records:
       raise
     # The reader is C++: a lost file or a flipped bit comes as almost anything.
     except Exception as error:
-      lines = str(error).strip().splitlines() or [type(error).__name__]
       raise AudioError(
         f"{self.path}: record {position} of group {group} cannot be read "
-        f"({lines[0]}); is the folder still there? Else build it again"
+        f"({first_line(error)}); is the folder still there? Else build it again"
       ) from error
     if samples.shape != (self._length,):
       raise AudioError(
@@ -116,8 +116,9 @@ def _open_builder(path: pathlib.Path):
   try:
     return tfds.builder_from_directory(path)
   except Exception as error:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    raise AudioError(f"{path}: damaged ({lines[0]}); build it again") from error
+    raise AudioError(
+      f"{path}: damaged ({first_line(error)}); build it again"
+    ) from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,6 +151,10 @@ class RecordAudio:
   def shape(self) -> tuple[int, int]:
     """(clips, samples)."""
     return len(self), self.samples
+
+  def head(self, samples: int) -> "RecordAudio":
+    """The first samples of every clip, unread."""
+    return dataclasses.replace(self, samples=samples)
 
   def take(self, indices: Iterable[int], axis: int = 0) -> "RecordAudio":
     """Some of the clips, unread.

@@ -202,22 +202,11 @@ def judge(
         it does not exist, with the comparison tracks that lie above it.
   """
   names = sorted(scores.suspects[PANEL])
-  values = {
-    method: {
-      side: np.array(list(getattr(scores, side)[method].values()))
-      for side in ("comparison", "calibration")
-    }
-    | {"suspects": np.array([by_track[name] for name in names])}
-    for method, by_track in scores.suspects.items()
-  }
-  p_values = {
-    method: conformal(v["suspects"], v["comparison"]) for method, v in values.items()
-  }
+  values = _values(scores, names)
+  tracks = _track_verdicts(values, names, alpha)
   tests = _set_tests(values, permutations, seed)
   panel = tests[PANEL]
-  p_value = float(p_values[PANEL][0]) if panel is None else panel["p_value"]
-  flagged = p_values[PANEL] <= alpha
-  q_values = stats.false_discovery_control(p_values[PANEL])
+  p_value = tracks[0]["p"][PANEL] if panel is None else panel["p_value"]
   return {
     "alpha": alpha,
     "evidence": bool(p_value <= alpha),
@@ -229,23 +218,44 @@ def judge(
       alpha,
       None if panel is None else panel["effect"],
     ),
-    "tracks": [
-      {
-        "track": name,
-        "score": {m: float(v["suspects"][i]) for m, v in values.items()},
-        "p": {m: float(p[i]) for m, p in p_values.items()},
-        "q": float(q_values[i]),
-        "flagged": bool(flagged[i]),
-      }
-      for i, name in enumerate(names)
-    ],
-    "flagged": int(flagged.sum()),
+    "tracks": tracks,
+    "flagged": sum(track["flagged"] for track in tracks),
     "expected_flags": alpha * len(names),
     "cutoffs": {
       method: _cutoff(v["calibration"], v["comparison"], alpha)
       for method, v in values.items()
     },
   }
+
+
+def _values(scores: Scores, names: list[str]) -> dict[str, dict[str, np.ndarray]]:
+  """Scores [tracks] by method and side, the suspects' in the order of their names."""
+  return {
+    method: {
+      side: np.array(list(getattr(scores, side)[method].values()))
+      for side in ("comparison", "calibration")
+    }
+    | {"suspects": np.array([by_track[name] for name in names])}
+    for method, by_track in scores.suspects.items()
+  }
+
+
+def _track_verdicts(values, names: list[str], alpha: float) -> list[dict[str, Any]]:
+  """What `judge` says of each suspect."""
+  p_values = {
+    method: conformal(v["suspects"], v["comparison"]) for method, v in values.items()
+  }
+  q_values = stats.false_discovery_control(p_values[PANEL])
+  return [
+    {
+      "track": name,
+      "score": {m: float(v["suspects"][i]) for m, v in values.items()},
+      "p": {m: float(p[i]) for m, p in p_values.items()},
+      "q": float(q_values[i]),
+      "flagged": bool(p_values[PANEL][i] <= alpha),
+    }
+    for i, name in enumerate(names)
+  ]
 
 
 def null_rejections(scores: Scores, *, alpha: float, seed: int = 0) -> dict[str, Any]:

@@ -22,7 +22,6 @@ Setting = str | tuple[str, str | None, float | None]
 
 _IDENTITY = ("clip", "track", "group", "split", "model", "corpus", "seed")
 _SPENT = ("forward_passes", "backward_passes", "seconds")
-_JUDGED = ("member", "nonmember")
 
 # A clip's rows, one for each feature or the only one.
 _Clip = tuple[dict, ...]
@@ -94,7 +93,7 @@ def from_details(
 
 def _combine(tune, test, settings, read: Callable[[_Clip], Sequence], name: str):
   tune, test = _clips(tune, settings, "tune"), _clips(test, settings, "test")
-  tune = {key: rows for key, rows in tune.items() if _split(rows) in _JUDGED}
+  tune = {key: rows for key, rows in tune.items() if _split(rows) in summary.JUDGED}
   _check_apart(tune, test)
   taught = [key for key in tune if key[0] != summary.REFERENCE]
   labels = [_split(tune[key]) == "member" for key in taught]
@@ -135,7 +134,7 @@ def _clips(rows: Iterable[dict], settings, part: str) -> _Clips:
       clips[key] = tuple(own)
       continue
     there = next(row for row in own if row is not None)
-    if there["split"] in _JUDGED:
+    if there["split"] in summary.JUDGED:
       lacking = settings[own.index(None)]
       raise ValueError(
         f"{_of(there)} has no {lacking} among the {part} rows; score it, or leave the"
@@ -165,7 +164,9 @@ def _only(setting: Setting, found, part: str) -> tuple:
 
 def _check_apart(tune: _Clips, test: _Clips) -> None:
   known = {rows[0]["track"] for rows in tune.values()}
-  judged = {rows[0]["track"] for rows in test.values() if _split(rows) in _JUDGED}
+  judged = {
+    rows[0]["track"] for rows in test.values() if _split(rows) in summary.JUDGED
+  }
   if both := known & judged:
     raise ValueError(
       f"{len(both)} tracks are in tune and test, e.g. {min(both)}; take them out of one"

@@ -105,12 +105,20 @@ def rank_correlations(rows, method: str) -> dict[tuple[str, str], float]:
   Returns:
     `{(other method, model): rho}` over the clips that both scored, development clips
     included; pairs with fewer than three clips in common are left out.
+
+  Raises:
+    ValueError: a method scored a clip twice under one model.
   """
   scores: dict[tuple[str, str], dict[str, float]] = {}
   for row in rows:
-    if not row["calibrated"] and row["model"] != "reference":
-      key = row["method"], row["model"]
-      scores.setdefault(key, {})[row["clip"]] = row["score"]
+    if not row["calibrated"] and row["model"] != summary.REFERENCE:
+      own = scores.setdefault((row["method"], row["model"]), {})
+      if row["clip"] in own:
+        raise ValueError(
+          f"two rows of {row['method']} under {row['model']} for {row['clip']}: one"
+          " distance, time and seed at once"
+        )
+      own[row["clip"]] = row["score"]
   found = {}
   for (other, model), theirs in sorted(scores.items()):
     ours = scores.get((method, model), {})
@@ -196,11 +204,10 @@ def format_comparisons(records: list[dict]) -> str:
 def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
   """Judged rows by setting, target and clip."""
   settings: dict[tuple, dict[str, dict[str, dict]]] = {}
-  names = ("corpus", "method", "distance", "t_ratio", "calibrated")
   for row in rows:
     gate = row["method"] == summary.BLIND or row["model"] == summary.REFERENCE
-    if not gate and row["split"] in ("member", "nonmember"):
-      key = tuple(row[name] for name in names)
+    if not gate and row["split"] in summary.JUDGED:
+      key = summary.setting_of(row)
       table = settings.setdefault(key, {}).setdefault(row["model"], {})
       if row["clip"] in table:
         raise ValueError(f"two rows for {key}, {row['model']}, {row['clip']}")

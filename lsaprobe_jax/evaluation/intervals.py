@@ -320,7 +320,8 @@ def _weights(group, resamples, seed) -> Iterator[tuple[slice, np.ndarray]]:
   for start in range(0, resamples, _BLOCK):
     size = min(_BLOCK, resamples - start)
     rng = np.random.default_rng([seed, start])
-    # Whole numbers far below 2^24: float32 holds them and their sums exactly.
+    # Whole numbers far below 2^24: float32 holds them exactly, their sums over clips
+    # too, and sums over pairs of up to 4,000 members and non-members.
     weights = np.zeros((group.size, size), np.float32)
     for g in np.unique(group):
       tracks = np.flatnonzero(group == g)

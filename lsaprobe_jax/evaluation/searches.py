@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.evaluation import comparisons, intervals
+from lsaprobe_jax.evaluation import comparisons, intervals, summary
 
 # Costs nearer than this, relative, are the same.
 _TIE = 1e-4
@@ -44,47 +44,56 @@ def summarise(
     clustered by track).
 
   Raises:
-    ValueError: no clips in common, or no rows of the baseline.
+    ValueError: no clips in common, no rows of the baseline, or two of one clip.
   """
-  tables: dict[str, dict[tuple[str, str], dict]] = {}
-  for row in rows:
-    if row["split"] != "dev" and row["model"] in ("A", "B"):
-      tables.setdefault(row["method"], {})[row["model"], row["clip"]] = row
+  tables = _tables(rows)
   if baseline not in tables:
     raise ValueError(f"no rows of the baseline {baseline}")
   clips = _common_clips(tables.values())
-  keys = [(model, clip) for model in ("A", "B") for clip in clips]
-  costs = {
-    name: np.array([_cost(table[key]) for key in keys])
-    for name, table in tables.items()
-  }
-  ranks = {
-    name: np.array([table[key]["score"] for key in keys])
-    for name, table in tables.items()
-  }
+  keys = [(model, clip) for model in summary.CROSS_OVER for clip in clips]
+  chosen = {name: [table[key] for key in keys] for name, table in tables.items()}
+  costs = {name: np.array(list(map(_cost, own))) for name, own in chosen.items()}
   least = np.min(list(costs.values()), axis=0)
-  records = []
-  for name, table in tables.items():
-    chosen = [table[key] for key in keys]
-    ratio = _ratio(costs[name], costs[baseline])
-    records.append(
-      {
-        "search": name,
-        "n": len(keys),
-        "passes": _median([passes(row, num_steps) for row in chosen]),
-        "seconds": _median([row["seconds"] for row in chosen]),
-        "ratio": _median(ratio),
-        "ratio_p90": float(np.quantile(ratio, 0.9, method="nearest")),
-        "rank_ratio": _median(ranks[name] / ranks[baseline]),
-        "tightest": float(
-          np.mean(np.isfinite(costs[name]) & (costs[name] <= least * (1 + _TIE)))
-        ),
-        "censored": float(np.mean(~np.isfinite(costs[name]))),
-        "descents": float(np.mean([row["descents"] > 0 for row in chosen])),
-        **_aucs(table, tables[baseline], clips),
-      }
-    )
-  return records
+  return [
+    {"search": name, "n": len(keys)}
+    | _spending(own, num_steps)
+    | _found(own, chosen[baseline], costs[name], costs[baseline], least)
+    | _aucs(tables[name], tables[baseline], clips)
+    for name, own in chosen.items()
+  ]
+
+
+def _tables(rows) -> dict[str, dict[tuple[str, str], dict]]:
+  """Rows of the halves under A and B, by search and (model, clip)."""
+  tables: dict[str, dict[tuple[str, str], dict]] = {}
+  for row in rows:
+    if row["split"] in summary.JUDGED and row["model"] in summary.CROSS_OVER:
+      own, key = tables.setdefault(row["method"], {}), (row["model"], row["clip"])
+      if key in own:
+        raise ValueError(f"two rows of {row['method']} for {key}")
+      own[key] = row
+  return tables
+
+
+def _spending(rows, num_steps: int) -> dict[str, float]:
+  return {
+    "passes": _median([passes(row, num_steps) for row in rows]),
+    "seconds": _median([row["seconds"] for row in rows]),
+  }
+
+
+def _found(rows, baseline, costs, baseline_costs, least) -> dict[str, float]:
+  """Costs [n] of one search against the baseline's, and the least of all searches'."""
+  ratio = _ratio(costs, baseline_costs)
+  ranks = [np.array([row["score"] for row in own]) for own in (rows, baseline)]
+  return {
+    "ratio": _median(ratio),
+    "ratio_p90": float(np.quantile(ratio, 0.9, method="nearest")),
+    "rank_ratio": _median(ranks[0] / ranks[1]),
+    "tightest": float(np.mean(np.isfinite(costs) & (costs <= least * (1 + _TIE)))),
+    "censored": float(np.mean(~np.isfinite(costs))),
+    "descents": float(np.mean([row["descents"] > 0 for row in rows])),
+  }
 
 
 def format_table(records: list[dict[str, Any]]) -> str:
@@ -108,7 +117,7 @@ def format_table(records: list[dict[str, Any]]) -> str:
 def _common_clips(tables) -> list[str]:
   shared = set.intersection(*(set(table) for table in tables))
   clips = sorted(
-    {c for m, c in shared if m == "A"} & {c for m, c in shared if m == "B"}
+    set.intersection(*({c for m, c in shared if m == x} for x in summary.CROSS_OVER))
   )
   if not clips:
     raise ValueError("no clip was scored by every search under both A and B")
@@ -131,7 +140,7 @@ def _median(values) -> float:
 
 
 def _aucs(table, baseline, clips) -> dict[str, Any]:
-  lanes = [(rows, model) for rows in (table, baseline) for model in ("A", "B")]
+  lanes = [(rows, model) for rows in (table, baseline) for model in summary.CROSS_OVER]
   scores = [[rows[model, clip]["score"] for clip in clips] for rows, model in lanes]
   labels = [
     [rows[model, clip]["split"] == "member" for clip in clips] for rows, model in lanes

@@ -225,8 +225,8 @@ def power(effect: float, tracks: int, reference_tracks: int, alpha: float) -> fl
 
   Args:
     effect: difference of means in standard deviations.
-    tracks: in one group, at least 2.
-    reference_tracks: in the other, at least 2.
+    tracks: in one group, at least 1.
+    reference_tracks: in the other, at least 1; with `tracks`, at least 3.
     alpha: rate of false positives, in (0, 1).
   """
   freedom = tracks + reference_tracks - 2

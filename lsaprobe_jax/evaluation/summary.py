@@ -30,6 +30,13 @@ BLIND = "blind"
 _ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
 
 SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
+# Splits of the clips that a figure is about; others are development clips.
+JUDGED = ("member", "nonmember")
+
+
+def setting_of(item: dict) -> tuple:
+  """The values of `SETTING` in a row or a record."""
+  return tuple(item[name] for name in SETTING)
 
 
 def calibrate_by_reference(rows: Iterable[dict]) -> list[dict]:
@@ -183,7 +190,8 @@ def _estimates(models, development, how) -> Iterator[tuple[str, _Estimates]]:
   clips = sorted(set().union(*scored.values()))
   tables = dict(scored)
   # The null control is read on the clips that the targets are judged on.
-  null = {c: r for c, r in models.get(REFERENCE, {}).items() if c in set(clips)}
+  judged = set(clips)
+  null = {c: r for c, r in models.get(REFERENCE, {}).items() if c in judged}
   if {row["group"] for row in null.values()} >= {"a", "b"}:
     tables[REFERENCE] = {c: r for c, r in null.items() if r["group"] in ("a", "b")}
     groups[REFERENCE] = [REFERENCE]
@@ -344,7 +352,7 @@ def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
   """Rows by setting, model and clip; only those that are judged."""
   settings = {}
   for (*setting, model, clip), row in _index(rows).items():
-    if model == REFERENCE or row["split"] in ("member", "nonmember"):
+    if model == REFERENCE or row["split"] in JUDGED:
       settings.setdefault(tuple(setting), {}).setdefault(model, {})[clip] = row
   return {s: models for s, models in settings.items() if models.keys() - {REFERENCE}}
 
@@ -370,7 +378,7 @@ def _index(rows) -> dict[tuple, dict]:
 
 
 def _key(row: dict, model: str) -> tuple:
-  return (*(row[name] for name in SETTING), model, row["clip"])
+  return (*setting_of(row), model, row["clip"])
 
 
 def _sort_key(item) -> tuple:

@@ -64,13 +64,13 @@ def format_operating_points(records: list[dict]) -> str:
   Returns:
     Lines of text: a header, one line a record and target, and what the columns mean.
   """
-  means = {_identity(r) for r in records if r["model"] == "mean"}
+  means = {summary.setting_of(r) for r in records if r["model"] == "mean"}
   shown = [
     r
     for r in records
     if r["method"] != summary.BLIND
     and r["model"] != summary.REFERENCE
-    and (r["model"] == "mean" or _identity(r) not in means)
+    and (r["model"] == "mean" or summary.setting_of(r) not in means)
   ]
   header = ["method", "model", "distance", "t/T", "FPR", "TPR% (FPR%) on ROC", "ties"]
   header += ["TPR% (FPR%) cut on dev", "n dev"]
@@ -145,10 +145,6 @@ def _cells(record: dict, targets: list[str]) -> list[str]:
     "/".join("-" if p is None else f"{p:g}" for p in passes),
     "-" if reached is None else f"{reached:.0%}",
   ]
-
-
-def _identity(record: dict) -> tuple:
-  return tuple(record[name] for name in summary.SETTING)
 
 
 def _operating_cells(record: dict, target: str) -> list[str]:

@@ -234,7 +234,7 @@ def _by_model(rows, method: str, calibrated: bool) -> dict[str, list[dict]]:
   models: dict[str, list[dict]] = {}
   for row in rows:
     wanted = (row["method"], row["calibrated"]) == (method, calibrated)
-    judged = row["split"] in ("member", "nonmember")
+    judged = row["split"] in summary.JUDGED
     if wanted and judged and row["model"] != summary.REFERENCE:
       models.setdefault(row["model"], []).append(row)
   return models

@@ -168,7 +168,7 @@ def _probe_rows(rows: Rows) -> Rows:
     for row in rows
     if row["method"] == study.PROBE
     and not row["calibrated"]
-    and row["split"] in ("member", "nonmember")
+    and row["split"] in summary.JUDGED
   ]
 
 
@@ -192,16 +192,17 @@ def explorer(results: Results) -> list[dict[str, Any]]:
   rows, records = list(results.rows), list(results.records)
   seen = {_setting(record) for record in records}
   if "t_ratio" in results.ablations:
-    more, tidy = results.ablations["t_ratio"]
+    raw, tidy = results.ablations["t_ratio"]
+    more = list(raw)
     # A value is a time of its own, so that no clip is there twice.
-    for value in {row["value"] for row in results.ablations["t_ratio"][0]}:
-      own = [row for row in results.ablations["t_ratio"][0] if row["value"] == value]
-      more = more + summary.calibrate_by_reference(own)
+    for value in {row["value"] for row in raw}:
+      own = [row for row in raw if row["value"] == value]
+      more += summary.calibrate_by_reference(own)
     rows += [row for row in more if _setting(row) not in seen]
     records += [record for record in tidy if _setting(record) not in seen]
   by_setting: dict[tuple, dict[str, Rows]] = {}
   for row in rows:
-    judged = row["split"] in ("member", "nonmember")
+    judged = row["split"] in summary.JUDGED
     if judged and row["model"] != summary.REFERENCE and row["t_ratio"] is not None:
       by_setting.setdefault(_setting(row), {}).setdefault(row["model"], []).append(row)
   found = [
@@ -230,12 +231,9 @@ def _explored(setting, tables: dict[str, Rows], records: Records) -> dict[str, A
       "record": named[name],
       "roc": roc_points(parts),
       "censored": {
-        s: sum(r["reached"] is False for r in side(s)) for s in ("member", "nonmember")
+        s: sum(r["reached"] is False for r in side(s)) for s in summary.JUDGED
       },
-      **{
-        s: sorted(_short(row["score"]) for row in side(s))
-        for s in ("member", "nonmember")
-      },
+      **{s: sorted(_short(row["score"]) for row in side(s)) for s in summary.JUDGED},
     }
   return {
     "method": method,
@@ -319,11 +317,11 @@ def _walked(item: dict[str, Any], recording: Recording) -> dict[str, Any]:
 
 
 def clips(results: Results, probe: dict[str, Any]) -> list[dict[str, Any]]:
-  """Judged clips under each model: costs of the probe, credits, sounds.
+  """Judged clips under each model: costs of the probe, credits.
 
   Returns:
     One dict a clip and model: `clip`, `title`, `author`, `licence`, `track`, `model`,
-    `split`, `score`, `cost`, `reached`, and `sound`, None where none was kept.
+    `split`, `score`, `cost` and `reached`. Sounds that were kept are apart, by clip.
   """
   recording = results.recording
   about = recording.index["about"] if recording else {}

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,8 @@ Summarise = Callable[[Rows], Records]
 
 # Scores of two runs of the same thing, on machines that round otherwise.
 _SAME = 1e-3
+# Of an archive whose bytes are cut short or changed.
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,11 +117,13 @@ def combine(main: Results, sweep: Results) -> Results:
         f"scores {key} at {theirs[key]:g} where --workdir has {ours[key]:g}: not the"
         " same weights, data or settings"
       )
-  settings = {_setting(record) for record in main.records}
+  settings = {summary.setting_of(record) for record in main.records}
   return dataclasses.replace(
     main,
-    rows=main.rows + [row for row in sweep.rows if _setting(row) not in settings],
-    records=main.records + [r for r in sweep.records if _setting(r) not in settings],
+    rows=main.rows
+    + [row for row in sweep.rows if summary.setting_of(row) not in settings],
+    records=main.records
+    + [r for r in sweep.records if summary.setting_of(r) not in settings],
     ablations=sweep.ablations,
     environments=main.environments + sweep.environments,
     run=main.run or sweep.run,
@@ -203,7 +209,7 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
     # Pickles could run what they like; no array here needs one.
     with np.load(path, allow_pickle=False) as file:
       return dict(file)
-  except (OSError, ValueError, KeyError, EOFError) as error:
+  except (*_DAMAGED, OSError, ValueError, KeyError, EOFError) as error:
     raise ValueError(
       f"{path}: damaged ({error}); delete it and run launch.eval --record again"
     ) from error
@@ -229,12 +235,12 @@ def _check_summary(rows: Rows, records: Records) -> None:
   """ValueError where a record's AUC or counts are not those of the rows."""
   tables: dict[tuple, Rows] = {}
   for row in rows:
-    if row["split"] in ("member", "nonmember") and row["model"] != summary.REFERENCE:
-      tables.setdefault((*_setting(row), row["model"]), []).append(row)
+    if row["split"] in summary.JUDGED and row["model"] != summary.REFERENCE:
+      tables.setdefault((*summary.setting_of(row), row["model"]), []).append(row)
   for record in records:
     if record["model"] in ("mean", summary.REFERENCE):
       continue
-    own = tables.get((*_setting(record), record["model"]), [])
+    own = tables.get((*summary.setting_of(record), record["model"]), [])
     labels = [row["split"] == "member" for row in own]
     counts = (sum(labels), len(labels) - sum(labels))
     fits = counts == (record["n_member"], record["n_nonmember"])
@@ -248,20 +254,10 @@ def _check_summary(rows: Rows, records: Records) -> None:
 
 
 def _judged(rows: Rows) -> dict[tuple, float]:
-  names = (
-    "clip",
-    "model",
-    *(name for name in ROW_KEY if name not in ("clip", "model")),
-  )
   return {
-    tuple(row[name] for name in names): row["score"]
+    tuple(row[name] for name in ROW_KEY): row["score"]
     for row in rows
-    if row["split"] in ("member", "nonmember")
+    if row["split"] in summary.JUDGED
     and not row["calibrated"]
     and row["model"] != summary.REFERENCE
   }
-
-
-def _setting(item: dict[str, Any]) -> tuple:
-  names = ("corpus", "method", "distance", "t_ratio", "calibrated")
-  return tuple(item[name] for name in names)

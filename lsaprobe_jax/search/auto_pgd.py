@@ -10,6 +10,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from lsaprobe_jax.search import norms
 from lsaprobe_jax.search.bisection import Bisection
@@ -28,9 +29,31 @@ def checkpoints(steps: int) -> np.ndarray:
   return np.unique(at[at <= steps])
 
 
+def _reviews(steps: int) -> tuple[np.ndarray, np.ndarray]:
+  """By step: whether the step length is reviewed after it, and steps since the last."""
+  at = checkpoints(steps)
+  window = np.zeros(steps)
+  window[at - 1] = np.diff(at, prepend=0)
+  return np.isin(np.arange(1, steps + 1), at), window
+
+
+class _State(struct.PyTreeNode):
+  delta: jax.Array
+  last: jax.Array  # the point before
+  value: jax.Array  # D there
+  best: jax.Array
+  best_delta: jax.Array
+  best_gradient: jax.Array
+  step: jax.Array
+  gains: jax.Array  # steps since the last review that raised D
+  reviewed_best: jax.Array
+  reviewed_step: jax.Array
+  gradients: jax.Array
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoPGD(Bisection):
-  """Bisection over Auto-PGD; `step_size`, `momentum` and patience play no part."""
+  """Bisection over Auto-PGD; of Bisection's settings only those below play a part."""
 
   halvings: int = 6
   ascent_steps: int = 50
@@ -38,72 +61,76 @@ class AutoPGD(Bisection):
 
   def _ascend(self, damage, key, shape, eta, target) -> Ascent:
     """One ascent from a random point of the sphere of radius eta."""
-    norm = norms.get(self.norm)
-    at = checkpoints(self.ascent_steps)
-    review = np.isin(np.arange(1, self.ascent_steps + 1), at)
-    window = np.zeros(self.ascent_steps)
-    window[at - 1] = np.diff(at, prepend=0)
-
-    def climb(state, review, window):
-      delta, step = state["delta"], state["step"]
-      value, gradient = jax.value_and_grad(damage)(delta)
-      better = value > state["best"]
-      keep = lambda new, old: jnp.where(better, new, old)
-      best, best_delta = keep(value, state["best"]), keep(delta, state["best_delta"])
-      gains = state["gains"] + (value > state["value"])
-      # Too few gains, or a whole window without a new best at this step length.
-      stuck = (best <= state["reviewed_best"]) & (step == state["reviewed_step"])
-      halve = review & ((gains < _GAINING * window) | stuck)
-      step = jnp.where(halve, step / 2, step)
-      from_best = norm.project(
-        best_delta + step * norm.steepest(state["best_gradient"]), eta
-      )
-      plain = norm.project(delta + step * norm.steepest(gradient), eta)
-      blended = norm.project(
-        delta + _CARRY * (plain - delta) + (1 - _CARRY) * (delta - state["last"]), eta
-      )
-      return {
-        "delta": jnp.where(halve, from_best, blended),
-        "last": jnp.where(halve, best_delta, delta),
-        "value": value,
-        "best": best,
-        "best_delta": best_delta,
-        "best_gradient": keep(gradient, state["best_gradient"]),
-        "step": step,
-        "gains": jnp.where(review, 0, gains),
-        "reviewed_best": jnp.where(review, best, state["reviewed_best"]),
-        "reviewed_step": jnp.where(review, step, state["reviewed_step"]),
-        "gradients": state["gradients"] + 1,
-      }
 
     def step(state, at):
-      over = state["best"] >= target
-      ahead = jax.lax.cond(over, lambda s: s, lambda s: climb(s, *at), state)
-      return ahead, jnp.where(over, jnp.nan, ahead["value"])
+      over = state.best >= target
+      climb = lambda state: self._climb(damage, eta, state, *at)
+      ahead = jax.lax.cond(over, lambda state: state, climb, state)
+      return ahead, jnp.where(over, jnp.nan, ahead.value)
 
-    delta = eta * norm.steepest(norm.sample(key, shape))
-    zeros, low = jnp.zeros_like(delta), jnp.array(-jnp.inf)
-    state = {
-      "delta": delta,
-      "last": delta,
-      "value": low,
-      "best": low,
-      "best_delta": delta,
-      "best_gradient": zeros,
-      "step": jnp.asarray(2.0 * eta, delta.dtype),
-      "gains": jnp.zeros((), jnp.int32),
-      "reviewed_best": low,
-      "reviewed_step": jnp.asarray(2.0 * eta, delta.dtype),
-      "gradients": jnp.zeros((), jnp.int32),
-    }
-    each = (jnp.asarray(review), jnp.asarray(window))
-    state, met = jax.lax.scan(step, state, each)
-    over = state["best"] >= target
-    last = jax.lax.cond(over, lambda d: low, damage, state["delta"])
+    start = self._start(key, shape, eta)
+    each = tuple(map(jnp.asarray, _reviews(self.ascent_steps)))
+    state, met = jax.lax.scan(step, start, each)
+    over = state.best >= target
+    low = jnp.array(-jnp.inf)
+    last = jax.lax.cond(over, lambda d: low, damage, state.delta)
     return Ascent(
-      damage=jnp.maximum(state["best"], last),
+      damage=jnp.maximum(state.best, last),
       values=jnp.where(over, 0, 1),
-      gradients=state["gradients"],
-      delta=jnp.where(last > state["best"], state["delta"], state["best_delta"]),
+      gradients=state.gradients,
+      delta=jnp.where(last > state.best, state.delta, state.best_delta),
       history=jnp.append(met, jnp.where(over, jnp.nan, last)),
+    )
+
+  def _start(self, key, shape, eta) -> _State:
+    norm = norms.get(self.norm)
+    delta = eta * norm.steepest(norm.sample(key, shape))
+    low, step = jnp.array(-jnp.inf), jnp.asarray(2.0 * eta, delta.dtype)
+    none = jnp.zeros((), jnp.int32)
+    return _State(
+      delta=delta,
+      last=delta,
+      value=low,
+      best=low,
+      best_delta=delta,
+      best_gradient=jnp.zeros_like(delta),
+      step=step,
+      gains=none,
+      reviewed_best=low,
+      reviewed_step=step,
+      gradients=none,
+    )
+
+  def _climb(self, damage, eta, state: _State, review, window) -> _State:
+    """One step, and the review of the step length that is due after it."""
+    norm = norms.get(self.norm)
+    value, gradient = jax.value_and_grad(damage)(state.delta)
+    better = value > state.best
+    keep = lambda new, old: jnp.where(better, new, old)
+    best, best_delta = keep(value, state.best), keep(state.delta, state.best_delta)
+    gains = state.gains + (value > state.value)
+    # Too few gains, or a whole window without a new best at this step length.
+    stuck = (best <= state.reviewed_best) & (state.step == state.reviewed_step)
+    halve = review & ((gains < _GAINING * window) | stuck)
+    step = jnp.where(halve, state.step / 2, state.step)
+    up = lambda delta, slope: norm.project(delta + step * norm.steepest(slope), eta)
+    plain = up(state.delta, gradient)
+    blended = norm.project(
+      state.delta
+      + _CARRY * (plain - state.delta)
+      + (1 - _CARRY) * (state.delta - state.last),
+      eta,
+    )
+    return _State(
+      delta=jnp.where(halve, up(best_delta, state.best_gradient), blended),
+      last=jnp.where(halve, best_delta, state.delta),
+      value=value,
+      best=best,
+      best_delta=best_delta,
+      best_gradient=keep(gradient, state.best_gradient),
+      step=step,
+      gains=jnp.where(review, 0, gains),
+      reviewed_best=jnp.where(review, best, state.reviewed_best),
+      reviewed_step=jnp.where(review, step, state.reviewed_step),
+      gradients=state.gradients + 1,
     )

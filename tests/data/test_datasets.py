@@ -12,6 +12,7 @@ import pytest
 from originals import COPIED, PERFORMANCES, write_fma, write_maestro
 
 from configs import paper_diffwave
+from lsaprobe_jax import recording
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import open_corpus
@@ -109,6 +110,17 @@ def test_records_at_another_rate_and_length(piano):
     open_corpus(piano, sample_rate=16000, clip_seconds=2.5)
 
 
+def test_records_are_shortened_and_recorded_as_arrays_are(piano, tmp_path):
+  corpus = open_corpus(piano, sample_rate=8000, clip_seconds=0.5, clips_per_track=1)
+  array = dataclasses.replace(corpus, audio=corpus.audio[:])
+  short = corpus.head(0.25)
+  assert short.audio.shape == (len(corpus), 2000)
+  np.testing.assert_array_equal(short.audio[:], array.head(0.25).audio)
+  for name, one in (("records", corpus), ("array", array)):
+    recording._keep_sounds(tmp_path / name, one, set())
+  assert (tmp_path / "records").read_bytes() == (tmp_path / "array").read_bytes()
+
+
 def test_building_again_gives_the_same_bytes(piano, originals, tmp_path):
   config = building.MusicConfig.named(sample_rate=16000, segment_seconds=2.0)
   again = building.build(MaestroV3, config, originals, tmp_path)
@@ -160,6 +172,19 @@ def test_neither_folder_nor_network_says_what_to_do(tmp_path):
   builder = MaestroV3(data_dir=tmp_path / "out")
   with pytest.raises(AudioError, match=r"no route to host.*Unpack https://storage"):
     builder.root(NoNetwork())
+
+
+def test_an_archive_without_its_folder_says_what_to_do(tmp_path):
+  class WrongArchive:
+    manual_dir = tmp_path
+    download_dir = tmp_path
+
+    def download_and_extract(self, urls):
+      return dict.fromkeys(urls, tmp_path / "empty")
+
+  builder = MaestroV3(data_dir=tmp_path / "out")
+  with pytest.raises(AudioError, match=r"archive of .* holds no .*Unpack https://"):
+    builder.root(WrongArchive())
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "\x00"])

@@ -5,6 +5,7 @@ import html
 import json
 import pathlib
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -316,6 +317,44 @@ def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
   _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds is False
   assert "it is their content" in control.mend
+
+
+def test_a_method_that_does_not_vary_is_a_failed_gate():
+  groups = (("s", "a", 9), ("b", "b", 9), ("d", "dev", 20))
+  clips = [
+    clip(f"{k}{i:02d}", group) for k, group, count in groups for i in range(count)
+  ]
+  inputs = types.SimpleNamespace(
+    gates=[],
+    **{
+      side: types.SimpleNamespace(clips=tuple(c for c in clips if c.group == group))
+      for side, group in (
+        ("suspects", "a"),
+        ("comparison", "b"),
+        ("calibration", "dev"),
+      )
+    },
+  )
+  rows = score_rows(clips, "loss")
+  config = audit_config.get_config()
+  config.alpha = 0.2
+  gates, _, found, _ = auditing.find(config, inputs, rows)
+  assert found is not None
+  for row in rows:
+    row["score"] = 1.0
+  gates, scores, found, _ = auditing.find(config, inputs, rows)
+  assert (scores, found) == (None, None)
+  assert gates[-1].holds is False
+  assert gates[-1].text == "loss does not vary over the calibration tracks"
+  # Of the reference model alone: its control cannot be run.
+  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated=True)
+  rows += [
+    row | {"model": summary.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
+  ]
+  gates, _, found, _ = auditing.find(config, inputs, rows)
+  assert found is not None
+  assert gates[-1].holds is None
+  assert "does not vary" in gates[-1].text
 
 
 def test_how_often_stored_audits_find_evidence(launcher):

@@ -346,6 +346,16 @@ def test_a_damaged_row_file_is_named(claimed, settings):
     ({"search.name": "magic"}, r"--config\.search\.name=magic: known: .*bisection"),
     ({"search.norm": "l3"}, r"--config\.search: unknown norm 'l3'"),
     ({"batch_size": -1}, r"--config\.batch_size=-1: 0 finds it"),
+    ({"num_steps": 0}, r"--config\.num_steps=0: at least 1"),
+    ({"tau.quantile": 95.0}, r"--config\.tau\.quantile=95\.0: above 0 and at most 1"),
+    (
+      {"methods": ("loss_matched", "lsa_probe")},
+      r"--config\.methods: loss_matched must come after lsa_probe",
+    ),
+    (
+      {"methods": ("lsa_probe", "relative_damage_matched")},
+      r"--config\.methods: relative_damage_matched: relative_damage has nothing to",
+    ),
     ({"search.continuation.rungs": 1}, r"--config\.search: search\.rungs must be at"),
     ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio = 1\.5 gives t = 30"),
     ({"part": "train"}, r"--config\.part: unknown part 'train'; known: tune, test"),
@@ -375,6 +385,16 @@ def test_an_unknown_family_of_models_is_named(tmp_path, settings):
   line = refusal(tmp_path / "run", settings | {"targets.A": str(folder)})
   assert "--config.targets.A" in line
   assert "unknown model family 'wavegan'; known: diffwave" in line
+
+
+def test_sizes_that_make_no_network_are_named(tmp_path, settings):
+  folder = shutil.copytree(settings["targets.A"], tmp_path / "A")
+  record = json.loads((folder / "model.json").read_text())
+  record["model"]["network"]["dilation_cycle"] = 0
+  (folder / "model.json").write_text(json.dumps(record))
+  line = refusal(tmp_path / "run", settings | {"targets.A": str(folder)})
+  assert f"--config.targets.A: {folder}: its model.json does not describe" in line
+  assert "ZeroDivisionError" in line
 
 
 def test_weights_that_do_not_fit_are_listed(tmp_path, settings):

@@ -186,6 +186,26 @@ def test_a_whole_corpus_is_trained_on_and_its_losses_followed_on_some_clips(
   assert whole["losses"] == one["losses"]
 
 
+@pytest.mark.parametrize("name", ["log_every", "save_epochs", "epochs"])
+def test_an_interval_of_nothing_is_refused(tmp_path, corpus_folder, launcher, name):
+  flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
+  line = complaint(launcher.run("train", *flags, f"--config.{name}=0"))
+  assert f"--config.{name}=0: at least 1" in line
+
+
+def test_a_loss_that_is_no_number_is_neither_kept_nor_exported(
+  tmp_path, corpus_folder, launcher
+):
+  flags = (f"--workdir={tmp_path}", *train_flags(corpus_folder), "--config.epochs=4")
+  # Between two lines of the log, which would say so too.
+  flags += ("--config.log_every=100", "--config.model.scale=1e30")
+  done = launcher.run("train", *flags)
+  assert done.returncode != 0
+  assert "the loss is nan" in done.stderr or "the loss is inf" in done.stderr
+  assert not (tmp_path / "model").exists()
+  assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
 def test_an_unknown_group_is_refused(tmp_path, corpus_folder, launcher):
   flags = (f"--workdir={tmp_path / 'run'}", *train_flags(corpus_folder))
   done = launcher.run("train", *flags, "--config.corpus.groups=('c',)")

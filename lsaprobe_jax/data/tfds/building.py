@@ -24,6 +24,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from lsaprobe_jax.data import audio, fingerprints, grouping, manifest, records
+from lsaprobe_jax.results import first_line
 
 _SHARD_SECONDS = 3 * 3600.0
 
@@ -192,7 +193,7 @@ def find_root(
   except Exception as error:
     raise audio.AudioError(
       f"{manual or 'manual_dir'}: lacks {' or '.join(wanted)}, and the download failed"
-      f" ({type(error).__name__}: {str(error).splitlines()[0]:.200}); {instructions}"
+      f" ({type(error).__name__}: {first_line(error):.200}); {instructions}"
     ) from error
 
 
@@ -200,7 +201,9 @@ def _linked(wanted, archives, folder: pathlib.Path) -> pathlib.Path:
   """One folder in which every wanted path stands, wherever it was unpacked to."""
   for path, archive in archives.items():
     top = path.split("/")[0]
-    found = next(pathlib.Path(archive).rglob(top))
+    found = next(pathlib.Path(archive).rglob(top), None)
+    if found is None:
+      raise audio.AudioError(f"the archive of {path} holds no {top}")
     if len(wanted) == 1:
       return found.parent
     if not (folder / top).exists():

@@ -6,7 +6,7 @@ text to attend to, so what diffusers calls cross-attention is a second self-atte
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -225,6 +225,45 @@ def _kinds(read, key, plain, attending):
   return tuple(kind == attending for kind in read[key])
 
 
+def _per_level(read) -> tuple[Sequence[int], Sequence[int]]:
+  """Heads and the width that is attended to, by level; lists are as long as levels."""
+  levels = len(read["block_out_channels"])
+  found = {
+    key: (read[key],) * levels if isinstance(read[key], int) else read[key]
+    for key in ("attention_head_dim", "cross_attention_dim")
+  }
+  lists = found | {key: read[key] for key in ("down_block_types", "up_block_types")}
+  for key, value in lists.items():
+    settings.require(
+      len(value) == levels, _NAME, key, value, "as long as block_out_channels"
+    )
+  return found["attention_head_dim"], found["cross_attention_dim"]
+
+
+def _check_attention(read, heads, across, down, up) -> None:
+  """Refuses attention to text, and heads that do not divide the channels."""
+  channels = read["block_out_channels"]
+  attending = [a or b for a, b in zip(down, up[::-1], strict=True)]
+  attending[-1] = True  # in the middle
+  for width, count, other, attends in zip(
+    channels, heads, across, attending, strict=True
+  ):
+    settings.require(
+      other == width or not attends,
+      _NAME,
+      "cross_attention_dim",
+      read["cross_attention_dim"],
+      f"{list(channels)} (attention is to the latent itself, not to text)",
+    )
+    settings.require(
+      not attends or (count > 0 and width % count == 0),
+      _NAME,
+      "attention_head_dim",
+      read["attention_head_dim"],
+      f"a number of heads that divides the channels {list(channels)}",
+    )
+
+
 def from_config(config: Mapping[str, Any]) -> UNet:
   """The UNet of a `unet/config.json`.
 
@@ -238,37 +277,11 @@ def from_config(config: Mapping[str, Any]) -> UNet:
   channels = read["block_out_channels"]
   for key in ("layers_per_block", "transformer_layers_per_block"):
     settings.require(isinstance(read[key], int), _NAME, key, read[key], "one number")
-  per_level = {
-    key: (read[key],) * len(channels) if isinstance(read[key], int) else read[key]
-    for key in ("attention_head_dim", "cross_attention_dim")
-  }
-  lists = per_level | {key: read[key] for key in ("down_block_types", "up_block_types")}
-  for key, value in lists.items():
-    settings.require(
-      len(value) == len(channels), _NAME, key, value, "as long as block_out_channels"
-    )
+  settings.require(channels, _NAME, "block_out_channels", channels, "not empty")
+  heads, across = _per_level(read)
   down = _kinds(read, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D")
   up = _kinds(read, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D")
-  heads = per_level["attention_head_dim"]
-  attending = [a or b for a, b in zip(down, up[::-1], strict=True)]
-  attending[-1] = True  # in the middle
-  for width, count, other, attends in zip(
-    channels, heads, per_level["cross_attention_dim"], attending, strict=True
-  ):
-    settings.require(
-      other == width or not attends,
-      _NAME,
-      "cross_attention_dim",
-      read["cross_attention_dim"],
-      f"{list(channels)} (attention is to the latent itself, not to text)",
-    )
-    settings.require(
-      width % count == 0 or not attends,
-      _NAME,
-      "attention_head_dim",
-      read["attention_head_dim"],
-      f"a number of heads that divides the channels {list(channels)}",
-    )
+  _check_attention(read, heads, across, down, up)
   conditional = read["class_embed_type"] is not None
   return UNet(
     channels=channels,
