@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from lsaprobe_jax.evaluation import sets, summary
+from lsaprobe_jax.evaluation import sets, summary, tables
 from lsaprobe_jax.results import RowFile, to_json, write_whole
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished evaluation.")
@@ -146,6 +146,11 @@ def compare(rows: Rows, suspects: dict[str, set[str]]):
   return tests, rejections
 
 
+def _gates(workdir: pathlib.Path) -> str:
+  """The gates of the evaluation, on all of its clips."""
+  return tables.format_gates(summary.summarise(read_rows(workdir), resamples=1))
+
+
 def main(argv):
   """Tests the sets."""
   if argv[1:]:
@@ -163,7 +168,7 @@ def main(argv):
     "null_rejections": rejections._asdict(),
   }
   write_whole(workdir / "sets.json", json.dumps(to_json(found), indent=1) + "\n")
-  print(f"\n{sets.format_tests(tests, rejections)}\n")
+  print(f"\n{_gates(workdir)}\n\n{sets.format_tests(tests, rejections)}\n")
   logging.info("wrote %s", workdir / "sets.json")
 
 

@@ -30,6 +30,7 @@ def make_tables(
     study.MAIN: study.markdown_main(records[study.MAIN]),
     "comparisons": comparisons.format_comparisons(against),
     "operating_points": tables.format_operating_points(records[study.MAIN]),
+    "models": tables.format_table(records[study.MAIN]),
     "sets": _sets(rows),
   }
   for name, own in parts.items():
@@ -37,7 +38,7 @@ def make_tables(
       found = study.records_by_value(name, own, summarise)
       text[f"{name}_gates"] = _by_value(found, tables.format_gates)
       if {study.PROBE} < {row["method"] for row in own} - {summary.BLIND}:
-        text[f"{name}_comparisons"] = _by_value(own, _compared)
+        text[f"{name}_comparisons"] = _compared_by_value(own)
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
       text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.01")
@@ -48,7 +49,8 @@ def _sets(rows: Records) -> str:
   """All members as one set, and those of each album, against all non-members.
 
   An album is tracks that are called alike up to the first hyphen, as those of a Debian
-  package are.
+  package are. Its tracks among the non-members, against the others of these, are its
+  control: what its music alone does.
   """
   parts = []
   for method, calibrated in _SET_METHODS:
@@ -69,6 +71,7 @@ def _sets(rows: Records) -> str:
       if min(len(means) for means in (*found.values(), _track_means(others))) < 4:
         continue
       tests = sets.compare_sets(found, _track_means(others))
+      tests |= _unseen_albums(others)
       rejections = sets.null_rejections(
         [row["score"] for row in others],
         [row["track"] for row in others],
@@ -77,6 +80,25 @@ def _sets(rows: Records) -> str:
       name = f"{study.label(method, calibrated)}, {model}:"
       parts.append(f"{name}\n{sets.format_tests(tests, rejections)}")
   return "\n\n".join(parts) or "too few tracks"
+
+
+def _unseen_albums(rows: Records) -> dict[str, sets.SetTest]:
+  """Albums of non-members, each against the other non-members, corrected by Holm."""
+  counts = Counter(a for a, _ in {(_album(r), r["track"]) for r in rows})
+  tests = {}
+  for album in sorted(a for a, count in counts.items() if count >= _ALBUM_TRACKS):
+    own, rest = (
+      _track_means([row for row in rows if (_album(row) == album) == among])
+      for among in (True, False)
+    )
+    if len(rest) > 3:
+      name = f"{album}-*, not trained on"
+      tests |= sets.compare_sets({name: own}, rest)
+  p_holm = comparisons.holm([test.p_value for test in tests.values()])
+  return {
+    name: test._replace(p_holm=float(p))
+    for (name, test), p in zip(tests.items(), p_holm, strict=True)
+  }
 
 
 def _album(row: dict[str, Any]) -> str:
@@ -94,9 +116,16 @@ def _by_value(records: Records, show: Callable[[Records], str]) -> str:
   return "\n\n".join(f"{v}:\n{show(own)}" for v, own in found.items())
 
 
-def _compared(rows: Records) -> str:
-  both = rows + summary.calibrate_by_reference(rows)
-  return comparisons.format_comparisons(comparisons.against(both))
+def _compared_by_value(rows: Records) -> str:
+  """The probe's comparisons at every value, corrected for all of them together."""
+  found = []
+  for value in dict.fromkeys(row["value"] for row in rows):
+    own = [row for row in rows if row["value"] == value]
+    own += summary.calibrate_by_reference(own)
+    found += [record | {"value": value} for record in comparisons.against(own)]
+  family = f"the number under all values, {len(found)}"
+  show = lambda own: comparisons.format_comparisons(own, family)
+  return _by_value(comparisons.corrected(found), show)
 
 
 def draw(

@@ -175,18 +175,23 @@ def against(
         names = dict(zip(("method", "distance", "t_ratio"), other, strict=True))
         names = {"corpus": corpus, **names, "calibrated": calibrated}
         records += _compare_settings(names, by_model, probe, confidence)
-  known = [record for record in records if record["p_value"] is not None]
-  adjusted = holm([record["p_value"] for record in known])
-  for record, p in zip(known, adjusted, strict=True):
-    record["p_holm"] = float(p)
-  return sorted(records, key=_order)
+  return sorted(corrected(records), key=_order)
 
 
-def format_comparisons(records: list[dict]) -> str:
+def corrected(records: list[dict]) -> list[dict]:
+  """The records with Holm's correction over all of them anew, whatever they had."""
+  known = [i for i, record in enumerate(records) if record["p_value"] is not None]
+  adjusted = holm([records[i]["p_value"] for i in known])
+  p_holm = dict(zip(known, map(float, adjusted), strict=True))
+  return [record | {"p_holm": p_holm.get(i)} for i, record in enumerate(records)]
+
+
+def format_comparisons(records: list[dict], family: str = "their number") -> str:
   """A fixed-width table of the records of `against`.
 
   Args:
     records: see `against`.
+    family: what Holm's correction is over, in words.
 
   Returns:
     Lines of text: a header, one line a record, and what the columns mean.
@@ -196,7 +201,7 @@ def format_comparisons(records: list[dict]) -> str:
   lines = tables.align([header, *map(_cells, records)])
   lines.append(
     "Paired on the clips both scored, raw with the raw probe and '- ref' with the probe"
-    " less its reference; p Holm: corrected for their number."
+    f" less its reference; p Holm: corrected for {family}."
   )
   return "\n".join(lines)
 

@@ -166,6 +166,7 @@ def markdown_main(records: list[dict]) -> str:
       f"| {name} | {r['distance'] or ''} | {time} | {_auc(r)} | {_tpr(r, '0.01')} |"
       f" {_tpr(r, '0.05')} | {r['forward_passes']:g}/{r['backward_passes']:g} |"
     )
+  lines += [f"\n{line}" for line in summary.readings(shown)]
   return "\n".join(lines)
 
 
@@ -188,6 +189,7 @@ def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
     at = {(r["method"], r["calibrated"]): r for r in shown if r["value"] == value}
     cells = [show(at[key]) if key in at else "" for key in methods]
     lines.append(f"| {value} | " + " | ".join(cells) + " |")
+  lines += [f"\n{line}" for line in summary.readings(shown)]
   return "\n".join(lines)
 
 

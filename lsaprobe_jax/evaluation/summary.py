@@ -34,6 +34,20 @@ SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
 JUDGED = ("member", "nonmember")
 
 
+# Methods that their sources leave open, or that differ from them: see
+# docs/evaluation.md.
+OUR_READING = ("trajectory", "pfami", "noise_optimisation")
+
+
+def readings(records: Iterable[dict]) -> list[str]:
+  """A line that says which methods of a table are our reading, or none."""
+  found = {record["method"].removesuffix("_matched") for record in records}
+  named = [name for name in OUR_READING if name in found]
+  return [f"Our reading of what the source leaves open: {', '.join(named)}."] * bool(
+    named
+  )
+
+
 def setting_of(item: dict) -> tuple:
   """The values of `SETTING` in a row or a record."""
   return tuple(item[name] for name in SETTING)
@@ -173,6 +187,7 @@ class _Estimates:
   rows: list[list[dict]]  # [k][clips of that model]
   points: list[list[roc.TprAtFpr]]  # [k][targets]
   calibrated: list[list[roc.Calibrated | None]]  # [k][targets]
+  n_nonmember: list[int]  # [k]
   n_dev: int
   clustered: intervals.AucEstimate  # of k models
   delong: intervals.AucEstimate
@@ -230,6 +245,7 @@ def _estimate(rows, development, dropped, how) -> _Estimates:
       [_calibrated_point(s, label, dev, target) for target in targets]
       for s, label, dev in zip(scores, labels, development, strict=True)
     ],
+    n_nonmember=np.sum(~labels, axis=1).tolist(),
     n_dev=sum(map(len, development)),
     clustered=intervals.clustered_auc(scores, labels, tracks),
     delong=intervals.clustered_auc(scores, labels),
@@ -297,7 +313,7 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
     "flagged": {t: any(p.flagged for p in ps) for t, ps in by_target.items()},
     "ties": {t: sum(p.ties for p in ps) for t, ps in by_target.items()},
     "precision": {
-      t: _precision(ps, len(labels) - sum(labels)) for t, ps in by_target.items()
+      t: _precision(ps, tpr_ci[t], estimates.n_nonmember) for t, ps in by_target.items()
     },
     "n_dev": estimates.n_dev,
     **_calibrated_rates(by_target, estimates.calibrated),
@@ -308,12 +324,25 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
   }
 
 
-def _precision(points: list[roc.TprAtFpr], n_nonmember: int) -> dict[str, float | None]:
-  """Precision by base rate of k models taken together; None where none is accepted."""
-  tpr = _mean([p.tpr for p in points])
-  fpr = roc.fpr_bound(sum(p.false_positives for p in points), n_nonmember)
-  values = {str(b): roc.precision(tpr, fpr, b) for b in BASE_RATES}
-  return {b: value if tpr else None for b, value in values.items()}
+def _precision(
+  points: list[roc.TprAtFpr], tpr_ci: list[float] | None, n_nonmember: list[int]
+) -> dict[str, float | None]:
+  """95% lower bound on the precision of k models by base rate; None: nobody accused.
+
+  Of the 5%, a half is TPR's, by the lower end of its interval, and a half the FPRs',
+  each of k models bounded at its share: every model has a cut of its own, so that
+  their false positives are no one count.
+  """
+  confidence = 1 - 0.025 / len(points)
+  fpr = _mean(
+    [
+      roc.fpr_bound(point.false_positives, n, confidence)
+      for point, n in zip(points, n_nonmember, strict=True)
+    ]
+  )
+  accused = any(point.tpr or point.false_positives for point in points)
+  tpr = tpr_ci[0] if tpr_ci else 0.0
+  return {str(b): roc.precision(tpr, fpr, b) if accused else None for b in BASE_RATES}
 
 
 def _calibrated_rates(targets, points) -> dict[str, dict[str, float | None]]:

@@ -49,7 +49,7 @@ def format_table(records: list[dict]) -> str:
     " network evaluations a clip."
   )
   lines += ["* fewer than 10 false positives expected: read with care."] * few
-  return "\n".join(lines)
+  return "\n".join(lines + summary.readings(shown))
 
 
 def format_operating_points(records: list[dict]) -> str:
@@ -82,8 +82,8 @@ def format_operating_points(records: list[dict]) -> str:
     "(FPR%): realised on the test clips; ties: clips at the cut, one a model is none.",
     "cut on dev: fixed beforehand on development non-members, 'not estimable' where"
     " the target is below 1 / n dev of a model.",
-    "precision at a base rate of members: by the TPR on the ROC and the 95% upper bound"
-    " on its FPR.",
+    "precision at a base rate of members: 95% lower bound, by the lower end of TPR's"
+    " interval and the upper bounds on each model's FPR.",
   ]
   lines += ["* fewer than 10 false positives expected: read with care."] * flagged
   return "\n".join(lines)

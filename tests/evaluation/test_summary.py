@@ -134,16 +134,34 @@ def test_ties_and_precision_by_hand():
   assert a["ties"] == {"0.01": 0, "0.5": 1}  # nothing; down to c2
   assert b["ties"]["0.01"] == mean["ties"]["0.01"] == 2
   assert set(a["precision"]["0.01"].values()) == {None}  # nobody is accused
-  # TPR 1 and no false positive of 2: 1 - 0.05^(1/2) bounds the rate; of 4, a half.
-  bound = 1 - 0.05**0.5
-  expected = 0.01 / (0.01 + 0.99 * bound)
+  # No false positive of 2: 1 - 0.025^(1/2) bounds the rate at 97.5%.
+  low, bound = b["tpr_ci"]["0.01"][0], 1 - 0.025**0.5
+  expected = 0.01 * low / (0.01 * low + 0.99 * bound)
   assert b["precision"]["0.01"]["0.01"] == pytest.approx(expected)
   assert mean["false_positives"]["0.5"] == 2
-  # P(at most 2 of 4 accepted) = 5% at the bound on their rate.
-  bound = roc.fpr_bound(2, 4)
-  assert stats.binom.cdf(2, 4, bound) == pytest.approx(0.05)
-  expected = 0.1 / (0.1 + 0.9 * bound)
+  # P(at most 1 of 2 accepted) = 1.25% at the bound on either model's rate.
+  bound = roc.fpr_bound(1, 2, 0.9875)
+  assert stats.binom.cdf(1, 2, bound) == pytest.approx(0.0125)
+  low = mean["tpr_ci"]["0.5"][0]
+  expected = 0.1 * low / (0.1 * low + 0.9 * bound)
   assert mean["precision"]["0.5"]["0.1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("accepted", [0, 2])
+def test_the_bound_on_precision_holds_for_a_cross_over(accepted):
+  """Each model is cut at a score of its own non-members, 25 and 22 of them."""
+  rng, sizes = np.random.default_rng(0), (25, 22)
+  # True FPR of a cut just above the k-th largest of n uniform scores.
+  true = np.mean(
+    [rng.beta(accepted + 1, n - accepted, size=20_000) for n in sizes], axis=0
+  )
+  point = roc.TprAtFpr(
+    tpr=0.5, fpr_realised=0.0, false_positives=accepted, threshold=0.0, ties=1,
+    ties_below=0, expected_false_positives=0.0, flagged=True,
+  )  # fmt: skip
+  found = summary._precision([point, point], [0.4, 0.6], list(sizes))["0.1"]
+  # Where TPR is at the lower end of its interval.
+  assert np.mean(0.1 * 0.4 / (0.1 * 0.4 + 0.9 * true) >= found) >= 0.975
 
 
 def test_operating_points_read_as_text():
