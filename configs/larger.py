@@ -88,6 +88,8 @@ def get_config(corpus: str = "core") -> ConfigDict:
     config.part = "all"
   config.sweep.matched = _MATCHED.get(corpus, ())
   config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
+  if corpus in _MATCHED:
+    config.sweep.compared += ("loss_matched", "random_stability_matched")
   config.sweep.compared_in = ConfigDict()
   config.sweep.variants = ConfigDict(
     {"epochs": {str(n): {"targets": at(n)} for n in epochs[:-1]}}

@@ -11,11 +11,14 @@ what launch.sweep wrote, replacing one of that name. RESULTS.md says where table
 
 with PART one of gates, main, comparisons, operating_points, sets, the names of
 ablations, and those with _tpr, _gates or _comparisons behind. What stands between is
-replaced; figures go to docs/figures/NAME/. For the same rows and versions of NumPy,
+replaced; figures go to docs/figures/NAME/, and versions.json beside them says what
+they were drawn with. For the same rows and versions of NumPy,
 SciPy, scikit-learn and Matplotlib all of it is the same to the byte.
 """
 
 import functools
+import importlib.metadata
+import json
 import pathlib
 import re
 
@@ -31,6 +34,8 @@ _ROOT = flags.DEFINE_string(
 )
 
 _RESAMPLES, _SEED = 10_000, 0
+# What the bytes of a figure depend on.
+_DRAWN_BY = ("matplotlib", "numpy", "scipy", "scikit-learn")
 _SLOT = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -88,6 +93,9 @@ def main(argv):
     parts = study.read(folder)
     tables[folder.name], records = studies.make_tables(parts, summarise)
     studies.draw(parts, records, root / "docs" / "figures" / folder.name)
+  versions = {name: importlib.metadata.version(name) for name in _DRAWN_BY}
+  made_by = root / "docs" / "figures" / "versions.json"
+  write_whole(made_by, json.dumps(versions, indent=1) + "\n")
   path = root / "RESULTS.md"
   write_whole(path, fill(path.read_text(), tables))
   logging.info("wrote %s and docs/figures of %d studies", path, len(folders))
