@@ -198,7 +198,7 @@ def test_a_loss_that_is_no_number_is_neither_kept_nor_exported(
 ):
   flags = (f"--workdir={tmp_path}", *train_flags(corpus_folder), "--config.epochs=4")
   # Between two lines of the log, which would say so too.
-  flags += ("--config.log_every=100", "--config.model.scale=1e30")
+  flags += ("--config.log_every=100", "--config.learning_rate=1e30")
   done = launcher.run("train", *flags)
   assert done.returncode != 0
   assert "the loss is nan" in done.stderr or "the loss is inf" in done.stderr
