@@ -117,6 +117,8 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
   if name_or_path in SHIPPED:
     package = importlib.resources.files("lsaprobe_jax.data")
     return name_or_path, pathlib.Path(str(package)) / "shipped" / name_or_path
+  if not str(name_or_path):
+    raise AudioError(f"no folder is named; give a path, or one of {SHIPPED}")
   path = pathlib.Path(name_or_path).expanduser()
   # Unlike pathlib's, these say no to a name that is too long.
   if not os.path.exists(path):

@@ -337,6 +337,8 @@ def test_head_keeps_the_first_seconds_under_the_same_ids(piano):
       piano.head(seconds)
   with pytest.raises(ValueError, match="at least one sample"):
     opened(piano.name, clip_seconds=1e308)
+  with pytest.raises(AudioError, match="no folder is named; give a path"):
+    opened("")
   with pytest.raises(AudioError, match="no such folder"):
     opened("x" * 5000)
 
