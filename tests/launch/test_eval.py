@@ -4,6 +4,7 @@ import collections
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -412,3 +413,12 @@ def test_a_half_of_one_track_is_refused(tmp_path, settings):
   line = refusal(tmp_path / "run", settings | {"corpus.path": str(folder)})
   assert f"--config.corpus.path={folder}: group a has 1 tracks" in line
   assert "at least two a side" in line
+
+
+@pytest.mark.parametrize("worst", [0.0, np.nan, np.inf])
+def test_a_tau_that_is_no_target_is_refused(worst):
+  run = types.SimpleNamespace(config=mini.get_config())
+  target = types.SimpleNamespace(name="A")
+  with pytest.raises(app.UsageError, match="tau of A is"):
+    evaluation._tau(run, target, [worst] * 30)
+  assert evaluation._tau(run, target, [0.5] * 30) == 0.5
