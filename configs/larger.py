@@ -69,7 +69,7 @@ _REFERENCES = {
   "chorales": "runs/train/chorales-reference/snapshots/00176",
 }
 _DEV_CLIPS = {"core": 2, "core-full": 2, "chorales": 1}
-# Rivals with as many evaluations as the probe; those that draw new noise each time.
+# Rivals with as many evaluations as the probe.
 _MATCHED = {"core-full": ("loss", "random_stability")}
 
 
@@ -88,7 +88,6 @@ def get_config(corpus: str = "core") -> ConfigDict:
     config.part = "all"
   config.sweep.matched = _MATCHED.get(corpus, ())
   config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
-  config.sweep.compared += tuple(f"{name}_matched" for name in config.sweep.matched)
   config.sweep.compared_in = ConfigDict()
   config.sweep.variants = ConfigDict(
     {"epochs": {str(n): {"targets": at(n)} for n in epochs[:-1]}}

@@ -16,6 +16,10 @@ from ml_collections import ConfigDict
 # Clips of a track in the halves, and of a development track.
 _CLIPS = {"multigenre": (1, 3), "piano": (5, 12)}
 
+# Of the embedded models' trainings: epochs, and of those before the ones compared.
+_EPOCHS = {"multigenre": 3000, "piano": 500}
+_SNAPSHOTS = {"multigenre": (375, 750), "piano": (62, 125)}
+
 BASELINES = (
   "loss",
   "random_stability",
@@ -31,6 +35,20 @@ BASELINES = (
   "second_order",
 )
 
+# With as many evaluations as the probe: the usual rivals, the other baselines of the
+# paper, and the best of all less a reference's.
+_MATCHED = (
+  "loss",
+  "pia",
+  "sima",
+  "random_stability",
+  "trajectory",
+  "secmi",
+  "rediffuse",
+)
+
+# In ablations.
+_COMPARED = ("lsa_probe", "loss", "pia", "sima", "random_stability")
 
 # Where another setting than that of `_baselines` was the best tried on tune tracks.
 _SETTINGS = dict(
@@ -57,10 +75,16 @@ def _variants(corpus):
     ascent_steps={
       "0": dict(search=dict(name="random_directions")),
       "2": {},
-      "4": dict(search=dict(continuation=dict(steps=4))),
-      "8": dict(search=dict(continuation=dict(steps=8))),
+      "4": _steps(4),
     },
+    more_ascent_steps={"2": {}, "8": _steps(8)},
     norm={"rms": {}, "linf": dict(search=dict(norm="linf"))},
+    # The embedded models as they are on the way, where they have been trained once more
+    # (configs/train_diffwave.py); the reference is the same at all.
+    epochs={str(n): dict(targets=_targets(corpus, n)) for n in _SNAPSHOTS[corpus]}
+    | {str(_EPOCHS[corpus]): {}},
+    # More methods with as many evaluations as the probe, each at its own t.
+    matched={"own t": {}},
     # Baselines by what they had on tune tracks (benchmarks/tune_mini.md).
     settings={"usual": {}, "tuned": dict(baselines=_SETTINGS)},
     # At the paper's t and tau, and with its distance: see `_paper_distance`.
@@ -69,6 +93,17 @@ def _variants(corpus):
       for name in ("cdpam", "mr_stft", "log_mel", "waveform")
     },
   )
+
+
+def _targets(corpus, epochs):
+  """A and B as they were after so many epochs (configs/train_diffwave.py)."""
+  folder = f"runs/train/{corpus}-%s/snapshots/{epochs:05d}"
+  return {name: folder % name.lower() for name in "AB"}
+
+
+def _steps(count):
+  """So many gradients at each budget."""
+  return dict(search=dict(continuation=dict(steps=count)))
 
 
 def _paper_distance(name, corpus):
@@ -133,19 +168,17 @@ def _baselines():
 def _sweep(corpus):
   """What launch.sweep runs."""
   return dict(
-    # Rows of the main table, and of those with as many evaluations as the probe.
     methods=BASELINES,
-    matched=("loss", "pia", "sima", "random_stability"),
-    # Rivals with as many evaluations as the probe, at its own t and at the paper's.
-    equal_compute=dict(
-      methods=("loss", "trajectory", "secmi", "pia", "sima", "random_stability"),
-      t_ratio=(0.1, 0.6),
-    ),
+    # Rivals that besides get as many evaluations as the probe: in the main table and
+    # wherever `compared` are, but for `t_ratio` (for which there is `equal_compute`),
+    # `times` and `draws`.
+    matched=_COMPARED[1:],
+    equal_compute=(0.1, 0.2, 0.6),
     # The paper's t and tau, with a distance that a CPU has time for; `paper_distance`
     # has the paper's own.
     paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
-    # Of the ablations of t_ratio, times, draws and the variants.
-    compared=("lsa_probe", "loss", "pia", "sima", "random_stability"),
+    # Of every ablation that `compared_in` does not name.
+    compared=_COMPARED,
     t_ratio=(0.1, 0.2, 0.4, 0.6, 0.8),
     eta_max=(0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
     # The first is below the ladder's lowest rung.
@@ -155,7 +188,14 @@ def _sweep(corpus):
     # Ablation -> label -> what is changed.
     variants=_variants(corpus),
     # Of a variant that compares others.
-    compared_in=dict(settings=tuple(_SETTINGS)),
+    compared_in=dict(
+      settings=tuple(_SETTINGS),
+      # Not at equal compute. CDPAM takes an hour of a core for random directions alone,
+      # and 392 evaluations are more than PIA and SimA have times for.
+      paper_distance=_COMPARED,
+      more_ascent_steps=_COMPARED,
+      matched=("lsa_probe", *(f"{name}_matched" for name in _MATCHED)),
+    ),
   )
 
 

@@ -278,7 +278,6 @@ def begin(
     together(inputs.suspects, inputs.comparison),
     inputs.calibration,
     workdir,
-    reference_on_development=True,
   )
 
 

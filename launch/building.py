@@ -66,8 +66,13 @@ def make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
     raise app.UsageError(f"--config.baselines.{name}: {error}") from error
 
 
-def check_methods(config: ConfigDict, distance) -> dict[str, float]:
+def check_methods(config: ConfigDict, distance, num_times: int) -> dict[str, float]:
   """Refuses methods that could not be scored, each in its turn.
+
+  Args:
+    config: all settings.
+    distance: for those that compare by one.
+    num_times: T, of the model that has the fewest.
 
   Returns:
     t_ratio of every baseline by the flag that sets it.
@@ -86,7 +91,16 @@ def check_methods(config: ConfigDict, distance) -> dict[str, float]:
     times[f"--config.baselines.{plain}.t_ratio"] = ratio
     if plain != name and not hasattr(attack, "repeats"):
       raise app.UsageError(f"--config.methods: {name}: {plain} has nothing to repeat")
+    check_times(plain, attack, num_times)
   return times
+
+
+def check_times(name: str, attack: Any, num_times: int) -> None:
+  """Refuses a baseline that asks for more different times than a schedule has."""
+  if getattr(attack, "distinct_times", False) and attack.times > num_times:
+    raise app.UsageError(
+      f"--config.baselines.{name}.times={attack.times}: the schedule has {num_times}"
+    )
 
 
 def check_order(field: str, names: Sequence[str]) -> None:

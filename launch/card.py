@@ -54,7 +54,7 @@ def snapshot_rows(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path
       changed.targets = ConfigDict(
         {m: str(own / epoch) for m, own in snapshots.items()}
       )
-    run = evaluation.load(changed, workdir / epoch, limit=None)
+    run = evaluation.load(changed, workdir / epoch, limit=None, cuts=False)
     distance = evaluation.make_distance(run)
     rows = evaluation.run_baseline(run, "loss", distance)
     rows += evaluation.run_baseline(run, "random_stability", distance)

@@ -254,6 +254,11 @@ def open_corpus(
     raise app.UsageError(f"--config.corpus: {error}") from error
 
 
+def fewest_times(targets: Sequence[Target]) -> int:
+  """T of the model whose schedule has the fewest times."""
+  return min(target.generator.schedule.num_steps for target in targets)
+
+
 def load_targets(
   config: ConfigDict, flag="--config.targets.{}".format
 ) -> tuple[list[Target], dict[str, Any]]:

@@ -88,7 +88,7 @@ def of_evaluation(config: ConfigDict, opened: opening.Opened):
   """The same of launch.eval; tau counts as if it scored development clips once more."""
   targets, halves, development = opened.targets, opened.halves, opened.development
   judged = [target for target in targets if target.name != summary.REFERENCE]
-  count = len(halves) * len(targets) + len(development) * (len(judged) + len(targets))
+  count = (len(halves) + 2 * len(development)) * len(targets)
   return estimate(config, judged[0], halves, count)
 
 

@@ -41,8 +41,8 @@ class Evaluation:
     calibration: rows that tau is set from, of searches that need it beforehand.
     curves: D against eta of all clips, of a search that gives them.
     scorer: one for all methods, so that what compiles once is compiled once.
-    reference_on_development: also score development clips under the reference model;
-      not needed for a null control.
+    cuts: also score development clips, by which cuts are set beforehand, and under the
+      reference too, for those of scores less its own. Without, only what sets tau is.
   """
 
   config: ConfigDict
@@ -53,11 +53,7 @@ class Evaluation:
   calibration: SharedRows
   curves: SharedRows
   scorer: Scorer
-  reference_on_development: bool = False
-
-  def is_control(self, target: Target) -> bool:
-    """Whether a target is scored on the halves alone."""
-    return target.name == summary.REFERENCE and not self.reference_on_development
+  cuts: bool = True
 
   def score(self, file: SharedRows, by_target: dict[str, Any], parts, **names):
     """Rows of one method.
@@ -72,16 +68,14 @@ class Evaluation:
     for target in self.targets:
       t = diffusion.timestep(target.generator.schedule, names["t_ratio"])
       for corpus in parts:
-        # The reference saw neither half; on development clips it controls nothing.
-        control = self.is_control(target) and file is self.scores
-        if not (control and corpus is self.development):
-          attack = by_target[target.name]
-          rows += self.scorer(file, attack, target, corpus, t=t, **names)
+        attack = by_target[target.name]
+        rows += self.scorer(file, attack, target, corpus, t=t, **names)
     return rows
 
   def score_all(self, by_target: dict[str, Any], **names):
-    """Rows of one method on halves and development clips."""
-    return self.score(self.scores, by_target, (self.halves, self.development), **names)
+    """Rows of one method on the halves, and with `cuts` on development clips."""
+    parts = (self.halves, self.development) if self.cuts else (self.halves,)
+    return self.score(self.scores, by_target, parts, **names)
 
 
 def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -152,7 +146,10 @@ def run_baseline(run: Evaluation, name: str, distance) -> list[dict[str, Any]]:
       for row in run.scores.asked
       if row["method"] == PROBE and row["model"] != summary.REFERENCE
     ]
-    attack = attacks.matched(attack, round(np.median(spent)), run.config.num_steps)
+    times = common.fewest_times(run.targets)
+    attack = attacks.matched(
+      attack, round(np.median(spent)), run.config.num_steps, times
+    )
   return run.score_all(
     {target.name: attack for target in run.targets},
     method=name,
@@ -233,9 +230,7 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
     dev = [row for row in own if row["split"] == "dev"]
     worst = read_damages(table("budgets", dev), table("damages", dev), eta_ref)
     tau = _tau(run, target, worst)
-    # As with every method: the null control is read on the halves alone.
-    control = run.is_control(target)
-    kept = [row for row in own if not (control and row["split"] == "dev")]
+    kept = own if run.cuts else [row for row in own if row["split"] != "dev"]
     costs = read_costs(table("budgets", kept), table("damages", kept), tau)
     rows += [
       row | {"method": PROBE} | cost for row, cost in zip(kept, costs, strict=True)
@@ -330,6 +325,8 @@ def load(
   workdir: pathlib.Path,
   limit: int | None,
   shard: Shard = ALONE,
+  *,
+  cuts: bool = True,
 ) -> Evaluation:
   """Opens corpus and targets and claims the working folder for them.
 
@@ -338,9 +335,11 @@ def load(
     workdir: shared by all processes of the evaluation.
     limit: at most so many clips of each half.
     shard: the clips that this process scores.
+    cuts: see Evaluation.
   """
   # Before the folder is claimed: a run that cannot start must not lock it.
-  return _claimed(config, opening.open_checked(config, limit), workdir, shard)
+  opened = opening.open_checked(config, limit)
+  return _claimed(config, opened, workdir, shard, cuts)
 
 
 def start(
@@ -351,8 +350,6 @@ def start(
   development: Corpus,
   workdir: pathlib.Path,
   shard: Shard = ALONE,
-  *,
-  reference_on_development: bool = False,
 ) -> Evaluation:
   """Checks settings, targets and clips against each other and claims the folder.
 
@@ -364,15 +361,12 @@ def start(
     development: clips that no target was trained on.
     workdir: shared by all processes of the evaluation.
     shard: the clips that this process scores.
-    reference_on_development: see Evaluation.
   """
   opened = opening.fitted(config, targets, identity, halves, development)
-  return _claimed(config, opened, workdir, shard, reference_on_development)
+  return _claimed(config, opened, workdir, shard)
 
 
-def _claimed(
-  config, opened, workdir, shard, reference_on_development=False
-) -> Evaluation:
+def _claimed(config, opened, workdir, shard, cuts=True) -> Evaluation:
   common.claim_workdir(workdir, opened.identity)
   share = f"share-{shard.index}-of-{shard.count}"
   common.lock_workdir(workdir, share if shard.count > 1 else None)
@@ -392,5 +386,5 @@ def _claimed(
     calibration=calibration,
     curves=curves,
     scorer=Scorer(config.seed, config.batch_size, -(-most // shard.count)),
-    reference_on_development=reference_on_development,
+    cuts=cuts,
   )

@@ -102,7 +102,7 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
     )
   distance = building.make_distance_of(config, halves)
   times = {"--config.t_ratio": config.t_ratio}
-  times |= building.check_methods(config, distance)
+  times |= building.check_methods(config, distance, common.fewest_times(targets))
   for target in targets:
     for flag, ratio in times.items():
       try:

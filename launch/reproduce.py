@@ -9,11 +9,12 @@ what launch.sweep wrote, replacing one of that name. RESULTS.md says where table
   ...
   <!-- end -->
 
-with PART one of gates, main, comparisons, operating_points, sets, the names of
-ablations, and those with _tpr, _gates or _comparisons behind. What stands between is
-replaced; figures go to docs/figures/NAME/, and versions.json beside them says what
-they were drawn with. For the same rows and versions of NumPy,
-SciPy, scikit-learn and Matplotlib all of it is the same to the byte.
+with PART one of gates, main, models, comparisons, operating_points, sets, advantage
+(the probe less its rivals, in all ablations), the names of ablations, and those with
+_tpr, _gates or _comparisons behind. What stands between is replaced; figures go to
+docs/figures/NAME/, and versions.json beside them says what they were drawn with. For
+the same rows and versions of NumPy, SciPy, scikit-learn and Matplotlib all of it is the
+same to the byte.
 """
 
 import functools

@@ -1,5 +1,6 @@
 """From a study's rows to its tables and figures; scores nothing, reads no flags."""
 
+import functools
 import pathlib
 from collections import Counter
 from collections.abc import Callable
@@ -33,15 +34,24 @@ def make_tables(
     "models": tables.format_table(records[study.MAIN]),
     "sets": _sets(rows),
   }
+  advantages = [record | {"ablation": study.MAIN, "value": ""} for record in against]
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
       found = study.records_by_value(name, own, summarise)
       text[f"{name}_gates"] = _by_value(found, tables.format_gates)
       if {study.PROBE} < {row["method"] for row in own} - {summary.BLIND}:
-        text[f"{name}_comparisons"] = _compared_by_value(own)
+        compared = _compared_by_value(name, own)
+        family = f"the number under all values, {len(compared)}"
+        show = functools.partial(comparisons.format_comparisons, family=family)
+        text[f"{name}_comparisons"] = _by_value(compared, show)
+        advantages += compared
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
       text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.01")
+  methods = dict.fromkeys(row["method"] for row in rows)
+  rivals = [name for name in methods if f"{name}_matched" in methods]
+  if advantage := comparisons.format_advantage(advantages, rivals):
+    text["advantage"] = advantage
   return text, records
 
 
@@ -116,16 +126,15 @@ def _by_value(records: Records, show: Callable[[Records], str]) -> str:
   return "\n\n".join(f"{v}:\n{show(own)}" for v, own in found.items())
 
 
-def _compared_by_value(rows: Records) -> str:
+def _compared_by_value(name: str, rows: Records) -> Records:
   """The probe's comparisons at every value, corrected for all of them together."""
   found = []
   for value in dict.fromkeys(row["value"] for row in rows):
     own = [row for row in rows if row["value"] == value]
     own += summary.calibrate_by_reference(own)
-    found += [record | {"value": value} for record in comparisons.against(own)]
-  family = f"the number under all values, {len(found)}"
-  show = lambda own: comparisons.format_comparisons(own, family)
-  return _by_value(comparisons.corrected(found), show)
+    named = {"ablation": name, "value": value}
+    found += [record | named for record in comparisons.against(own)]
+  return comparisons.corrected(found)
 
 
 def draw(

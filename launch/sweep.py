@@ -1,7 +1,7 @@
 """The main table with every method, and ablations: one command, one compilation.
 
 python -m launch.sweep --config=configs/mini.py --workdir=runs/sweep
-  [--ablations=t_ratio,eta_max,distance]
+  [--ablations=t_ratio,eta_max,eta_ref]
 
 `config.sweep` says what is varied. A program is compiled once for all timesteps,
 seeds, targets and methods' settings that are traced; a new distance or number of steps
@@ -42,13 +42,16 @@ _LIMIT = flags.DEFINE_integer(
   "limit", None, "Score at most this many clips of each half.", lower_bound=2
 )
 _ABLATIONS = flags.DEFINE_list(
-  "ablations", ["t_ratio", "eta_max", "distance"], "Which of `config.sweep` to run."
+  "ablations", ["t_ratio", "eta_max", "eta_ref"], "Which of `config.sweep` to run."
 )
 
 Rows = list[dict[str, Any]]
 
 # Of what is only tried: whether a distance is there does not hang on it.
 _ANY_RATE = 16_000
+
+# Runs of the main table, which alone has cuts.
+_CUT = ("main", "paper")
 
 # The probe at what the paper fixes of it, `config.sweep.paper`.
 PAPER = "lsa_probe_paper"
@@ -60,7 +63,9 @@ class Sweep:
   def __init__(self, config: ConfigDict, workdir: pathlib.Path, limit: int | None):
     self._config, self._workdir, self._limit = config, workdir, limit
     self._scorer = None
-    self.run = self.open("main", {})
+    self.main = self.open("main", {})
+    # Of ablations, which have no cuts.
+    self.run = dataclasses.replace(self.main, cuts=False)
 
   def open(self, folder: str, changes: dict[str, Any]) -> evaluation.Evaluation:
     """An evaluation in a folder of its own, with some settings changed."""
@@ -70,7 +75,12 @@ class Sweep:
       # What else is to be run makes no row another: it may grow later.
       del config.sweep
       config.methods = ()
-    run = evaluation.load(config, self._workdir / "runs" / folder, self._limit)
+    run = evaluation.load(
+      config,
+      self._workdir / "runs" / folder,
+      self._limit,
+      cuts=folder in _CUT,
+    )
     self._scorer = self._scorer or run.scorer
     return dataclasses.replace(run, scorer=self._scorer.reseeded(config.seed))
 
@@ -83,9 +93,8 @@ class Sweep:
 
 def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
   """Rows of all methods of the main table: as tuned, matched, the paper's probe."""
-  names = [building.PROBE, *config.sweep.methods]
-  names += [f"{name}{building.MATCHED}" for name in config.sweep.matched]
-  rows = evaluation.run_blind(sweep.run) + evaluation.run_methods(sweep.run, names)
+  names = [building.PROBE, *config.sweep.methods, *_matched(config)]
+  rows = evaluation.run_blind(sweep.main) + evaluation.run_methods(sweep.main, names)
   if not config.sweep.paper:
     return rows
   paper = sweep.open("paper", dict(config.sweep.paper))
@@ -93,9 +102,19 @@ def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
   return rows + [row | {"method": PAPER} for row in probed]
 
 
+def _matched(config: ConfigDict) -> list[str]:
+  """The rivals that may spend as many evaluations as the probe does."""
+  return [f"{name}{building.MATCHED}" for name in config.sweep.matched]
+
+
+def _compared(config: ConfigDict) -> list[str]:
+  """The probe and its rivals, as they are and with as many evaluations as it."""
+  return [*config.sweep.compared, *_matched(config)]
+
+
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
-  names = ["random_stability", *config.sweep.equal_compute.methods]
+  names = ["random_stability", *config.sweep.matched]
   names += [name.removesuffix(building.MATCHED) for name in config.sweep.compared]
   own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != building.PROBE}
   return {"t_ratio": t_ratio, **own}
@@ -109,12 +128,10 @@ def t_ratio(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
 
 def equal_compute(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """By time, the probe and rivals that may spend as many evaluations as it does."""
-  equal = config.sweep.equal_compute
-  names = [f"{name}{building.MATCHED}" for name in equal.methods]
-  for value in equal.t_ratio:
+  """`t_ratio` again, and rivals that may spend as many evaluations as the probe."""
+  for value in config.sweep.equal_compute:
     run = sweep.vary(_at_times(config, value))
-    yield value, evaluation.run_methods(run, [building.PROBE, *names])
+    yield value, evaluation.run_methods(run, _compared(config))
 
 
 def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -127,16 +144,15 @@ def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
 
 def distance(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The probe and random directions by distance, at the probe's own t."""
+  """The probe and its rivals by distance, all at the probe's own t."""
   for value in config.sweep.distance:
     changes = _at_times(config, config.t_ratio) | {"distance": value}
-    names = [building.PROBE, "random_stability"]
-    yield value, evaluation.run_methods(sweep.vary(changes), names)
+    yield value, evaluation.run_methods(sweep.vary(changes), _compared(config))
 
 
 def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The probe by its largest budget, off the curves of the main run."""
-  probed = evaluation.run_methods(sweep.run, [building.PROBE])
+  """The probe by its largest budget, off the curves of the main run, and its rivals."""
+  probed, rivals = _with_rivals(sweep, config)
   kept = {(row["model"], row["clip"]): row for row in probed}
   curves = {(row["model"], row["clip"]): row for row in _main_curves(sweep, config)}
   for value in config.sweep.eta_max:
@@ -151,18 +167,25 @@ def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
         value,
       )
       rows += [kept[key] | cost for key, cost in zip(keys, costs, strict=True)]
-    yield value, rows
+    yield value, rows + rivals
 
 
 def eta_ref(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The probe by the budget whose D sets tau, off the curves of the main run.
+  """The probe by the budget whose D sets tau, off the main curves, and its rivals.
 
   Below the search's lowest rung D is read as a straight line from 0.
   """
-  evaluation.run_methods(sweep.run, [building.PROBE])
+  _, rivals = _with_rivals(sweep, config)
   curves = _main_curves(sweep, config)
   for value in config.sweep.eta_ref:
-    yield value, evaluation.probe_rows(sweep.run, curves, value)
+    yield value, evaluation.probe_rows(sweep.run, curves, value) + rivals
+
+
+def _with_rivals(sweep: Sweep, config: ConfigDict) -> tuple[Rows, Rows]:
+  """Rows of the main run: the probe's, and its rivals'."""
+  rows = evaluation.run_methods(sweep.run, _compared(config))
+  own = [row for row in rows if row["method"] == building.PROBE]
+  return own, [row for row in rows if row["method"] != building.PROBE]
 
 
 def _main_curves(sweep: Sweep, config: ConfigDict) -> Rows:
@@ -183,9 +206,9 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
 
 def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
-  """The methods compared, under each of `config.sweep.variants[name]`."""
+  """The probe and its rivals, or `compared_in`, under each of some changes."""
   variants = config.sweep.variants[name]
-  names = config.sweep.get("compared_in", {}).get(name, config.sweep.compared)
+  names = config.sweep.get("compared_in", {}).get(name, _compared(config))
   # A ConfigDict's keys come in the order of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label].to_dict()
@@ -224,6 +247,7 @@ def _check(config: ConfigDict) -> None:
   for name in set(_ABLATIONS.value).intersection(config.sweep.variants):
     for label, changes in config.sweep.variants[name].items():
       _check_distance(f"{name}.{label}", changes.get("distance", config.distance))
+      _check_targets(f"{name}.{label}", config, changes)
 
 
 def _check_ablations(config: ConfigDict) -> None:
@@ -239,6 +263,11 @@ def _check_ablations(config: ConfigDict) -> None:
 
 
 def _check_methods(config: ConfigDict) -> None:
+  targets, _ = common.load_targets(config)
+  for name in config.baselines:
+    # Its own settings alone: what its distance is does not matter.
+    _, attack = building.make_baseline(config, name, distance=None)
+    building.check_times(name, attack, common.fewest_times(targets))
   alone = {building.PROBE, *config.baselines}
   # The others spend what their search does, and have nothing to repeat.
   repeated = alone - {building.PROBE, "relative_damage"}
@@ -254,7 +283,6 @@ def _check_methods(config: ConfigDict) -> None:
     ("matched", sweep.matched, repeated),
     ("compared", sweep.compared, both),
     *((f"compared_in.{name}", own, both) for name, own in compared_in.items()),
-    ("equal_compute.methods", sweep.equal_compute.methods, repeated),
   ):
     if unknown := set(names) - known:
       raise app.UsageError(
@@ -272,6 +300,18 @@ def _check_distance(variant: str, distance: str) -> None:
     raise app.UsageError(
       f"--config.sweep.variants.{variant}.distance={distance}: {error}"
     ) from error
+
+
+def _check_targets(variant: str, config: ConfigDict, changes: ConfigDict) -> None:
+  """Refuses models that are not there."""
+  if "targets" not in changes:
+    return
+  changed = copy.deepcopy(config).unlock()
+  changed.update(changes.to_dict())
+  try:
+    common.load_targets(changed)
+  except app.UsageError as error:
+    raise app.UsageError(f"--config.sweep.variants.{variant}: {error}") from error
 
 
 def _write(workdir: pathlib.Path, name: str, rows: Rows) -> None:

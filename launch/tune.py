@@ -101,7 +101,7 @@ def _try_all(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
   for number, (changes, changed) in enumerate(settings(config)):
     methods = list(changed.methods)
     name = common.digest(common.jsonable(changed))[:12]
-    run = evaluation.load(changed, workdir / name, limit=None)
+    run = evaluation.load(changed, workdir / name, limit=None, cuts=False)
     # One scorer for all: settings that differ in traced values share a compilation.
     scorer = scorer or run.scorer
     run = dataclasses.replace(run, scorer=scorer)

@@ -72,7 +72,7 @@ def test_the_attack_takes_the_distance_and_can_be_matched(added, audio):
     scores[steps] = float(found.score)
   assert scores[1] == pytest.approx(0, abs=1e-9)
   assert scores[3] < -1e-6
-  assert attacks.matched(attack, evaluations=104, num_steps=3).draws == 26
+  assert attacks.matched(attack, 104, num_steps=3, num_times=20).draws == 26
   with pytest.raises(ValueError, match=r"step_gap.*'eta'"):
     attacks.get("step_gap", distance, eta=1.0)
 

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from configs import larger, train_diffwave
+from configs import larger, mini, train_diffwave
 
 
 @pytest.mark.parametrize("corpus", larger.EPOCHS)
@@ -19,6 +19,18 @@ def test_targets_are_snapshots_of_the_trainings(corpus):
     for name in "ab":
       assert int(label) == epochs_of(targets[name.upper()], corpus, config, name)
     assert targets.reference == config.targets.reference
+
+
+@pytest.mark.parametrize("corpus", ["multigenre", "piano"])
+def test_embedded_models_are_followed_along_their_own_trainings(corpus):
+  config = mini.get_config(corpus)
+  variants = config.sweep.variants.epochs
+  (last,) = (label for label, changes in variants.items() if not changes)
+  assert int(last) == train_diffwave.get_config(f"{corpus},a").epochs
+  for label in set(variants) - {last}:
+    for name in "ab":
+      found = variants[label].targets[name.upper()]
+      assert int(label) == epochs_of(found, corpus, config, name)
 
 
 def epochs_of(snapshot, corpus, config, group):

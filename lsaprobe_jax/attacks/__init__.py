@@ -68,22 +68,27 @@ def get(name: str, distance: Any, **settings: Any):
     raise ValueError(f"attack {name}: {error}") from error
 
 
-def matched(attack: Any, evaluations: int, num_steps: int):
+def matched(attack: Any, evaluations: int, num_steps: int, num_times: int):
   """The attack, repeated until it has spent what another does (BASELINES rule 4).
 
   Its own kind of repeat is set, the field that its `repeats` names: draws, times or
-  steps. Others count for nothing, nor does what is not the network.
+  steps. Others count for nothing, nor does what is not the network. A repeat evaluates
+  the network on what it has not seen, but for the first of SecMI's steps, which is of
+  the clean clip whatever the time. Those that draw no noise and take times next to each
+  other (`distinct_times`: PIA, PIAN, SimA) can have no more than the schedule has.
 
   Args:
     attack: a baseline (`get`).
     evaluations: network evaluations to spend on a clip, forward and backward.
     num_steps: S of the generator's reverse process.
+    num_times: T of its schedule.
 
   Returns:
     The attack, spending as near to `evaluations` as whole repeats come, at least
-    one: half a repeat off at most (6 for SecMI in ten steps, S / 2 or 3 S / 2 for
-    those that reconstruct). For noise optimisation it is an estimate from below, as
-    its line searches are as long as the loss makes them; its rows say what it spent.
+    one: half a repeat off at most (6 for SecMI in ten steps, 2 S for Trajectory at
+    four times, S / 2 or 3 S / 2 for the others that reconstruct); less where times are
+    used up. For noise optimisation it is an estimate from below, as its line searches
+    are as long as the loss makes them; its rows say what it spent.
 
   Raises:
     ValueError: for an attack without such a field (`relative_damage`: its spending is
@@ -94,7 +99,10 @@ def matched(attack: Any, evaluations: int, num_steps: int):
   repeat = lambda n: attack.replace(**{attack.repeats: n})
   # What is spent is a straight line in the repeats.
   first, second = (repeat(n).evaluations(num_steps) for n in (1, 2))
-  return repeat(max(1, 1 + round((evaluations - first) / (second - first))))
+  count = max(1, 1 + round((evaluations - first) / (second - first)))
+  if getattr(attack, "distinct_times", False):
+    count = min(count, num_times)
+  return repeat(count)
 
 
 def _find(name: str):

@@ -15,3 +15,16 @@ def round_grid(top, n: int) -> jax.Array:
 def times_up_to(t, n: int) -> jax.Array:
   """`round(t i / n)`, i = 1..n, at least 1: int32 [n], growing, the last one t."""
   return jnp.maximum(round_grid(t, n)[1:], 1)
+
+
+def times_around(t, n: int, last: int) -> jax.Array:
+  """The n times of 1..last that are nearest to t, all different: int32 [n], growing.
+
+  What a method that draws no noise has left to evaluate. Of two as near, the earlier.
+
+  Raises:
+    ValueError: unless n lies in 1..last, as there are no more.
+  """
+  if not 1 <= n <= last:
+    raise ValueError(f"{n} different times asked for, of a schedule of {last}")
+  return jnp.clip(t - n // 2, 1, last - n + 1) + jnp.arange(n)

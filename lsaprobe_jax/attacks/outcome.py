@@ -8,7 +8,9 @@ class.
 
 Those that `attacks.matched` can repeat say by which field, `repeats`, and what they
 spend for S steps of the reverse process, `evaluations(num_steps)`: network evaluations
-of one clip, forward and backward, linear in that field.
+of one clip, forward and backward, linear in that field. Those whose repeats are
+times of a schedule, each once and therefore no more than it has, say so by
+`distinct_times`.
 """
 
 from typing import Any, Protocol

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from lsaprobe_jax.attacks.grid import times_up_to
+from lsaprobe_jax.attacks.grid import times_around
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import add_noise
 
@@ -24,7 +24,7 @@ class PIA(struct.PyTreeNode):
     order: p of the norm.
     mean_absolute: for PIAN, what the mean absolute value of e(x_0, 0) is scaled to
       (`STANDARD_NORMAL`; the paper's text and its code differ); None for PIA.
-    times: n, the mean is over the times `round(t i / n)`, i = 1..n; t alone if 1.
+    times: n, the mean is over the n times nearest to t; at most T.
   """
 
   order: float = struct.field(pytree_node=False, default=4.0)
@@ -32,6 +32,7 @@ class PIA(struct.PyTreeNode):
   times: int = struct.field(pytree_node=False, default=1)
 
   repeats: ClassVar[str] = "times"
+  distinct_times: ClassVar[bool] = True
 
   def evaluations(self, num_steps: int) -> int:
     """Network evaluations (see `attacks.matched`)."""
@@ -50,7 +51,8 @@ class PIA(struct.PyTreeNode):
       x_s = add_noise(generator.schedule, x_0, s, noise)
       return p_norm(noise - generator.predict_noise(x_s, s), self.order)
 
-    errors = jax.lax.map(one, times_up_to(t, self.times))
+    times = times_around(t, self.times, generator.schedule.num_steps)
+    errors = jax.lax.map(one, times)
     return Outcome(
       score=-jnp.mean(errors), forward_passes=1 + self.times, backward_passes=0
     )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from lsaprobe_jax.attacks.grid import times_up_to
+from lsaprobe_jax.attacks.grid import times_around
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.attacks.pia import p_norm
 
@@ -16,13 +16,14 @@ class SimA(struct.PyTreeNode):
 
   Attributes:
     order: p of the norm.
-    times: n, the mean is over the times `round(t i / n)`, i = 1..n; t alone if 1.
+    times: n, the mean is over the n times nearest to t; at most T.
   """
 
   order: float = struct.field(pytree_node=False, default=4.0)
   times: int = struct.field(pytree_node=False, default=1)
 
   repeats: ClassVar[str] = "times"
+  distinct_times: ClassVar[bool] = True
 
   def evaluations(self, num_steps: int) -> int:
     """Network evaluations (see `attacks.matched`)."""
@@ -37,5 +38,6 @@ class SimA(struct.PyTreeNode):
     def one(s):
       return p_norm(generator.predict_noise(x_0, s), self.order)
 
-    norms = jax.lax.map(one, times_up_to(t, self.times))
+    times = times_around(t, self.times, generator.schedule.num_steps)
+    norms = jax.lax.map(one, times)
     return Outcome(score=-jnp.mean(norms), forward_passes=self.times, backward_passes=0)

@@ -1,8 +1,8 @@
 """Trajectory: members are reconstructed more closely along the way. Our reading.
 
 The LSA-Probe paper names a Trajectory baseline and does not define it. Ours: the mean
-over a grid of times of the distance from the clip to its reconstruction, with the
-probe's own reverse process and distance.
+over a grid of times, and draws of noise, of the distance from the clip to its
+reconstruction, with the probe's own reverse process and distance.
 """
 
 from typing import Any, ClassVar
@@ -18,36 +18,41 @@ from lsaprobe_jax.diffusion import add_noise
 
 
 class Trajectory(struct.PyTreeNode):
-  """Mean over times of `D(x_0, R_t(x_t))`; lower = member.
+  """Mean over times and draws of `D(x_0, R_t(x_t))`; lower = member.
 
   Attributes:
     distance: a distance (`distances.get`).
     times: n, the grid is `round(t i / n)`, i = 1..n.
+    draws: of eps at each of these times; the first is the clip's own.
   """
 
   distance: Any
   times: int = struct.field(pytree_node=False, default=4)
+  draws: int = struct.field(pytree_node=False, default=1)
 
-  repeats: ClassVar[str] = "times"
+  repeats: ClassVar[str] = "draws"
 
   def evaluations(self, num_steps: int) -> int:
     """Network evaluations (see `attacks.matched`)."""
-    return num_steps * self.times
+    return num_steps * self.times * self.draws
 
   def __call__(self, generator, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     x_0 = generator.encode(audio)
-    noise = probe.clip_noise(key, x_0.shape)
     clean = self.distance.embed(audio)
 
-    def one(s):
+    def one(pair):
+      s, draw = pair
+      noise = probe.clip_noise(key, x_0.shape, draw)
       x_s = add_noise(generator.schedule, x_0, s, noise)
       found = self.distance.embed(generator.reconstruct(x_s, s))
       return self.distance.compare(clean, found)
 
-    damages = jax.lax.map(one, times_up_to(t, self.times))
+    times = jnp.tile(times_up_to(t, self.times), self.draws)
+    draws = jnp.repeat(jnp.arange(self.draws), self.times)
+    damages = jax.lax.map(one, (times, draws))
     return Outcome(
       score=-jnp.mean(damages),
-      forward_passes=generator.num_steps * self.times,
+      forward_passes=generator.num_steps * self.times * self.draws,
       backward_passes=0,
     )

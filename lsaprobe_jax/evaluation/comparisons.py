@@ -1,13 +1,18 @@
 """Tests between methods: paired, clustered by track, corrected for their number."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from lsaprobe_jax.evaluation import intervals, summary, tables
+
+# Behind the name of a method with as many evaluations as the probe.
+_MATCHED = "_matched"
+# Behind a figure of one that has not, after all.
+_OFF = "(!)"
 
 
 class Comparison(NamedTuple):
@@ -158,9 +163,10 @@ def against(
     Records sorted by setting: corpus, method, distance, t_ratio, calibrated, `model`
     ('mean' on a cross-over), `auc` and `auc_probe` on the clips they share,
     `difference` (auc minus auc_probe; positive where the method is the better), its
-    `ci`, `p_value`, `p_holm`, and `n` clips of `n_tracks` tracks. ci and p are None
-    where a side has a single track or the variance is 0; such a record does not count
-    in the correction.
+    `ci`, `p_value`, `p_holm`, `n` clips of `n_tracks` tracks, and `evaluations` and
+    `evaluations_probe` of the network, forward and backward, a median over clips. ci
+    and p are None where a side has a single track or the variance is 0; such a record
+    does not count in the correction.
 
   Raises:
     ValueError: no rows of the method, or several settings of it; a clip scored twice;
@@ -204,6 +210,65 @@ def format_comparisons(records: list[dict], family: str = "their number") -> str
     f" less its reference; p Holm: corrected for {family}."
   )
   return "\n".join(lines)
+
+
+def format_advantage(records: list[dict], rivals: Sequence[str]) -> str:
+  """How far the probe is above its rivals, as they are and at equal compute.
+
+  Args:
+    records: those of `against`, with the `ablation` and `value` of their rows. Values
+      where no rival has been scored both ways are passed over.
+    rivals: methods to show; NAME_matched is one with as many evaluations.
+
+  Returns:
+    Two Markdown tables, of raw scores and of those less a reference's, a row a value:
+    the probe's AUC and how much less each rival's is. Holm's correction is over all
+    that is shown. Nothing where no value has such rivals.
+  """
+  names = [name for rival in rivals for name in (rival, f"{rival}{_MATCHED}")]
+  found: dict[tuple, dict[str, dict]] = {}
+  for record in corrected(_with_matched(records, names)):
+    place = record["calibrated"], record["ablation"], record["value"], record["model"]
+    found.setdefault(place, {})[record["method"]] = record
+  parts = []
+  for calibrated, title in ((False, "lsa_probe"), (True, "lsa_probe - reference")):
+    head = ["ablation", "value", title, *(f"- {name}" for name in names)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for (kind, ablation, value, model), own in found.items():
+      if kind == calibrated:
+        probe = next(iter(own.values()))
+        label = value if model == "mean" else f"{value} ({model})"
+        cells = [ablation, str(label), f"{probe['auc_probe']:.3f}"]
+        cells += [_advantage(own[name]) if name in own else "" for name in names]
+        lines.append(f"| {' | '.join(cells)} |")
+    parts += ["\n".join(lines)] * (len(lines) > 2)
+  count = sum(len(own) for own in found.values())
+  parts += [
+    "**Bold**: p < 0.05, paired by clip, clustered by track, corrected over all"
+    f" {count} differences shown here. {_OFF}: not within 5% of the probe's"
+    " evaluations."
+  ] * bool(parts)
+  return "\n\n".join(parts)
+
+
+def _with_matched(records: list[dict], names: Sequence[str]) -> list[dict]:
+  """Records of these methods at values where some are there in both forms."""
+  named = [record for record in records if record["method"] in names]
+  place = lambda record: (record["ablation"], record["value"])
+  forms: dict[tuple, set[bool]] = {}
+  for record in named:
+    matched = record["method"].endswith(_MATCHED)
+    forms.setdefault(place(record), set()).add(matched)
+  return [record for record in named if len(forms[place(record)]) == 2]
+
+
+def _advantage(record: dict) -> str:
+  # Adding 0 turns a -0 into 0.
+  text = f"{round(-record['difference'], 3) + 0.0:+.3f}"
+  off = abs(record["evaluations"] / record["evaluations_probe"] - 1) > 0.05
+  text += _OFF * (record["method"].endswith(_MATCHED) and off)
+  significant = record["p_holm"] is not None and record["p_holm"] < 0.05
+  return f"**{text}**" if significant else text
 
 
 def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
@@ -279,7 +344,14 @@ def _paired(lanes: list[dict[str, dict]], confidence: float) -> dict:
     "p_holm": None,
     "n": len(clips),
     "n_tracks": len(set(tracks)),
+    "evaluations": _evaluations(lanes[:k]),
+    "evaluations_probe": _evaluations(lanes[k:]),
   }
+
+
+def _evaluations(lanes: list[dict[str, dict]]) -> float:
+  rows = [row for lane in lanes for row in lane.values()]
+  return float(np.median([r["forward_passes"] + r["backward_passes"] for r in rows]))
 
 
 def _order(record: dict) -> tuple:

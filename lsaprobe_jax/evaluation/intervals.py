@@ -8,8 +8,9 @@ cross-over, in which the labels differ by row):
 * a bootstrap of whole tracks, stratified by side (`bootstrap`).
 """
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ Interval = tuple[float, float]
 
 _BLOCK = 250
 """Resamples that share one random stream: bounds the memory, fixes the draws."""
+
+# Weights of tracks, over all resamples, that are kept: 64 MiB.
+_REMEMBERED = 2**24
 
 
 class AucEstimate(NamedTuple):
@@ -265,7 +269,7 @@ def bootstrap(
   ]
   aucs = np.empty((len(rows), resamples))
   tprs = np.empty((len(rows), len(targets), resamples))
-  for block, weights in _weights(group, resamples, seed):
+  for block, weights in _drawn(group, resamples, seed):
     for r, row in enumerate(rows):
       aucs[r, block], tprs[r, :, block] = _replicate(row, weights, targets)
   return Replicates(aucs, tprs)
@@ -315,6 +319,18 @@ def _sort(scores, labels, cluster) -> _Sorted:
   )
 
 
+def _drawn(group, resamples, seed) -> Iterable[tuple[slice, np.ndarray]]:
+  """`_weights`, remembered where they are small: all methods of a study share them."""
+  if group.size * resamples > _REMEMBERED:
+    return _weights(group, resamples, seed)
+  return _remembered(tuple(group.tolist()), resamples, seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _remembered(group, resamples, seed) -> list[tuple[slice, np.ndarray]]:
+  return list(_weights(np.array(group), resamples, seed))
+
+
 def _weights(group, resamples, seed) -> Iterator[tuple[slice, np.ndarray]]:
   """Blocks of resamples, with [clusters, block] times each cluster was drawn."""
   for start in range(0, resamples, _BLOCK):
@@ -348,14 +364,16 @@ def _replicate(row: _Sorted, weights, targets) -> tuple[np.ndarray, np.ndarray]:
   members, nonmembers = accepted[-1].astype(float), false[-1].astype(float)
   column = np.arange(resamples)
   cuts = np.append(row.above, row.member_cluster.size)
+  tpr = np.empty((len(targets), resamples))
+  limits = [roc.most_false_positives(target, nonmembers) for target in targets]
   with np.errstate(divide="ignore", invalid="ignore"):
     auc = won / (members * nonmembers)
-    tpr = np.array(
-      [
-        accepted[cuts[_count_at_most(false, limit)], column] / members
-        for limit in (roc.most_false_positives(t, nonmembers) for t in targets)
-      ]
-    ).reshape(len(targets), resamples)
+    for i, limit in enumerate(limits):
+      # With few non-members, small targets allow no false positive alike.
+      if i and np.array_equal(limit, limits[i - 1]):
+        tpr[i] = tpr[i - 1]
+      else:
+        tpr[i] = accepted[cuts[_count_at_most(false, limit)], column] / members
   tpr[:, (members == 0) | (nonmembers == 0)] = np.nan
   return auc, tpr
 

@@ -171,7 +171,7 @@ def markdown_main(records: list[dict]) -> str:
 
 
 def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
-  """AUC of every method (columns) at every value of an ablation (rows).
+  """AUC of every method (rows) at every value of an ablation (columns).
 
   Args:
     records: `ablation_records`.
@@ -179,16 +179,16 @@ def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
   """
   show = _auc if tpr_at is None else lambda record: _tpr(record, tpr_at)
   shown = headline(records)
-  methods = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
-  names = [label(*key) for key in methods]
+  values = list(dict.fromkeys(r["value"] for r in shown))
   lines = [
-    f"| {records[0]['ablation']} | " + " | ".join(names) + " |",
-    "|---" * (len(names) + 1) + "|",
+    f"| {records[0]['ablation']} | {' | '.join(map(str, values))} |",
+    "|---" * (len(values) + 1) + "|",
   ]
-  for value in dict.fromkeys(r["value"] for r in shown):
-    at = {(r["method"], r["calibrated"]): r for r in shown if r["value"] == value}
-    cells = [show(at[key]) if key in at else "" for key in methods]
-    lines.append(f"| {value} | " + " | ".join(cells) + " |")
+  for method in dict.fromkeys((r["method"], r["calibrated"]) for r in shown):
+    own = [r for r in shown if (r["method"], r["calibrated"]) == method]
+    at = {r["value"]: show(r) for r in own}
+    cells = [at.get(value, "") for value in values]
+    lines.append(f"| {label(*method)} | {' | '.join(cells)} |")
   lines += [f"\n{line}" for line in summary.readings(shown)]
   return "\n".join(lines)
 

@@ -5,7 +5,7 @@ records, points those of the rows, sounds and images those of the recording. A p
 whose data is missing is None, and the page says which command would make it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,10 @@ def build(results: Results) -> dict[str, Any]:
     "comparisons": comparisons.against(results.rows),
     "walk": walk(results, probe),
     "curves": curves(results.rows, about),
-    "distances": ablation(results, "distance"),
+    # Of those that a distance makes another.
+    "distances": ablation(results, "distance", (study.PROBE, "random_stability")),
     "times": ablation(results, "t_ratio"),
-    "budgets": ablation(results, "eta_max"),
+    "budgets": ablation(results, "eta_max", (study.PROBE,)),
     "explorer": explorer(results),
     "clips": clips(results, probe),
     "sets": results.sets,
@@ -117,13 +118,16 @@ def methods(records: Records) -> list[dict[str, Any]]:
   ]
 
 
-def ablation(results: Results, name: str) -> list[dict[str, Any]] | None:
-  """Headline records of an ablation with their `label`, or None."""
+def ablation(
+  results: Results, name: str, methods: Sequence[str] | None = None
+) -> list[dict[str, Any]] | None:
+  """Headline records of an ablation, of all methods or some, with `label`, or None."""
   if name not in results.ablations:
     return None
   return [
     r | {"label": study.label(r["method"], r["calibrated"])}
     for r in study.headline(results.ablations[name][1])
+    if methods is None or r["method"] in methods
   ]
 
 

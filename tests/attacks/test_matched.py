@@ -1,11 +1,14 @@
 """Repeats that spend what the probe spends, as the network itself counts."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from naive import DISTANCE, SEARCH, TALLY, run
+from naive import DISTANCE, MODEL, SEARCH, TALLY, run
 
 from lsaprobe_jax import attacks
-from lsaprobe_jax.attacks.grid import round_grid, times_up_to
+from lsaprobe_jax.attacks.grid import round_grid, times_around, times_up_to
+from lsaprobe_jax.models import generator as generators
 
 # Of those that repeat, the ones that spend what they say to the pass.
 EXACT = {
@@ -23,6 +26,20 @@ EXACT = {
 }
 
 
+# Those that have a schedule's times to repeat over, each once.
+DISTINCT = ("pia", "pian", "sima")
+TIMES = 500
+
+
+@pytest.fixture(scope="module")
+def generator(generator):
+  """With as many times as the repeats may take."""
+  long = {"num_steps": TIMES, "beta_start": 1e-4, "beta_end": 0.01}
+  model = MODEL | {"schedule": MODEL["schedule"] | long}
+  params = generators.random_params(model, jax.random.key(5))
+  return generators.build_generator(model, params, generator.num_steps)
+
+
 def spent(attack, generator, audio, key) -> int:
   run(attack, generator, audio, key)
   return sum(TALLY.values())
@@ -31,10 +48,11 @@ def spent(attack, generator, audio, key) -> int:
 @pytest.mark.parametrize(("target", "num_steps"), [(104, 1), (280 + 136, 4)])
 @pytest.mark.parametrize("name", EXACT)
 def test_spends_what_the_probe_does(generator, audio, key, name, target, num_steps):
+  generator = generator.replace(num_steps=num_steps)
   attack = attacks.matched(
-    attacks.get(name, DISTANCE, **EXACT[name]), target, num_steps
+    attacks.get(name, DISTANCE, **EXACT[name]), target, num_steps, TIMES
   )
-  count = spent(attack, generator.replace(num_steps=num_steps), audio, key)
+  count = spent(attack, generator, audio, key)
   assert count == attack.evaluations(num_steps)
   # No exceptions: the coarsest are SecMI, 12 a time, and the second order, 3 S a step.
   assert abs(count - target) <= 0.05 * target
@@ -51,21 +69,57 @@ def test_no_other_number_of_repeats_comes_nearer(name, num_steps):
       abs(attack.replace(**{attack.repeats: n}).evaluations(num_steps) - target)
       for n in range(1, 80)
     ]
-    found = attacks.matched(attack, target, num_steps).evaluations(num_steps)
+    found = attacks.matched(attack, target, num_steps, TIMES).evaluations(num_steps)
     assert abs(found - target) == min(off)
 
 
 def test_noise_optimisation_spends_at_least_what_it_says(generator, audio, key):
   # Not the target within 5%: how long a line search is, is the loss's to say.
-  attack = attacks.matched(attacks.get("noise_optimisation", None), 24, 1)
+  attack = attacks.matched(attacks.get("noise_optimisation", None), 24, 1, TIMES)
   assert attack.evaluations(1) == 24
   assert 24 <= spent(attack, generator, audio, key) <= 1.5 * 24
+
+
+# What the second order differentiates is rematerialised, and counted as such.
+@pytest.mark.parametrize("name", sorted(EXACT.keys() - {"second_order"}))
+def test_no_evaluation_is_made_twice(generator, audio, key, name):
+  """What is counted as spent tells something: the network never sees the same again."""
+  seen = []
+
+  class Recorder(type(generator)):
+    def predict_noise(self, x, t):
+      note = lambda x, t: seen.append((int(t), np.asarray(x).tobytes()))
+      jax.debug.callback(note, x, jnp.asarray(t))
+      return super().predict_noise(x, t)
+
+  fields = {f: getattr(generator, f) for f in generator.__dataclass_fields__}
+  recorder = Recorder(**fields | {"num_steps": 1})
+  attack = attacks.get(name, DISTANCE, **EXACT[name])
+  attack = attacks.matched(attack, 104, 1, TIMES)
+  # An early time: less of them below it than repeats, but for SecMI, whose steps to it
+  # would be of no length.
+  attack(recorder, key, audio, 250 if name == "secmi" else 20)
+  jax.effects_barrier()
+  again = len(seen) - len(set(seen))
+  assert len(seen) > 30
+  # SecMI always sets out from the clean clip.
+  assert again == (attack.times - 1 if name == "secmi" else 0)
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+def test_repeats_end_with_the_times(generator, audio, key, name):
+  attack = attacks.get(name, DISTANCE, **EXACT[name])
+  most = attacks.matched(attack, 2000, 1, TIMES)
+  assert most.times == TIMES
+  assert spent(most, generator, audio, key) == TIMES + (name != "sima")
+  with pytest.raises(ValueError, match=r"501 different times asked for, .* of 500"):
+    attack.replace(times=TIMES + 1)(generator, key, audio, 13)
 
 
 def test_what_cannot_be_repeated_is_refused():
   attack = attacks.get("relative_damage", DISTANCE, eta=0.3, search=SEARCH)
   with pytest.raises(ValueError, match="RelativeDamage has nothing to repeat"):
-    attacks.matched(attack, 104, 1)
+    attacks.matched(attack, 104, 1, TIMES)
 
 
 def test_baselines_say_whether_they_take_a_search():
@@ -82,3 +136,10 @@ def test_grids_are_rounded_halves_up(t, n):
   times = np.asarray(times_up_to(t, n))
   np.testing.assert_array_equal(times, np.maximum(exact[1:], 1))
   assert times[-1] == t
+
+
+@pytest.mark.parametrize("t", [1, 4, 10, 19, 20])
+@pytest.mark.parametrize("n", [1, 2, 5, 20])
+def test_times_around_are_the_nearest(t, n):
+  nearest = sorted(sorted(range(1, 21), key=lambda s: (abs(s - t), s))[:n])
+  np.testing.assert_array_equal(times_around(t, n, 20), nearest)

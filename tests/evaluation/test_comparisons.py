@@ -164,6 +164,72 @@ def test_calibrated_is_compared_with_the_calibrated_probe():
     assert record["auc_probe"] == pytest.approx(probe)
 
 
+def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
+  rows = []
+  effects = {"lsa_probe": 0.2, "loss": 0.3, "loss_matched": 4.0, "pia_matched": 0.2}
+  for seed, (method, effect) in enumerate(effects.items()):
+    spent = {"forward_passes": 70, "backward_passes": 34}
+    if method != "lsa_probe":
+      spent = {"forward_passes": 60 if method == "pia_matched" else 104}
+    rows += crossover.rows(method, seed, effect, **spent)
+    rows += crossover.rows(method, seed + 9, 0.0, models=("reference",), **spent)
+  # The second value has no rows less a reference's, the third no rival in both forms.
+  kept = {
+    1: rows,
+    2: [row for row in rows if row["model"] != "reference"],
+    3: [row for row in rows if row["method"] != "loss"],
+  }
+  records = []
+  for value, own in kept.items():
+    found = comparisons.against(own + summary.calibrate_by_reference(own))
+    records += [record | {"ablation": "steps", "value": value} for record in found]
+  raw, less, note = comparisons.format_advantage(records, ["loss", "pia"]).split("\n\n")
+  head, _, first, second = raw.splitlines()
+  names = "- loss | - loss_matched | - pia | - pia_matched |"
+  assert head == f"| ablation | value | lsa_probe | {names}"
+  shown = [r for r in records if r["value"] != 3]
+  assert f"corrected over all {len(shown)} differences" in note
+  by = {
+    (r["value"], r["method"], r["calibrated"]): r for r in comparisons.corrected(shown)
+  }
+  loss, most, pia = (by[1, m, False] for m in ("loss", "loss_matched", "pia_matched"))
+  assert most["p_holm"] < 0.05 < min(loss["p_holm"], pia["p_holm"])
+  assert (most["evaluations"], most["evaluations_probe"]) == (104, 104)
+  expected = [
+    f"{most['auc_probe']:.3f}",
+    f"{loss['auc_probe'] - loss['auc']:+.3f}",
+    f"**{most['auc_probe'] - most['auc']:+.3f}**",
+    "",
+    # Not the probe's 104 evaluations.
+    f"{pia['auc_probe'] - pia['auc']:+.3f}(!)",
+  ]
+  assert first == f"| steps | 1 | {' | '.join(expected)} |"
+  assert second == first.replace("| 1 |", "| 2 |")
+  head, _, *lines = less.splitlines()
+  assert head == f"| ablation | value | lsa_probe - reference | {names}"
+  assert len(lines) == 1
+  most = by[1, "loss_matched", True]
+  difference = f"{most['auc_probe'] - most['auc']:+.3f}"
+  bold = f"**{difference}**" if most["p_holm"] < 0.05 else difference
+  assert f" | {most['auc_probe']:.3f} | " in lines[0]
+  assert f" | {bold} |  | " in lines[0]
+
+
+def test_the_advantage_over_single_models_names_them():
+  rows = []
+  for seed, method in enumerate(("lsa_probe", "loss", "loss_matched")):
+    for model in ("A", "C"):
+      made = crossover.rows(method, seed, 0.5, models=("A",))
+      rows += [row | {"model": model} for row in made]
+  records = comparisons.against(rows)
+  records = [record | {"ablation": "main", "value": ""} for record in records]
+  text = comparisons.format_advantage(records, ["loss"])
+  assert "| main |  (A) | " in text
+  assert "| main |  (C) | " in text
+  alone = [record for record in records if record["method"] == "loss"]
+  assert comparisons.format_advantage(alone, ["loss"]) == ""
+
+
 def _means(rows):
   rows = rows + summary.calibrate_by_reference(rows)
   return [r for r in summary.summarise(rows, resamples=2) if r["model"] == "mean"]

@@ -55,8 +55,9 @@ def test_an_ablation_has_tidy_records_for_each_value():
   (alone,) = (r for r in summarise(rows(effect=0.6)) if r["model"] == "mean")
   assert records[-1]["auc"] == alone["auc"]
   table = study.markdown_ablation(records).splitlines()
-  assert table[0] == "| t_ratio | loss | lsa_probe |"
-  assert table[3] == f"| 0.6 |  | {study._auc(records[-1])} |"
+  assert table[0] == "| t_ratio | 0.2 | 0.6 |"
+  loss, early, late = (study._auc(r) for r in records if r["model"] == "mean")
+  assert table[2:] == [f"| loss | {loss} |  |", f"| lsa_probe | {early} | {late} |"]
 
 
 def test_the_gates_of_each_value_stand_beside_its_records():

@@ -19,8 +19,8 @@ from launching import (
 )
 
 from configs import mini
-from launch import estimating, evaluation
-from lsaprobe_jax import checkpoints
+from launch import building, estimating, evaluation
+from lsaprobe_jax import checkpoints, distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
 
@@ -55,6 +55,8 @@ def test_every_clip_has_a_row_under_every_model_and_method(finished):
     expected[method, "A", "nonmember"] = expected[method, "B", "member"] = B
     expected[method, "A", "dev"] = expected[method, "B", "dev"] = DEV
     expected[method, "reference", "nonmember"] = A + B
+    # For cuts of scores less the reference's.
+    expected[method, "reference", "dev"] = DEV
   assert count == expected
   assert all(np.isfinite(row["score"]) for row in rows)
   groups = {"a": "member", "b": "nonmember", "dev": "dev"}
@@ -138,6 +140,9 @@ def test_the_summary_holds_what_it_promises(finished):
     assert set(record["tpr"]) == set(record["tpr_ci"]) == set(record["fpr_realised"])
     low, high = record["auc_ci"]
     assert low <= record["auc"] <= high
+  raw_and_calibrated = [r for r in records if r["model"] == "A"]
+  for record in raw_and_calibrated:
+    assert record["n_dev"] == (0 if record["method"] == "blind" else DEV)
   probe = found["lsa_probe", "mean", False]
   assert (probe["n_member"], probe["n_nonmember"], probe["n_tracks"]) == (9, 9, 9)
   assert (probe["corpus"], probe["distance"]) == ("tiny", "log_mel")
@@ -248,8 +253,8 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
       done.stdout,
     ).groups()
   )
-  # Both halves under three models, development clips under two, and for tau three.
-  assert clips == 3 * (A + B) + (2 + 3) * DEV
+  # Under three models: both halves, and development clips, twice where tau needs it.
+  assert clips == 3 * (A + B + 2 * DEV)
   assert minutes * 60 == pytest.approx(clips * each + compiling, rel=0.05, abs=6)
   matched = re.search(r"loss_matched: (\d+) clips, (\S+) s each", done.stdout)
   assert int(matched[1]) == clips
@@ -368,6 +373,16 @@ def test_a_damaged_row_file_is_named(claimed, settings):
 def test_wrong_settings_are_named_and_lock_nothing(tmp_path, settings, change, match):
   assert re.search(match, refusal(tmp_path / "run", settings | change))
   assert not (tmp_path / "run").exists()
+
+
+def test_more_times_than_the_schedule_has_are_refused():
+  config = mini.get_config()
+  config.methods = ("lsa_probe", "sima")
+  distance = distances.get("waveform", sample_rate=8000)
+  building.check_methods(config, distance, num_times=20)
+  config.baselines.sima.times = 21
+  with pytest.raises(app.UsageError, match=r"sima\.times=21: the schedule has 20"):
+    building.check_methods(config, distance, num_times=20)
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])

@@ -69,6 +69,22 @@ def test_the_explorer_shows_every_time_with_its_own_record(tmp_path):
   assert len(raw[2]["models"]["mean"]["member"]) == 24
 
 
+def test_plots_of_the_probe_leave_its_rivals_out(tmp_path):
+  rivals = ("loss_matched", "random_stability", "random_stability_matched")
+  made = [
+    row | {"value": value}
+    for value in (0.4, 0.8)
+    for method in ("lsa_probe", *rivals)
+    for row in crossover.rows(method)
+  ]
+  found = results(tmp_path, crossover.rows(), eta_max=made, distance=made)
+  built = page.build(found)
+  drawn = lambda part: [(r["value"], r["method"]) for r in built[part]]
+  assert drawn("budgets") == [(0.4, "lsa_probe"), (0.8, "lsa_probe")]
+  both = ("lsa_probe", "random_stability")
+  assert drawn("distances") == [(value, m) for value in (0.4, 0.8) for m in both]
+
+
 def test_a_sweep_that_scored_otherwise_is_refused(tmp_path):
   main = results(tmp_path, crossover.rows())
   (tmp_path / "other").mkdir()
