@@ -66,6 +66,16 @@ def make_baseline(config: ConfigDict, name: str, distance) -> tuple[float, Any]:
     raise app.UsageError(f"--config.baselines.{name}: {error}") from error
 
 
+def matched(settings: ConfigDict) -> list[str]:
+  """Rivals of a sweep with as many evaluations as the probe, by `settings.matched`."""
+  return [f"{name}{MATCHED}" for name in settings.matched]
+
+
+def compared(settings: ConfigDict) -> list[str]:
+  """The probe and its rivals in an ablation, as they are and matched, each once."""
+  return list(dict.fromkeys((*settings.compared, *matched(settings))))
+
+
 def check_methods(config: ConfigDict, distance, num_times: int) -> dict[str, float]:
   """Refuses methods that could not be scored, each in its turn.
 

@@ -93,23 +93,13 @@ class Sweep:
 
 def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
   """Rows of all methods of the main table: as tuned, matched, the paper's probe."""
-  names = [building.PROBE, *config.sweep.methods, *_matched(config)]
+  names = [building.PROBE, *config.sweep.methods, *building.matched(config.sweep)]
   rows = evaluation.run_blind(sweep.main) + evaluation.run_methods(sweep.main, names)
   if not config.sweep.paper:
     return rows
   paper = sweep.open("paper", dict(config.sweep.paper))
   probed = evaluation.run_methods(paper, [building.PROBE])
   return rows + [row | {"method": PAPER} for row in probed]
-
-
-def _matched(config: ConfigDict) -> list[str]:
-  """The rivals that may spend as many evaluations as the probe does."""
-  return [f"{name}{building.MATCHED}" for name in config.sweep.matched]
-
-
-def _compared(config: ConfigDict) -> list[str]:
-  """The probe and its rivals, as they are and with as many evaluations as it."""
-  return [*config.sweep.compared, *_matched(config)]
 
 
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
@@ -131,7 +121,7 @@ def equal_compute(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]
   """`t_ratio` again, and rivals that may spend as many evaluations as the probe."""
   for value in config.sweep.equal_compute:
     run = sweep.vary(_at_times(config, value))
-    yield value, evaluation.run_methods(run, _compared(config))
+    yield value, evaluation.run_methods(run, building.compared(config.sweep))
 
 
 def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -147,7 +137,10 @@ def distance(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe and its rivals by distance, all at the probe's own t."""
   for value in config.sweep.distance:
     changes = _at_times(config, config.t_ratio) | {"distance": value}
-    yield value, evaluation.run_methods(sweep.vary(changes), _compared(config))
+    yield (
+      value,
+      evaluation.run_methods(sweep.vary(changes), building.compared(config.sweep)),
+    )
 
 
 def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -183,7 +176,7 @@ def eta_ref(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 
 def _with_rivals(sweep: Sweep, config: ConfigDict) -> tuple[Rows, Rows]:
   """Rows of the main run: the probe's, and its rivals'."""
-  rows = evaluation.run_methods(sweep.run, _compared(config))
+  rows = evaluation.run_methods(sweep.run, building.compared(config.sweep))
   own = [row for row in rows if row["method"] == building.PROBE]
   return own, [row for row in rows if row["method"] != building.PROBE]
 
@@ -208,7 +201,7 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe and its rivals, or `compared_in`, under each of some changes."""
   variants = config.sweep.variants[name]
-  names = config.sweep.get("compared_in", {}).get(name, _compared(config))
+  names = config.sweep.get("compared_in", {}).get(name, building.compared(config.sweep))
   # A ConfigDict's keys come in the order of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label].to_dict()

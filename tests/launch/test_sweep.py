@@ -10,7 +10,7 @@ import pytest
 from launching import complaint, eval_flags, read_rows
 
 from configs import mini
-from launch import reproduce
+from launch import building, reproduce
 
 METHODS = ("loss", "random_stability", "gradient_norm")
 SWEEP = {
@@ -276,16 +276,8 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
       "--config.sweep.variants.paper_distance.mr_stft.distance=ear: ",
     ),
     (
-      [
-        "--ablations=epochs",
-        "--config.sweep.variants.epochs.375.targets.A=diffwave-multigenre-a",
-        "--config.sweep.variants.epochs.375.targets.B=nowhere",
-      ],
-      "--config.sweep.variants.epochs.375: --config.targets.B: no model folder nowhere",
-    ),
-    (
-      ["--config.sweep.compared=('loss_matched','lsa_probe')"],
-      "--config.sweep.compared: loss_matched must come after lsa_probe",
+      ["--config.sweep.compared_in.settings=('loss_matched','lsa_probe')"],
+      "--config.sweep.compared_in.settings: loss_matched must come after lsa_probe",
     ),
   ],
 )
@@ -297,16 +289,36 @@ def test_wrong_flags_are_refused_before_anything_is_scored(
   assert not (tmp_path / "w").exists()
 
 
-def test_methods_of_a_variant_that_is_not_there_are_refused(tmp_path, launcher):
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (
+      "compared_in.setings = ('loss',)",
+      "--config.sweep.compared_in: 'setings' is not one of the variants",
+    ),
+    (
+      "variants.epochs['375'].targets = dict(A='diffwave-multigenre-a', B='nowhere')",
+      "--config.sweep.variants.epochs.375: --config.targets.B: no model folder nowhere",
+    ),
+  ],
+)
+def test_variants_that_cannot_be_are_refused(tmp_path, launcher, change, message):
   config = tmp_path / "own.py"
   config.write_text(
     "from configs import mini\n\n\ndef get_config():\n  config = mini.get_config()\n"
-    "  config.sweep.compared_in.setings = ('loss',)\n  return config\n"
+    f"  config.sweep.{change}\n  return config\n"
   )
-  args = (f"--config={config}", f"--workdir={tmp_path / 'w'}")
-  line = complaint(launcher.run("sweep", *args))
-  assert "--config.sweep.compared_in: 'setings' is not one of the variants" in line
+  args = (f"--config={config}", f"--workdir={tmp_path / 'w'}", "--ablations=epochs")
+  assert message in complaint(launcher.run("sweep", *args))
   assert not (tmp_path / "w").exists()
+
+
+def test_a_method_that_is_asked_for_twice_is_compared_once():
+  config = mini.get_config()
+  config.sweep.compared = ("lsa_probe", "loss", "loss_matched")
+  config.sweep.matched = ("loss", "pia")
+  names = ["lsa_probe", "loss", "loss_matched", "pia_matched"]
+  assert building.compared(config.sweep) == names
 
 
 def test_a_study_that_is_not_there_is_refused(tmp_path, launcher):
