@@ -115,10 +115,10 @@ def ablation(records: list[dict]) -> Figure:
       x = np.array(
         [r["value"] if numeric else values.index(r["value"]) for r in rows], float
       )
-      # Side by side, so that intervals can be told apart.
-      x += (0.01 * np.ptp(x) if numeric else min(0.08, 0.8 / len(keys))) * (
-        n - (len(keys) - 1) / 2
-      )
+      # Side by side, so that intervals can be told apart, and near their value.
+      many = len(keys)
+      apart = np.ptp(x) * min(0.01, 0.06 / many) if numeric else min(0.08, 0.8 / many)
+      x += apart * (n - (many - 1) / 2)
       values_of, errors = _with_errors(rows)
       hollow = crowded and key[1]
       axes.errorbar(
