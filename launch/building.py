@@ -12,13 +12,11 @@ from lsaprobe_jax import attacks, distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe, WorstDamage
 from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.evaluation.summary import MATCHED
 
 PROBE = "lsa_probe"
 # The ascent at one budget, without a search for it.
 WORST_DAMAGE = "worst_damage"
-
-# Behind a baseline's name: as many evaluations as the probe spends (BASELINES rule 4).
-MATCHED = "_matched"
 
 
 def make_search(settings: ConfigDict, name: str | None = None):
@@ -115,9 +113,9 @@ def check_times(name: str, attack: Any, num_times: int) -> None:
 
 def check_order(field: str, names: Sequence[str]) -> None:
   """Refuses what is matched to the probe's evaluations before the probe is scored."""
-  matched = [name for name in names if name.endswith(MATCHED)]
-  if matched and PROBE not in names[: names.index(matched[0])]:
-    raise app.UsageError(f"--config.{field}: {matched[0]} must come after {PROBE}")
+  first = next((name for name in names if name.endswith(MATCHED)), None)
+  if first and PROBE not in names[: names.index(first)]:
+    raise app.UsageError(f"--config.{field}: {first} must come after {PROBE}")
 
 
 def make_attack(config: ConfigDict, name: str, distance) -> tuple[float, Any]:

@@ -58,7 +58,7 @@ def estimate(
   scorer = Scorer(config.seed, config.batch_size, len(clips))
   costs, evaluations = [], {}
   for name in config.methods:
-    plain = name.removesuffix(building.MATCHED)
+    plain = name.removesuffix(summary.MATCHED)
     t_ratio, attack = building.make_attack(config, plain, distance)
     attack, times = one_climb(attack)
     t = diffusion.timestep(generator.schedule, t_ratio)

@@ -9,7 +9,7 @@ from absl import app, logging
 from ml_collections import ConfigDict
 
 from launch import building, common, opening
-from launch.building import MATCHED, PROBE
+from launch.building import PROBE
 from lsaprobe_jax import attacks, diffusion, distances, probe, recording
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
@@ -23,6 +23,7 @@ from lsaprobe_jax.attacks.lsa_probe import (
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import comparisons, summary, tables
+from lsaprobe_jax.evaluation.summary import MATCHED
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
 
 PAPER_SEARCH = "bisection"

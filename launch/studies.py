@@ -49,7 +49,7 @@ def make_tables(
       text[name] = study.markdown_ablation(records[name])
       text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.01")
   methods = dict.fromkeys(row["method"] for row in rows)
-  rivals = [name for name in methods if f"{name}_matched" in methods]
+  rivals = [name for name in methods if f"{name}{summary.MATCHED}" in methods]
   if advantage := comparisons.format_advantage(advantages, rivals):
     text["advantage"] = advantage
   return text, records

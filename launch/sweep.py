@@ -105,7 +105,7 @@ def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
   names = ["random_stability", *config.sweep.matched]
-  names += [name.removesuffix(building.MATCHED) for name in config.sweep.compared]
+  names += [name.removesuffix(summary.MATCHED) for name in config.sweep.compared]
   own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != building.PROBE}
   return {"t_ratio": t_ratio, **own}
 
@@ -264,7 +264,7 @@ def _check_methods(config: ConfigDict) -> None:
   alone = {building.PROBE, *config.baselines}
   # The others spend what their search does, and have nothing to repeat.
   repeated = alone - {building.PROBE, "relative_damage"}
-  both = alone | {f"{name}{building.MATCHED}" for name in repeated}
+  both = alone | {f"{name}{summary.MATCHED}" for name in repeated}
   sweep, compared_in = config.sweep, config.sweep.get("compared_in", {})
   if unknown := set(compared_in) - set(sweep.variants):
     raise app.UsageError(

@@ -9,9 +9,7 @@ from scipy import stats
 
 from lsaprobe_jax.evaluation import intervals, summary, tables
 
-# Behind the name of a method with as many evaluations as the probe.
-_MATCHED = "_matched"
-# Behind a figure of one that has not, after all.
+# Behind a figure of a method that has not the probe's evaluations, after all.
 _OFF = "(!)"
 
 
@@ -225,30 +223,38 @@ def format_advantage(records: list[dict], rivals: Sequence[str]) -> str:
     the probe's AUC and how much less each rival's is. Holm's correction is over all
     that is shown. Nothing where no value has such rivals.
   """
-  names = [name for rival in rivals for name in (rival, f"{rival}{_MATCHED}")]
-  found: dict[tuple, dict[str, dict]] = {}
-  for record in corrected(_with_matched(records, names)):
-    place = record["calibrated"], record["ablation"], record["value"], record["model"]
-    found.setdefault(place, {})[record["method"]] = record
-  parts = []
-  for calibrated, title in ((False, "lsa_probe"), (True, "lsa_probe - reference")):
-    head = ["ablation", "value", title, *(f"- {name}" for name in names)]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for (kind, ablation, value, model), own in found.items():
-      if kind == calibrated:
-        probe = next(iter(own.values()))
-        label = value if model == "mean" else f"{value} ({model})"
-        cells = [ablation, str(label), f"{probe['auc_probe']:.3f}"]
-        cells += [_advantage(own[name]) if name in own else "" for name in names]
-        lines.append(f"| {' | '.join(cells)} |")
-    parts += ["\n".join(lines)] * (len(lines) > 2)
-  count = sum(len(own) for own in found.values())
-  parts += [
+  names = [name for rival in rivals for name in (rival, f"{rival}{summary.MATCHED}")]
+  shown = corrected(_with_matched(records, names))
+  if not shown:
+    return ""
+  titles = {False: "lsa_probe", True: "lsa_probe - reference"}
+  parts = [
+    _advantages(title, [r for r in shown if r["calibrated"] == calibrated], names)
+    for calibrated, title in titles.items()
+    if any(r["calibrated"] == calibrated for r in shown)
+  ]
+  parts.append(
     "**Bold**: p < 0.05, paired by clip, clustered by track, corrected over all"
-    f" {count} differences shown here. {_OFF}: not within 5% of the probe's"
+    f" {len(shown)} differences shown here. {_OFF}: not within 5% of the probe's"
     " evaluations."
-  ] * bool(parts)
+  )
   return "\n\n".join(parts)
+
+
+def _advantages(title: str, records: list[dict], names: Sequence[str]) -> str:
+  """A Markdown table: a row a value of an ablation, a column a rival."""
+  rows: dict[tuple, dict[str, dict]] = {}
+  for record in records:
+    place = record["ablation"], record["value"], record["model"]
+    rows.setdefault(place, {})[record["method"]] = record
+  head = ["ablation", "value", title, *(f"- {name}" for name in names)]
+  lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+  for (ablation, value, model), own in rows.items():
+    label = value if model == "mean" else f"{value} ({model})"
+    probe = next(iter(own.values()))["auc_probe"]
+    cells = [_advantage(own[name]) if name in own else "" for name in names]
+    lines.append(f"| {' | '.join([ablation, str(label), f'{probe:.3f}', *cells])} |")
+  return "\n".join(lines)
 
 
 def _with_matched(records: list[dict], names: Sequence[str]) -> list[dict]:
@@ -257,7 +263,7 @@ def _with_matched(records: list[dict], names: Sequence[str]) -> list[dict]:
   place = lambda record: (record["ablation"], record["value"])
   forms: dict[tuple, set[bool]] = {}
   for record in named:
-    matched = record["method"].endswith(_MATCHED)
+    matched = record["method"].endswith(summary.MATCHED)
     forms.setdefault(place(record), set()).add(matched)
   return [record for record in named if len(forms[place(record)]) == 2]
 
@@ -266,7 +272,7 @@ def _advantage(record: dict) -> str:
   # Adding 0 turns a -0 into 0.
   text = f"{round(-record['difference'], 3) + 0.0:+.3f}"
   off = abs(record["evaluations"] / record["evaluations_probe"] - 1) > 0.05
-  text += _OFF * (record["method"].endswith(_MATCHED) and off)
+  text += _OFF * (record["method"].endswith(summary.MATCHED) and off)
   significant = record["p_holm"] is not None and record["p_holm"] < 0.05
   return f"**{text}**" if significant else text
 

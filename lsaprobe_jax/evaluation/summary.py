@@ -26,6 +26,8 @@ BASE_RATES = (0.01, 0.1, 0.5)
 CROSS_OVER = ("A", "B")
 REFERENCE = "reference"
 BLIND = "blind"
+# Behind the name of a method with as many evaluations as the probe (BASELINES rule 4).
+MATCHED = "_matched"
 
 _ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
 
@@ -41,7 +43,7 @@ OUR_READING = ("trajectory", "pfami", "noise_optimisation")
 
 def readings(records: Iterable[dict]) -> list[str]:
   """A line that says which methods of a table are our reading, or none."""
-  found = {record["method"].removesuffix("_matched") for record in records}
+  found = {record["method"].removesuffix(MATCHED) for record in records}
   named = [name for name in OUR_READING if name in found]
   return [f"Our reading of what the source leaves open: {', '.join(named)}."] * bool(
     named
