@@ -6,11 +6,13 @@ import pathlib
 import re
 import shutil
 
+import numpy as np
 import pytest
 from launching import complaint, eval_flags, read_rows
 
 from configs import mini
 from launch import building, reproduce
+from lsaprobe_jax.evaluation import roc
 
 METHODS = ("loss", "random_stability", "gradient_norm")
 SWEEP = {
@@ -87,12 +89,23 @@ def test_every_ablation_has_rows_records_and_figures(swept):
 def test_scores_less_the_references_are_cut_beforehand_too(swept):
   """In the main table; ablations have no cuts, and score nothing for them."""
   records = json.loads((swept[0] / "summary.json").read_text())
-  means = [r for r in records if r["model"] == "mean" and r["calibrated"]]
-  assert means
-  for record in means:
-    assert record["n_dev"] > 0
-    assert record["tpr_calibrated"]["0.05"] is not None
   rows = read_rows(swept[0] / "main.jsonl")
+  (loss,) = (
+    r for r in records
+    if (r["method"], r["model"], r["calibrated"]) == ("loss", "A", True)
+  )  # fmt: skip
+  score = {(r["model"], r["clip"]): r["score"] for r in rows if r["method"] == "loss"}
+  less = {c: s - score["reference", c] for (m, c), s in score.items() if m == "A"}
+  split = {row["clip"]: row["split"] for row in rows if row["model"] == "A"}
+  by_split = {
+    name: np.array([s for clip, s in less.items() if split[clip] == name])
+    for name in ("dev", "member", "nonmember")
+  }
+  assert loss["n_dev"] == by_split["dev"].size
+  cut = roc.cutoff(by_split["dev"], 0.05)
+  for name, split_name in (("tpr", "member"), ("fpr", "nonmember")):
+    share = np.mean(by_split[split_name] > cut)
+    assert loss[f"{name}_calibrated"]["0.05"] == pytest.approx(share)
   seen = {row["split"] for row in rows if row["model"] == "reference"}
   assert seen == {"nonmember", "dev"}
   for name in ABLATIONS:
