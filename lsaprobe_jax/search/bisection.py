@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax.search import norms, results
+from lsaprobe_jax.search import norms, results, settings
 from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
 
 
@@ -51,12 +51,8 @@ class Bisection:
   min_gradient: float = 1e-6
 
   def __post_init__(self):
-    norms.get(self.norm)
-    if self.eta_max <= 0:
-      raise ValueError(f"search.eta_max must be positive, got {self.eta_max}")
-    for name in ("halvings", "ascent_steps", "restarts", "patience"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"search.{name} must be at least 1, got {getattr(self, name)}")
+    counts = ("halvings", "ascent_steps", "restarts", "patience")
+    settings.check(self, at_least=dict.fromkeys(counts, 1), above={"eta_max": 0})
 
   def __call__(
     self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau

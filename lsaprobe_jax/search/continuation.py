@@ -29,7 +29,7 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax import parallel
-from lsaprobe_jax.search import norms, results
+from lsaprobe_jax.search import norms, results, settings
 from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
 
 
@@ -135,18 +135,8 @@ class Continuation:
   norm: str = "rms"
 
   def __post_init__(self):
-    norms.get(self.norm)
-    if self.eta_max <= 0:
-      raise ValueError(f"search.eta_max must be positive, got {self.eta_max}")
-    if self.span <= 1:
-      raise ValueError(f"search.span must be above 1, got {self.span}")
-    if self.warmup < 0:
-      raise ValueError(f"search.warmup must be at least 0, got {self.warmup}")
-    for name, least in (("rungs", 2), ("steps", 1), ("restarts", 1)):
-      if getattr(self, name) < least:
-        raise ValueError(
-          f"search.{name} must be at least {least}, got {getattr(self, name)}"
-        )
+    least = {"rungs": 2, "steps": 1, "restarts": 1, "warmup": 0}
+    settings.check(self, at_least=least, above={"eta_max": 0, "span": 1})
 
   def __call__(
     self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau

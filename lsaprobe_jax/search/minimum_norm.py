@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from lsaprobe_jax.search import norms, results
+from lsaprobe_jax.search import norms, results, settings
 from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
 
 
@@ -48,10 +48,8 @@ class MinimumNorm:
   norm: str = "rms"
 
   def __post_init__(self):
-    norms.get(self.norm)
-    for name in ("eta_max", "steps", "step_size", "shrink", "start"):
-      if getattr(self, name) <= 0:
-        raise ValueError(f"search.{name} must be positive, got {getattr(self, name)}")
+    positive = ("eta_max", "steps", "step_size", "shrink", "start")
+    settings.check(self, at_least={}, above=dict.fromkeys(positive, 0))
 
   def __call__(
     self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau

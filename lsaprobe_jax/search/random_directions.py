@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lsaprobe_jax import parallel
-from lsaprobe_jax.search import norms
+from lsaprobe_jax.search import norms, settings
 from lsaprobe_jax.search.continuation import Curve
 from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
 
@@ -37,16 +37,8 @@ class RandomDirections:
   norm: str = "rms"
 
   def __post_init__(self):
-    norms.get(self.norm)
-    if self.eta_max <= 0:
-      raise ValueError(f"search.eta_max must be positive, got {self.eta_max}")
-    if self.span <= 1:
-      raise ValueError(f"search.span must be above 1, got {self.span}")
-    for name, least in (("rungs", 2), ("draws", 1)):
-      if getattr(self, name) < least:
-        raise ValueError(
-          f"search.{name} must be at least {least}, got {getattr(self, name)}"
-        )
+    least = {"rungs": 2, "draws": 1}
+    settings.check(self, at_least=least, above={"eta_max": 0, "span": 1})
 
   def __call__(
     self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau

@@ -194,6 +194,9 @@ def test_auto_pgd_reviews_where_the_paper_does():
     ("continuation", {"warmup": -1}, "search.warmup must be at least 0"),
     ("continuation", {"norm": "l3"}, "rms, l2, linf"),
     ("continuation", {"eta_max": 0.0}, "search.eta_max must be positive"),
+    ("continuation", {"span": float("nan")}, "search.span must be above 1, got nan"),
+    ("bisection", {"restarts": 0}, "search.restarts must be at least 1"),
+    ("random_directions", {"draws": 0}, "search.draws must be at least 1"),
     ("minimum_norm", {"steps": 0}, "search.steps must be positive"),
   ],
 )
