@@ -28,7 +28,7 @@ from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data import vorbis
-from lsaprobe_jax.data.tfds import building
+from lsaprobe_jax.data.tfds import building, planning
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.models.musicldm import porting
 
@@ -171,7 +171,7 @@ def _write_records(folder: pathlib.Path, name: str) -> None:
       return folder
 
     def sources(self, root):
-      source = lambda i: building.Source(
+      source = lambda i: planning.Source(
         track=f"x{i}", path="wav", title="t", author="a", licence="CC0",
         work=f"w{i}", performer=f"p{i}", stratum="s",
       )  # fmt: skip

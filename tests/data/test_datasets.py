@@ -16,7 +16,7 @@ from lsaprobe_jax import recording
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.corpus import open_corpus
-from lsaprobe_jax.data.tfds import building, maestro
+from lsaprobe_jax.data.tfds import building, maestro, planning
 from lsaprobe_jax.data.tfds.fma import Fma
 from lsaprobe_jax.data.tfds.maestro import MaestroV3
 
@@ -56,7 +56,7 @@ def test_a_copy_under_another_name_joins_the_work(originals):
   listed, _ = MaestroV3(data_dir=originals).sources(root)
   copies = [listed[COPIED], listed[-1]]
   assert len({source.work for source in copies}) == 2
-  works = building.make_plan(root, listed, []).works
+  works = planning.make_plan(root, listed, []).works
   assert len({works[source.track] for source in copies}) == 1
   # Nothing else is joined but what the titles say.
   assert len(set(works.values())) == len({source.work for source in listed}) - 1
@@ -132,7 +132,7 @@ def test_building_again_gives_the_same_bytes(piano, originals, tmp_path):
 
 def test_workers_keep_the_order():
   jobs = range(-7, 0)
-  assert list(building.ordered_map(abs, jobs, workers=2)) == [7, 6, 5, 4, 3, 2, 1]
+  assert list(planning.ordered_map(abs, jobs, workers=2)) == [7, 6, 5, 4, 3, 2, 1]
 
 
 def test_fma_skips_what_is_broken_and_splits_by_artist(fma):
@@ -241,12 +241,12 @@ def test_a_changed_or_lost_record_is_named(piano, tmp_path):
 
 
 def test_a_plan_needs_a_file_that_can_be_used(tmp_path):
-  source = building.Source(
+  source = planning.Source(
     track="x", path="x.wav", title="", author="", licence="", work="w",
     performer="p", stratum="s",
   )  # fmt: skip
   with pytest.raises(AudioError, match="none of 1 files can be used"):
-    building.make_plan(tmp_path, [source], [])
+    planning.make_plan(tmp_path, [source], [])
   assert dataclasses.asdict(source)["track"] == "x"
 
 

@@ -1,54 +1,30 @@
-"""What the builders share: analyse, group, split, cut, write, list.
+"""What the builders share: plan, cut, write, list.
 
-Two passes over the files. The first decodes each, skips what is broken and keeps a
-fingerprint of the rest; works and performers are grouped, and the groups split. The
-second cuts segments and writes them as records, a file at a time. No pass holds more
-audio than a few files.
+Two passes over the files. The first says what is written in which group (`planning`).
+The second cuts segments and writes them as records, a file at a time. No pass holds
+more audio than a few files.
 """
 
 import abc
-import collections
-import concurrent.futures
 import dataclasses
 import hashlib
 import importlib.metadata
-import itertools
-import multiprocessing
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import soundfile
 import tensorflow_datasets as tfds
-from absl import logging
 
-from lsaprobe_jax.data import audio, fingerprints, grouping, manifest, records
-from lsaprobe_jax.results import first_line
-
-_SHARD_SECONDS = 3 * 3600.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-  """A recording of an original dataset, from its metadata.
-
-  Attributes:
-    track: id, safe as a file name.
-    path: path below the dataset's folder.
-    work: what is played, as far as the metadata say.
-    performer: who plays.
-    stratum: groups get the same share of each.
-  """
-
-  track: str
-  path: str
-  title: str
-  author: str
-  licence: str
-  work: str
-  performer: str
-  stratum: str
+from lsaprobe_jax.data import audio, manifest, records
+from lsaprobe_jax.data.tfds.planning import (
+  Plan,
+  Source,
+  make_plan,
+  ordered_map,
+  shards,
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -140,7 +116,7 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     self._written = Written(plan=plan)
     return {
       group: [
-        self._shard(root, shard, group) for shard in _shards(plan.by_group[group], plan)
+        self._shard(root, shard, group) for shard in shards(plan.by_group[group], plan)
       ]
       for group in manifest.GROUPS
       if plan.by_group[group]
@@ -163,69 +139,6 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     super()._download_and_prepare(dl_manager, download_config)
     # The folder is a temporary one still: it appears whole or not at all.
     manifest.write(self.data_path, self._written.manifest(self))
-
-
-def find_root(
-  dl_manager, wanted: dict[str, str], folders: Sequence[str], instructions: str
-) -> pathlib.Path:
-  """The folder that holds some paths: below the manual one, else downloaded.
-
-  Args:
-    dl_manager: of tensorflow-datasets.
-    wanted: path -> the official archive that holds it.
-    folders: of the manual folder, where the paths may be.
-    instructions: what a user is told to do.
-
-  Raises:
-    AudioError: the paths are not there and cannot be downloaded.
-  """
-  try:
-    manual = pathlib.Path(dl_manager.manual_dir)
-  except AssertionError:  # It is not there, or empty.
-    manual = None
-  for folder in folders if manual else ():
-    if all((manual / folder / path).exists() for path in wanted):
-      return manual / folder
-  try:
-    archives = dl_manager.download_and_extract(dict(wanted))
-    return _linked(wanted, archives, pathlib.Path(dl_manager.download_dir))
-  # Whatever went wrong with a download, the way out is the manual folder.
-  except Exception as error:
-    raise audio.AudioError(
-      f"{manual or 'manual_dir'}: lacks {' or '.join(wanted)}, and the download failed"
-      f" ({type(error).__name__}: {first_line(error):.200}); {instructions}"
-    ) from error
-
-
-def _linked(wanted, archives, folder: pathlib.Path) -> pathlib.Path:
-  """One folder in which every wanted path stands, wherever it was unpacked to."""
-  for path, archive in archives.items():
-    top = path.split("/")[0]
-    found = next(pathlib.Path(archive).rglob(top), None)
-    if found is None:
-      raise audio.AudioError(f"the archive of {path} holds no {top}")
-    if len(wanted) == 1:
-      return found.parent
-    if not (folder / top).exists():
-      (folder / top).symlink_to(found, target_is_directory=True)
-  return folder
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
-  """Which recordings are written, in which group.
-
-  Attributes:
-    by_group: recordings of each group, by track.
-    seconds: of each recording, by track.
-    works: what each belongs to, versions found in the audio joined, by track.
-    left_out: (path, reason).
-  """
-
-  by_group: dict[str, list[Source]]
-  seconds: dict[str, float]
-  works: dict[str, str]
-  left_out: list[tuple[str, str]]
 
 
 def build(
@@ -252,83 +165,6 @@ def build(
   settings = tfds.download.DownloadConfig(manual_dir=originals)
   builder.download_and_prepare(download_dir=originals, download_config=settings)
   return pathlib.Path(builder.data_path)
-
-
-def make_plan(
-  root: pathlib.Path,
-  sources: Sequence[Source],
-  left_out: Sequence[tuple[str, str]],
-  workers: int = 1,
-) -> Plan:
-  """Analyses all files, joins versions of the same music, and splits.
-
-  Args:
-    root: folder of the dataset.
-    sources: what the metadata list.
-    left_out: what is left out already.
-    workers: processes.
-
-  Raises:
-    AudioError: no file can be used.
-  """
-  sources = sorted(sources, key=lambda source: source.track)
-  left_out, usable, prints, seconds = list(left_out), [], [], {}
-  jobs = [root / source.path for source in sources]
-  for source, found in zip(sources, ordered_map(_analyse, jobs, workers), strict=True):
-    if isinstance(found, str):
-      left_out.append((source.path, found))
-    else:
-      usable.append(source)
-      seconds[source.track], one = found
-      prints.append(one)
-  if not usable:
-    first = f"; the first: {left_out[0][1]}" if left_out else ""
-    raise audio.AudioError(f"{root}: none of {len(sources)} files can be used{first}")
-  pairs = [*fingerprints.duplicates(prints), *fingerprints.covers(prints)]
-  logging.info("%d pairs of tracks hold the same music", len(pairs))
-  works = _works(usable, pairs)
-  groups = grouping.assign(
-    [
-      grouping.Recording(
-        track=source.track,
-        work=works[source.track],
-        performer=source.performer,
-        stratum=source.stratum,
-        seconds=seconds[source.track],
-      )
-      for source in usable
-    ]
-  )
-  by_group = collections.defaultdict(list)
-  for source in usable:
-    if groups[source.track] is None:
-      reason = "its work and its performer stand in different groups"
-      left_out.append((source.path, f"{source.path}: {reason}"))
-    else:
-      by_group[groups[source.track]].append(source)
-  return Plan(
-    by_group={group: by_group[group] for group in manifest.GROUPS},
-    seconds=seconds,
-    works=works,
-    left_out=left_out,
-  )
-
-
-def _works(sources: Sequence[Source], pairs) -> dict[str, str]:
-  """The work of each track, those joined of which two tracks are a pair."""
-  names = sorted({source.work for source in sources})
-  joined = grouping.merge(names, ((sources[i].work, sources[j].work) for i, j in pairs))
-  return {source.track: joined[source.work] for source in sources}
-
-
-def _analyse(path: pathlib.Path) -> str | tuple[float, fingerprints.Fingerprint]:
-  """Seconds and fingerprint of a file, or why there are none."""
-  try:
-    samples, rate = audio.decode(path)
-    audio.check(samples, path)
-  except audio.AudioError as error:
-    return str(error)
-  return len(samples) / rate, fingerprints.fingerprint(samples, rate)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -361,36 +197,6 @@ def _cut(job: tuple[pathlib.Path, Source, MusicConfig]) -> _Cut:
     sha256=manifest.sha256(path),
     errors=errors,
   )
-
-
-def ordered_map(function: Callable, jobs: Iterable, workers: int) -> Iterator:
-  """`map` by several processes, in order, at most twice as many results ahead."""
-  if workers == 1:
-    yield from map(function, jobs)
-    return
-  context = multiprocessing.get_context("spawn")
-  with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-    jobs = iter(jobs)
-    ahead = collections.deque(
-      pool.submit(function, job) for job in itertools.islice(jobs, 2 * workers)
-    )
-    while ahead:
-      done = ahead.popleft().result()
-      for job in itertools.islice(jobs, 1):
-        ahead.append(pool.submit(function, job))
-      yield done
-
-
-def _shards(sources: Sequence[Source], plan: Plan) -> list[list[Source]]:
-  """Recordings of a group in runs of about three hours."""
-  shards, filled = [], _SHARD_SECONDS
-  for source in sources:
-    if filled >= _SHARD_SECONDS:
-      shards.append([])
-      filled = 0.0
-    shards[-1].append(source)
-    filled += plan.seconds[source.track]
-  return shards
 
 
 @dataclasses.dataclass(kw_only=True)

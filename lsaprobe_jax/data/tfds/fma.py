@@ -4,7 +4,7 @@ import csv
 import pathlib
 
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.tfds import building
+from lsaprobe_jax.data.tfds import building, originals, planning
 
 URL = "https://os.unil.cloud.switch.ch/fma/"
 # Without audio or far shorter than 30 s: mdeff/fma issues 8 and 44, and lists in use.
@@ -47,7 +47,7 @@ class Fma(building.MusicBuilder):
       folder: f"{URL}{folder}.zip",
     }
     instructions = self.MANUAL_DOWNLOAD_INSTRUCTIONS
-    return building.find_root(dl_manager, wanted, (".",), instructions)
+    return originals.find_root(dl_manager, wanted, (".",), instructions)
 
   def sources(self, root: pathlib.Path):
     """See MusicBuilder."""
@@ -75,9 +75,9 @@ class Fma(building.MusicBuilder):
     return kept, left_out
 
   @staticmethod
-  def _source(number: int, row: dict[str, str], subset: str) -> building.Source:
+  def _source(number: int, row: dict[str, str], subset: str) -> planning.Source:
     name = f"{number:06d}"
-    return building.Source(
+    return planning.Source(
       track=name,
       path=f"fma_{subset}/{name[:3]}/{name}.mp3",
       title=row["title"],

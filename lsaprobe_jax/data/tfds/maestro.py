@@ -6,7 +6,7 @@ import re
 
 from lsaprobe_jax.data import sources as names
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.tfds import building
+from lsaprobe_jax.data.tfds import building, originals, planning
 
 URL = (
   "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/"
@@ -61,7 +61,7 @@ class MaestroV3(building.MusicBuilder):
 
   def root(self, dl_manager) -> pathlib.Path:
     """See MusicBuilder."""
-    return building.find_root(
+    return originals.find_root(
       dl_manager, {CSV: URL}, ("maestro-v3.0.0", "."), self.MANUAL_DOWNLOAD_INSTRUCTIONS
     )
 
@@ -85,9 +85,9 @@ class MaestroV3(building.MusicBuilder):
     return listed, []
 
   @staticmethod
-  def _source(row: dict[str, str]) -> building.Source:
+  def _source(row: dict[str, str]) -> planning.Source:
     composer, title = row["canonical_composer"], row["canonical_title"]
-    return building.Source(
+    return planning.Source(
       track=names.slug(row["audio_filename"].removesuffix(".wav")),
       path=row["audio_filename"],
       title=title,
