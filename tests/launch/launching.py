@@ -1,15 +1,20 @@
 """A small folder of music-like files, and launchers as processes of their own."""
 
 import json
+import multiprocessing
 import os
 import pathlib
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from multiprocessing import forkserver
 
 import jax
 import numpy as np
+import pytest
 import scipy.signal
 import soundfile
 
@@ -65,6 +70,12 @@ def write_bad_files(folder: pathlib.Path) -> None:
   write_track(folder / "odd_rate.wav", 101, rate=11025)
 
 
+# No flags are defined in these, and with them comes nearly all that launchers import.
+PRELOADED = (
+  "launch.evaluation", "launch.studies", "lsaprobe_jax.report.page", "launching",
+)  # fmt: skip
+
+
 class Launcher:
   """Runs launchers; what one compiles is there for the next."""
 
@@ -78,6 +89,14 @@ class Launcher:
       JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
       JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
     )
+    # Importing takes most of what is left: `run` forks a process that has done it.
+    paths = (str(ROOT), str(pathlib.Path(__file__).parent))
+    with pytest.MonkeyPatch.context() as patch:
+      for name, value in self._env.items():
+        patch.setenv(name, value)
+      patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+      forkserver.set_forkserver_preload(list(PRELOADED))
+      forkserver.ensure_running()
 
   def start(self, name: str, *args: str, env=None) -> subprocess.Popen:
     """Starts `python -m launch.<name>`; stdout and stderr are pipes."""
@@ -88,10 +107,19 @@ class Launcher:
     )  # fmt: skip
 
   def run(self, name: str, *args: str) -> subprocess.CompletedProcess:
-    """Runs it to its end."""
-    process = self.start(name, *args)
-    out, err = process.communicate(timeout=500)
-    return subprocess.CompletedProcess(args, process.returncode, out, err)
+    """Runs launch.<name> to its end as `python -m` does, but for its imports."""
+    with tempfile.TemporaryDirectory() as folder:
+      streams = [pathlib.Path(folder) / stream for stream in ("stdout", "stderr")]
+      process = multiprocessing.get_context("forkserver").Process(
+        target=_launch, args=(name, args, *streams)
+      )
+      process.start()
+      process.join(timeout=500)
+      if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"launch.{name} {args}: {streams[1].read_text()}")
+      texts = [path.read_text() for path in streams]
+    return subprocess.CompletedProcess(args, process.exitcode, *texts)
 
   def run_and_kill(self, when, name: str, *args: str) -> None:
     """Starts it and sends SIGKILL as soon as `when()` holds, which must be in time."""
@@ -106,6 +134,16 @@ class Launcher:
       process.kill()
       _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, f"it ended before the kill:\n{err}"
+
+
+def _launch(name, args, *streams: pathlib.Path) -> None:
+  """In a fork: what `python -m launch.<name>` does, with its streams in files."""
+  for number, path in enumerate(streams, start=1):
+    with path.open("wb") as file:
+      os.dup2(file.fileno(), number)
+  os.chdir(ROOT)
+  sys.argv = [f"launch.{name}", *args]
+  runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
