@@ -329,10 +329,10 @@ def _sweep(config: ConfigDict, workdir: pathlib.Path) -> None:
   """Scores all that was asked for, and writes the files of a study."""
   sweep = Sweep(config, workdir, _LIMIT.value)
   _write(workdir, study.MAIN, main_rows(sweep, config))
-  fitted = [*config.sweep.methods]
   if config.part == "test":
     tune = sweep.open("tune", {"part": "tune"})
-    rows = evaluation.run_methods(tune, [building.PROBE, *fitted])
+    scored = [building.PROBE, *config.sweep.methods]
+    rows = evaluation.run_methods(tune, [n for n in scored if n in study.FITTED])
     _write(workdir, study.TUNE, rows)
   blind = evaluation.run_blind(sweep.run)
   for name in _ABLATIONS.value:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from lsaprobe_jax.evaluation import combination, summary
+from lsaprobe_jax.evaluation import calibration, combination, summary
 
 MAIN, TUNE = "main", "tune"
 
@@ -22,6 +22,8 @@ MAIN, TUNE = "main", "tune"
 PROBE, GRADIENT_NORM, LOSS = "lsa_probe", "gradient_norm", "loss"
 GSA_CLASSIFIER, COMBINATION = "gsa_classifier", "combination"
 _COMBINED = (LOSS, "pia", "sima", "random_stability", PROBE)
+# All that classifiers are fitted on.
+FITTED = (*_COMBINED, GRADIENT_NORM)
 
 
 def read(folder: pathlib.Path) -> dict[str, list[dict]]:
@@ -105,7 +107,7 @@ def main_rows(parts: dict[str, list[dict]]) -> list[dict]:
       fitted += combination.from_scores(
         _complete(tune, together), _complete(rows, together), together, name=COMBINATION
       )
-  return rows + fitted + summary.calibrate_by_reference(rows)
+  return rows + fitted + calibration.by_reference(rows)
 
 
 def _complete(rows: list[dict], methods: list[str]) -> list[dict]:
@@ -130,7 +132,7 @@ def records_by_value(
   records = []
   for value in values:
     own = [row for row in rows if row["value"] == value]
-    own += summary.calibrate_by_reference(own)
+    own += calibration.by_reference(own)
     records += [
       {"ablation": name, "value": value} | record for record in summarise(own)
     ]

@@ -1,0 +1,20 @@
+"""The embedded benchmark as RESULTS.md has it: more rivals at equal compute, more of t.
+
+  python -m launch.sweep --config=configs/study_mini.py --workdir=runs/sweep \
+    --ablations=t_ratio,equal_compute,matched
+
+For half an hour on two cores configs/mini.py has two rivals with as many evaluations as
+the probe and three values of t. Rows are the same: a folder of the one goes on under
+the other.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mini
+
+
+def get_config(corpus: str = "multigenre") -> ConfigDict:
+  config = mini.get_config(corpus)
+  config.sweep.matched = mini.COMPARED[1:]
+  config.sweep.t_ratio = (0.1, 0.2, 0.4, 0.6, 0.8)
+  return config
