@@ -19,7 +19,7 @@ from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
-from lsaprobe_jax.evaluation import audit, summary
+from lsaprobe_jax.evaluation import audit, calibration
 
 MODEL = audit.MODEL
 _CLIP_SECONDS = 4.0
@@ -284,7 +284,7 @@ def begin(
 def score(run: evaluation.Evaluation) -> list[dict[str, Any]]:
   """Rows of all methods under all targets, less the reference's where there is one."""
   rows = evaluation.run_methods(run, run.config.methods)
-  return rows + summary.calibrate_by_reference(rows)
+  return rows + calibration.by_reference(rows)
 
 
 def estimate(config: ConfigDict, inputs: Inputs) -> tuple[list[Cost], int]:

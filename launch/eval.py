@@ -15,8 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from launch import building, common, estimating, evaluation, hosts, opening
-from lsaprobe_jax.evaluation import summary
-from lsaprobe_jax.results import ALONE, MissingRows, write_whole
+from lsaprobe_jax.results import ALONE, MissingRows, rows_to_json, write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -61,7 +60,7 @@ def main(argv):
       )
       return
     records = evaluation.print_report(run, rows)
-    write_whole(workdir / "summary.json", summary.rows_to_json(records))
+    write_whole(workdir / "summary.json", rows_to_json(records))
     common.note_environment(workdir)
     logging.info("wrote %s", workdir / "summary.json")
     if _RECORD.value:

@@ -22,7 +22,7 @@ from lsaprobe_jax.attacks.lsa_probe import (
 )
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Scorer, Target, row_identity
-from lsaprobe_jax.evaluation import comparisons, summary, tables
+from lsaprobe_jax.evaluation import calibration, comparisons, summary, tables
 from lsaprobe_jax.evaluation.summary import MATCHED
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
 
@@ -81,7 +81,7 @@ class Evaluation:
 
 def print_report(run: Evaluation, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
   """Prints gates and tables of the rows so far; returns the summary's records."""
-  both = rows + summary.calibrate_by_reference(rows)
+  both = rows + calibration.by_reference(rows)
   records = summary.summarise(
     both, resamples=run.config.bootstrap_resamples, seed=run.config.seed
   )

@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from lsaprobe_jax.evaluation import sets, summary, tables
+from lsaprobe_jax.evaluation import calibration, sets, summary, tables
 from lsaprobe_jax.results import RowFile, to_json, write_whole
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished evaluation.")
@@ -63,7 +63,7 @@ def read_rows(workdir: pathlib.Path) -> Rows:
 def choose(rows: Rows) -> Rows:
   """Judged rows of the one method and model that the flags name."""
   if _CALIBRATED.value:
-    rows = summary.calibrate_by_reference(rows)
+    rows = calibration.by_reference(rows)
     if not rows:
       raise app.UsageError("--calibrated: nothing was scored under a reference model")
   targets = [row for row in rows if row["model"] != summary.REFERENCE]

@@ -6,9 +6,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from lsaprobe_jax.evaluation import comparisons, sets, study, summary, tables
+from lsaprobe_jax.evaluation import (
+  calibration,
+  comparisons,
+  sets,
+  study,
+  summary,
+  tables,
+)
 from lsaprobe_jax.report import figures
-from lsaprobe_jax.results import write_whole
+from lsaprobe_jax.results import rows_to_json, write_whole
 
 Records = list[dict[str, Any]]
 
@@ -131,7 +138,7 @@ def _compared_by_value(name: str, rows: Records) -> Records:
   found = []
   for value in dict.fromkeys(row["value"] for row in rows):
     own = [row for row in rows if row["value"] == value]
-    own += summary.calibrate_by_reference(own)
+    own += calibration.by_reference(own)
     named = {"ablation": name, "value": value}
     found += [record | named for record in comparisons.against(own)]
   return comparisons.corrected(found)
@@ -160,9 +167,9 @@ def report(
 ) -> str:
   """Writes summary.json, ablations.json, tables.md and figures; returns the tables."""
   text, records = make_tables(parts, summarise)
-  write_whole(folder / "summary.json", summary.rows_to_json(records[study.MAIN]))
+  write_whole(folder / "summary.json", rows_to_json(records[study.MAIN]))
   tidy = [r for name, own in records.items() if name != study.MAIN for r in own]
-  write_whole(folder / "ablations.json", summary.rows_to_json(tidy))
+  write_whole(folder / "ablations.json", rows_to_json(tidy))
   together = "\n\n".join(f"## {name}\n\n{table}" for name, table in text.items())
   write_whole(folder / "tables.md", together + "\n")
   draw(parts, records, folder / "figures")

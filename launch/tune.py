@@ -18,7 +18,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from launch import building, common, evaluation
-from lsaprobe_jax.evaluation import summary
+from lsaprobe_jax.evaluation import calibration, summary
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A `base` and the `grid` to try.", lock_config=True
@@ -54,7 +54,7 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
         row | {"method": f"{building.PROBE}, eta_ref={eta_ref}"}
         for row in evaluation.probe_rows(run, curves, eta_ref)
       ]
-  rows += summary.calibrate_by_reference(rows)
+  rows += calibration.by_reference(rows)
   records = summary.summarise(rows, resamples=200)
   return [
     {name: record[name] for name in (*_COLUMNS, "forward_passes", "backward_passes")}

@@ -11,7 +11,7 @@ import os
 import pathlib
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,26 @@ def to_json(value: Any) -> Any:
   if isinstance(value, float) and not math.isfinite(value):
     return None
   return value
+
+
+def rows_to_json(rows: list[dict]) -> str:
+  """JSON text of rows or records.
+
+  Args:
+    rows: dicts of plain Python values.
+
+  Returns:
+    An indented JSON list that ends with a newline.
+
+  Raises:
+    ValueError: naming the first NaN or infinity, which JSON does not have.
+    TypeError: for values that JSON cannot hold.
+  """
+  for i, row in enumerate(rows):
+    for path, value in _leaves(row, f"row {i}"):
+      if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} is {value}, which JSON cannot hold")
+  return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
 def write_whole(path: pathlib.Path, data: str | bytes) -> None:
@@ -114,6 +134,17 @@ class RowFile:
 
 def _key(row: dict[str, Any]) -> tuple:
   return tuple(row[name] for name in ROW_KEY)
+
+
+def _leaves(value, path: str) -> Iterator[tuple[str, object]]:
+  if isinstance(value, dict):
+    for key, item in value.items():
+      yield from _leaves(item, f"{path}, {key}")
+  elif isinstance(value, list | tuple):
+    for i, item in enumerate(value):
+      yield from _leaves(item, f"{path}[{i}]")
+  else:
+    yield path, value
 
 
 def _whole(data: bytes) -> int:

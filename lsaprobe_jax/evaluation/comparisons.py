@@ -151,7 +151,7 @@ def against(
   are not compared.
 
   Args:
-    rows: result rows (see `summary`); add those of `calibrate_by_reference` for both.
+    rows: result rows (see `summary`); add those of `calibration.by_reference` for both.
     method: to compare the others with; its own other settings are among them.
     distance: of that method, where it has several; any by default.
     t_ratio: likewise.

@@ -285,26 +285,3 @@ def fpr_bound(false_positives: int, n_nonmember: int, confidence=0.95) -> float:
     return 1.0
   rest = n_nonmember - false_positives
   return float(beta.ppf(confidence, false_positives + 1, rest))
-
-
-def log_log_points(scores, labels) -> tuple[np.ndarray, np.ndarray]:
-  """The ROC's points for logarithmic axes, which have no zero.
-
-  A rate of 0 is drawn at the smallest that these clips can show, 1 / non-members and
-  1 / members: all points from (0, 0) on that lie below are moved up to it, the others
-  stay. The left end of the curve therefore says 'fewer than one in n', no rate.
-
-  Args:
-    scores: [n] higher = member.
-    labels: [n] True for members.
-
-  Returns:
-    fpr [points] and tpr [points], both rising, as in `roc_curve`.
-
-  Raises:
-    ValueError: see `check_scores`.
-  """
-  curve = roc_curve(scores, labels)
-  members = int(np.asarray(labels).astype(bool).sum())
-  nonmembers = np.size(labels) - members
-  return np.maximum(curve.fpr, 1 / nonmembers), np.maximum(curve.tpr, 1 / members)

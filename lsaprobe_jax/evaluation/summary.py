@@ -13,7 +13,6 @@ first target (A) with its splits, so that their record reads A against B.
 
 import dataclasses
 import functools
-import json
 import math
 from collections.abc import Iterable, Iterator
 
@@ -29,16 +28,15 @@ BLIND = "blind"
 # Behind the name of a method with as many evaluations as the probe (BASELINES rule 4).
 MATCHED = "_matched"
 
-_ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
-
 SETTING = ("corpus", "method", "distance", "t_ratio", "calibrated")
 # Splits of the clips that a figure is about; others are development clips.
 JUDGED = ("member", "nonmember")
 
-
 # Methods that their sources leave open, or that differ from them: see
 # docs/evaluation.md.
 OUR_READING = ("trajectory", "pfami", "noise_optimisation")
+
+_ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
 
 
 def readings(records: Iterable[dict]) -> list[str]:
@@ -53,32 +51,6 @@ def readings(records: Iterable[dict]) -> list[str]:
 def setting_of(item: dict) -> tuple:
   """The values of `SETTING` in a row or a record."""
   return tuple(item[name] for name in SETTING)
-
-
-def calibrate_by_reference(rows: Iterable[dict]) -> list[dict]:
-  """Difficulty-calibrated rows: target score minus reference score, per clip.
-
-  Watson et al., ICLR 2022; BASELINES rule 9. The split of the reference's rows does
-  not matter, as it saw neither side. Clips, methods or settings without a reference
-  row give none.
-
-  Args:
-    rows: rows of targets and of the reference; calibrated ones are passed over.
-
-  Returns:
-    New rows with `calibrated` True, no `cost`, the passes and seconds of both
-    models (both are spent) and `reached` only where both searches succeeded.
-
-  Raises:
-    ValueError: where a difference is not a number, or a row is there twice.
-  """
-  raw = [row for row in rows if not row["calibrated"]]
-  reference = _index(row for row in raw if row["model"] == REFERENCE)
-  return [
-    _calibrated(row, reference[_key(row, REFERENCE)])
-    for row in raw
-    if row["model"] != REFERENCE and _key(row, REFERENCE) in reference
-  ]
 
 
 def summarise(
@@ -107,7 +79,7 @@ def summarise(
   figures do not depend on the order of the rows.
 
   Args:
-    rows: see the module; add those of `calibrate_by_reference` for both forms.
+    rows: see the module; add those of `calibration.by_reference` for both forms.
     targets: target false-positive rates, the keys of `tpr` as strings.
     resamples: number of bootstrap resamples.
     seed: of the bootstrap.
@@ -160,26 +132,6 @@ def _read_gate(kind: str, record: dict) -> dict:
     gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
     gate["leak"] = (high - low) / 2
   return gate
-
-
-def rows_to_json(rows: list[dict]) -> str:
-  """JSON text of rows or records.
-
-  Args:
-    rows: dicts of plain Python values.
-
-  Returns:
-    An indented JSON list that ends with a newline.
-
-  Raises:
-    ValueError: naming the first NaN or infinity, which JSON does not have.
-    TypeError: for values that JSON cannot hold.
-  """
-  for i, row in enumerate(rows):
-    for path, value in _leaves(row, f"row {i}"):
-      if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path} is {value}, which JSON cannot hold")
-  return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -357,32 +309,10 @@ def _calibrated_rates(targets, points) -> dict[str, dict[str, float | None]]:
   return {"tpr_calibrated": tpr, "fpr_calibrated": fpr}
 
 
-def _calibrated(row: dict, reference: dict) -> dict:
-  score = row["score"] - reference["score"]
-  if math.isnan(score):
-    raise ValueError(
-      f"{_key(row, row['model'])}: no difference of scores {row['score']} and"
-      f" {reference['score']}"
-    )
-  spent = {
-    key: row[key] + reference[key]
-    for key in ("forward_passes", "backward_passes", "seconds")
-  }
-  found = [r["reached"] for r in (row, reference) if r["reached"] is not None]
-  return {
-    **row,
-    **spent,
-    "score": score,
-    "calibrated": True,
-    "cost": None,
-    "reached": all(found) if found else None,
-  }
-
-
 def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
   """Rows by setting, model and clip; only those that are judged."""
   settings = {}
-  for (*setting, model, clip), row in _index(rows).items():
+  for (*setting, model, clip), row in index(rows).items():
     if model == REFERENCE or row["split"] in JUDGED:
       settings.setdefault(tuple(setting), {}).setdefault(model, {})[clip] = row
   return {s: models for s, models in settings.items() if models.keys() - {REFERENCE}}
@@ -391,24 +321,29 @@ def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
 def _development(rows) -> dict[tuple, list[float]]:
   """Scores of development clips by setting and model."""
   scores = {}
-  for (*key, _), row in _index(rows).items():
+  for (*key, _), row in index(rows).items():
     if row["split"] == "dev":
       scores.setdefault(tuple(key), []).append(row["score"])
   return scores
 
 
-def _index(rows) -> dict[tuple, dict]:
-  """Rows by setting, model and clip, each of which may be there once."""
-  index = {}
+def index(rows) -> dict[tuple, dict]:
+  """Rows by setting, model and clip, each of which may be there once.
+
+  Raises:
+    ValueError: a row is there twice.
+  """
+  found = {}
   for row in rows:
-    key = _key(row, row["model"])
-    if key in index:
+    key = key_of(row, row["model"])
+    if key in found:
       raise ValueError(f"two rows for {key}")
-    index[key] = row
-  return index
+    found[key] = row
+  return found
 
 
-def _key(row: dict, model: str) -> tuple:
+def key_of(row: dict, model: str) -> tuple:
+  """What a row with this model's score of the same clip and setting is found by."""
   return (*setting_of(row), model, row["clip"])
 
 
@@ -428,17 +363,6 @@ def _check_cross_over(first: dict, second: dict) -> None:
       f"{len(same)} clips have the same split under A and B, e.g. {min(same)}:"
       " in a cross-over a clip is a member of exactly one"
     )
-
-
-def _leaves(value, path: str) -> Iterator[tuple[str, object]]:
-  if isinstance(value, dict):
-    for key, item in value.items():
-      yield from _leaves(item, f"{path}, {key}")
-  elif isinstance(value, list | tuple):
-    for i, item in enumerate(value):
-      yield from _leaves(item, f"{path}[{i}]")
-  else:
-    yield path, value
 
 
 def _interval(bounds: intervals.Interval) -> list[float] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.evaluation import comparisons, roc, study, summary
+from lsaprobe_jax.evaluation import calibration, comparisons, roc, study, summary
 from lsaprobe_jax.report import media
 from lsaprobe_jax.report.reading import Recording, Results
 
@@ -201,7 +201,7 @@ def explorer(results: Results) -> list[dict[str, Any]]:
     # A value is a time of its own, so that no clip is there twice.
     for value in {row["value"] for row in raw}:
       own = [row for row in raw if row["value"] == value]
-      more += summary.calibrate_by_reference(own)
+      more += calibration.by_reference(own)
     rows += [row for row in more if _setting(row) not in seen]
     records += [record for record in tidy if _setting(record) not in seen]
   by_setting: dict[tuple, dict[str, Rows]] = {}

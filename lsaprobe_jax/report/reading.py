@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.evaluation import roc, study, summary
+from lsaprobe_jax.evaluation import calibration, roc, study, summary
 from lsaprobe_jax.results import ROW_KEY
 
 Rows = list[dict[str, Any]]
@@ -94,7 +94,7 @@ def read(workdir: pathlib.Path, summarise: Summarise) -> Results:
     for value in {record["value"] for record in records}:
       own = [row for row in rows if row["value"] == value]
       _check_summary(
-        own + summary.calibrate_by_reference(own),
+        own + calibration.by_reference(own),
         [record for record in records if record["value"] == value],
       )
   return found
@@ -142,7 +142,7 @@ def _read_evaluation(workdir: pathlib.Path) -> Results:
     raise ValueError("has no summary.json; let launch.eval finish")
   return Results(
     workdir=workdir,
-    rows=rows + summary.calibrate_by_reference(rows),
+    rows=rows + calibration.by_reference(rows),
     records=records,
     ablations={},
     run=_read_json(workdir / "run.json") or {},

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lsaprobe_jax.evaluation import comparisons, intervals, summary
+from lsaprobe_jax.evaluation import calibration, comparisons, intervals, summary
 
 
 def _estimate(auc, covariance, clusters=40):
@@ -153,7 +153,7 @@ def test_calibrated_is_compared_with_the_calibrated_probe():
     rows += crossover.rows(method, seed)
     rows += crossover.rows(method, seed + 9, 0.0, models=("reference",))
   rows += crossover.rows("pia", seed=5)  # has no reference
-  found = comparisons.against(rows + summary.calibrate_by_reference(rows))
+  found = comparisons.against(rows + calibration.by_reference(rows))
   assert [(r["method"], r["calibrated"]) for r in found] == [
     *[("loss", False), ("loss", True), ("pia", False)]
   ]
@@ -181,7 +181,7 @@ def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
   }
   records = []
   for value, own in kept.items():
-    found = comparisons.against(own + summary.calibrate_by_reference(own))
+    found = comparisons.against(own + calibration.by_reference(own))
     records += [record | {"ablation": "steps", "value": value} for record in found]
   raw, less, note = comparisons.format_advantage(records, ["loss", "pia"]).split("\n\n")
   head, _, first, second = raw.splitlines()
@@ -231,7 +231,7 @@ def test_the_advantage_over_single_models_names_them():
 
 
 def _means(rows):
-  rows = rows + summary.calibrate_by_reference(rows)
+  rows = rows + calibration.by_reference(rows)
   return [r for r in summary.summarise(rows, resamples=2) if r["model"] == "mean"]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lsaprobe_jax.evaluation import intervals, roc, summary, tables
+from lsaprobe_jax.evaluation import calibration, intervals, roc, summary, tables
+from lsaprobe_jax.results import rows_to_json
 
 KEYS = [
   *("method", "model", "corpus", "distance", "t_ratio", "calibrated"),
@@ -117,11 +118,11 @@ def test_cutoffs_come_from_the_development_clips_of_the_same_model():
 
 def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips():
   rows = _rows() + _development("A", [1.0, 2.0]) + _development("B", [1.0, 2.0])
-  records = _summarise(rows + summary.calibrate_by_reference(rows), targets=(0.5,))
+  records = _summarise(rows + calibration.by_reference(rows), targets=(0.5,))
   found = {(r["model"], r["calibrated"]): r["tpr_calibrated"]["0.5"] for r in records}
   assert (found["mean", True], found["mean", False]) == (None, 1)
   rows += _development("reference", [1.0, 0.0])
-  records = _summarise(rows + summary.calibrate_by_reference(rows), targets=(0.5,))
+  records = _summarise(rows + calibration.by_reference(rows), targets=(0.5,))
   (a,) = (r for r in records if (r["model"], r["calibrated"]) == ("A", True))
   # Less the reference: 0 and 2 on dev, so the cut is 0; c1 and c2 have 3 and 2.
   assert (a["n_dev"], a["tpr_calibrated"]["0.5"]) == (2, 1)
@@ -185,7 +186,7 @@ def test_operating_points_read_as_text():
 
 def test_calibration_by_hand():
   rows = _rows()
-  calibrated = summary.calibrate_by_reference(rows)
+  calibrated = calibration.by_reference(rows)
   assert len(calibrated) == 8
   first = calibrated[0]
   assert (first["clip"], first["model"], first["score"]) == ("c1", "A", 3.0)
@@ -203,12 +204,12 @@ def test_calibration_by_hand():
 def test_calibration_needs_the_same_setting_and_clip():
   rows = _rows(("A",))
   other = _row("reference", "c1", 1.0)
-  assert summary.calibrate_by_reference([*rows, {**other, "t_ratio": 0.3}]) == []
-  assert summary.calibrate_by_reference([*rows, {**other, "method": "loss"}]) == []
-  assert len(summary.calibrate_by_reference([*rows, {**other, "split": "dev"}])) == 1
+  assert calibration.by_reference([*rows, {**other, "t_ratio": 0.3}]) == []
+  assert calibration.by_reference([*rows, {**other, "method": "loss"}]) == []
+  assert len(calibration.by_reference([*rows, {**other, "split": "dev"}])) == 1
   infinite = [_row("A", "c1", math.inf), _row("reference", "c1", math.inf)]
   with pytest.raises(ValueError, match=r"c1.*no difference of scores inf and inf"):
-    summary.calibrate_by_reference(infinite)
+    calibration.by_reference(infinite)
 
 
 def test_a_clip_that_failed_under_one_model_leaves_the_mean_only():
@@ -284,7 +285,7 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
 
 
 def test_order_of_rows_does_not_matter():
-  rows = _rows() + summary.calibrate_by_reference(_rows())
+  rows = _rows() + calibration.by_reference(_rows())
   shuffled = rows.copy()
   random.Random(0).shuffle(shuffled)
   assert _summarise(shuffled) == _summarise(rows)
@@ -304,10 +305,10 @@ def test_refuses_rows_that_contradict():
 
 def test_json_holds_no_nan():
   records = _summarise(_rows())
-  assert json.loads(summary.rows_to_json(records)) == records
+  assert json.loads(rows_to_json(records)) == records
   broken = [records[0], {**records[1], "tpr_ci": {"0.01": [0.0, math.nan]}}]
   with pytest.raises(ValueError, match=r"row 1, tpr_ci, 0.01\[1\] is nan"):
-    summary.rows_to_json(broken)
+    rows_to_json(broken)
 
 
 def test_gates_and_table_read_as_text():
