@@ -1,10 +1,23 @@
-"""Fixtures that many tests share."""
+"""What many tests share: fixtures, and how programs are compiled."""
+
+import os
 
 import numpy as np
 import pytest
 
 from lsaprobe_jax.data import audio as audio_files
 from lsaprobe_jax.data import corpus as corpora
+
+# Compiling takes most of the time of most tests. Ported code is held to its original as
+# users compile it.
+COMPILED_FAST = (
+  "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+
+def pytest_configure(config):
+  if config.option.markexpr != "parity":
+    os.environ.setdefault("XLA_FLAGS", COMPILED_FAST)
 
 
 @pytest.fixture(scope="session")
