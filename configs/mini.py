@@ -192,7 +192,8 @@ def _sweep(corpus):
     compared_in=dict(
       settings=tuple(_SETTINGS),
       # Not at equal compute. CDPAM takes an hour of a core for random directions alone,
-      # and 392 evaluations are more than PIA and SimA have times for.
+      # and 392 evaluations are more than PIA and SimA (of configs/study_mini.py) have
+      # times for.
       paper_distance=COMPARED,
       more_ascent_steps=COMPARED,
       matched=("lsa_probe", *(f"{name}_matched" for name in _MATCHED)),

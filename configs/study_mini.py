@@ -1,11 +1,11 @@
-"""The embedded benchmark as RESULTS.md has it: more rivals at equal compute, more of t.
+r"""The embedded benchmark as in RESULTS.md: more rivals at equal compute, more of t.
 
   python -m launch.sweep --config=configs/study_mini.py --workdir=runs/sweep \
     --ablations=t_ratio,equal_compute,matched
 
 For half an hour on two cores configs/mini.py has two rivals with as many evaluations as
-the probe and three values of t. Rows are the same: a folder of the one goes on under
-the other.
+the probe and three values of t. A folder of it goes on under this one; not the other
+way, as tables would then be of both.
 """
 
 from ml_collections import ConfigDict

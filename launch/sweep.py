@@ -331,8 +331,7 @@ def _sweep(config: ConfigDict, workdir: pathlib.Path) -> None:
   _write(workdir, study.MAIN, main_rows(sweep, config))
   if config.part == "test":
     tune = sweep.open("tune", {"part": "tune"})
-    scored = [building.PROBE, *config.sweep.methods]
-    rows = evaluation.run_methods(tune, [n for n in scored if n in study.FITTED])
+    rows = evaluation.run_methods(tune, [building.PROBE, *config.sweep.methods])
     _write(workdir, study.TUNE, rows)
   blind = evaluation.run_blind(sweep.run)
   for name in _ABLATIONS.value:

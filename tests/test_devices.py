@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import compiling
 import numpy as np
 import on_devices
 import pytest
@@ -24,14 +25,10 @@ def by_devices(tmp_path_factory):
   found = {}
   for count in (1, 8):
     path = tmp_path_factory.mktemp("devices") / f"{count}.npz"
-    # Compiling takes most of the time.
-    flags = (
-      "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    )
     env = dict(
       os.environ,
       JAX_NUM_CPU_DEVICES=str(count),
-      XLA_FLAGS=flags,
+      XLA_FLAGS=compiling.FAST,
       JAX_COMPILATION_CACHE_DIR=str(path.parent),
     )
     command = [sys.executable, pathlib.Path(on_devices.__file__), path]

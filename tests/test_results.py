@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from lsaprobe_jax.results import ALONE, RowFile, Shard, SharedRows
+from lsaprobe_jax.results import ALONE, RowFile, Shard, SharedRows, rows_to_json
 
 
 def row(clip, **more):
@@ -163,3 +163,11 @@ def test_rows_not_asked_for_outlive_a_merge(tmp_path):
   first.merge()
   clips = [r["clip"] for r in RowFile(tmp_path / "scores.jsonl").rows]
   assert clips == [*"abcdefg", "x"]
+
+
+def test_json_holds_no_nan():
+  rows = [row("x"), row("y", tpr_ci={"0.01": [0.0, 0.5]})]
+  assert json.loads(rows_to_json(rows)) == rows
+  rows[1]["tpr_ci"]["0.01"][1] = float("nan")
+  with pytest.raises(ValueError, match=r"row 1, tpr_ci, 0.01\[1\] is nan"):
+    rows_to_json(rows)

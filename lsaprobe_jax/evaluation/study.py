@@ -22,8 +22,6 @@ MAIN, TUNE = "main", "tune"
 PROBE, GRADIENT_NORM, LOSS = "lsa_probe", "gradient_norm", "loss"
 GSA_CLASSIFIER, COMBINATION = "gsa_classifier", "combination"
 _COMBINED = (LOSS, "pia", "sima", "random_stability", PROBE)
-# All that classifiers are fitted on.
-FITTED = (*_COMBINED, GRADIENT_NORM)
 
 
 def read(folder: pathlib.Path) -> dict[str, list[dict]]:

@@ -1,13 +1,12 @@
-import json
 import math
 import random
 
 import numpy as np
 import pytest
+import toy
 from scipy import stats
 
 from lsaprobe_jax.evaluation import calibration, intervals, roc, summary, tables
-from lsaprobe_jax.results import rows_to_json
 
 KEYS = [
   *("method", "model", "corpus", "distance", "t_ratio", "calibrated"),
@@ -17,40 +16,6 @@ KEYS = [
   *("n_dev", "tpr_calibrated", "fpr_calibrated", "reached"),
   *("forward_passes", "backward_passes", "seconds"),
 ]
-GROUPS = {"c1": "a", "c2": "a", "c3": "b", "c4": "b", "c5": None}
-SCORES = {
-  "A": {"c1": 4.0, "c2": 2.0, "c3": 3.0, "c4": 1.0},  # 3 of 4 pairs won
-  "B": {"c1": 1.0, "c2": 2.0, "c3": 3.0, "c4": 4.0},  # all of them
-  "reference": {"c1": 1.0, "c2": 0.0, "c3": 0.0, "c4": 0.5},  # a against b: 2.5 of 4
-}
-
-
-def _row(model, clip, score, **changes):
-  member = {"A": "a", "B": "b", "target": "a"}.get(model)
-  row = {
-    "clip": clip,
-    "track": f"track of {clip}",
-    "group": GROUPS[clip],
-    "split": "member" if GROUPS[clip] == member else "nonmember",
-    "model": model,
-    "corpus": "toy",
-    "method": "lsa_probe",
-    "distance": "mrstft",
-    "t_ratio": 0.6,
-    "calibrated": False,
-    "score": score,
-    "cost": -score,
-    "reached": clip != "c1",
-    "forward_passes": 10,
-    "backward_passes": 8,
-    "seconds": 0.5,
-    "seed": 0,
-  }
-  return {**row, **changes}
-
-
-def _rows(models=("A", "B", "reference")):
-  return [_row(m, clip, score) for m in models for clip, score in SCORES[m].items()]
 
 
 def _summarise(rows, **settings):
@@ -58,7 +23,7 @@ def _summarise(rows, **settings):
 
 
 def test_cross_over_by_hand():
-  records = _summarise(_rows())
+  records = _summarise(toy.rows())
   assert [r["model"] for r in records] == ["A", "B", "mean", "reference"]
   assert [r["auc"] for r in records] == [0.75, 1, 0.875, 0.625]
   assert all(list(record) == KEYS for record in records)
@@ -80,7 +45,7 @@ def test_cross_over_by_hand():
 
 
 def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
-  mean = _summarise(_rows(), targets=(0.5,))[2]
+  mean = _summarise(toy.rows(), targets=(0.5,))[2]
   # A at 0.5: c3 (3.0) is let in with c1 and c2. B: c2 (2.0) is let in, tpr 1.
   assert mean["tpr"] == {"0.5": 1}
   assert mean["false_positives"] == {"0.5": 2}
@@ -89,7 +54,7 @@ def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
 
 def _development(model, scores):
   return [
-    _row(model, "c5", score, group="dev", split="dev") | {"clip": f"dev{i}"}
+    toy.row(model, "c5", score, group="dev", split="dev") | {"clip": f"dev{i}"}
     for i, score in enumerate(scores)
   ]
 
@@ -98,7 +63,7 @@ def test_cutoffs_come_from_the_development_clips_of_the_same_model():
   dev_a = _development("A", [2.5, 0.0, 0.0, 0.0, 9.0])  # 20%: above 2.5
   dev_b = _development("B", [3.0, 1.0, 1.0, 0.5, 5.0])  # 20%: above 3.0
   other = [row | {"method": "loss"} for row in _development("A", [99.0] * 5)]
-  rows = _rows(("A", "B")) + dev_a + dev_b + other
+  rows = toy.rows(("A", "B")) + dev_a + dev_b + other
   a, b, mean = _summarise(rows, targets=(0.1, 0.2))
   assert [r["n_dev"] for r in (a, b, mean)] == [5, 5, 10]
   assert a["tpr_calibrated"] == {"0.1": None, "0.2": 0.5}  # c1; c2 at 2.0 is below
@@ -108,16 +73,16 @@ def test_cutoffs_come_from_the_development_clips_of_the_same_model():
   assert mean["tpr_calibrated"] == {"0.1": None, "0.2": 0.5}
   assert mean["fpr_calibrated"]["0.2"] == 0.25
   # The judged clips themselves are not touched by any of this.
-  without = _summarise(_rows(("A", "B")), targets=(0.1, 0.2))
+  without = _summarise(toy.rows(("A", "B")), targets=(0.1, 0.2))
   assert [r["auc"] for r in without] == [r["auc"] for r in (a, b, mean)]
   assert without[2]["tpr_calibrated"] == {"0.1": None, "0.2": None}
   # A mean needs both models' cutoffs.
-  half = _summarise(_rows(("A", "B")) + dev_a, targets=(0.2,))
+  half = _summarise(toy.rows(("A", "B")) + dev_a, targets=(0.2,))
   assert [r["tpr_calibrated"]["0.2"] for r in half] == [0.5, None, None]
 
 
 def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips():
-  rows = _rows() + _development("A", [1.0, 2.0]) + _development("B", [1.0, 2.0])
+  rows = toy.rows() + _development("A", [1.0, 2.0]) + _development("B", [1.0, 2.0])
   records = _summarise(rows + calibration.by_reference(rows), targets=(0.5,))
   found = {(r["model"], r["calibrated"]): r["tpr_calibrated"]["0.5"] for r in records}
   assert (found["mean", True], found["mean", False]) == (None, 1)
@@ -129,7 +94,7 @@ def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips()
 
 
 def test_ties_and_precision_by_hand():
-  rows = [row | {"score": min(row["score"], 3.0)} for row in _rows(("A", "B"))]
+  rows = [row | {"score": min(row["score"], 3.0)} for row in toy.rows(("A", "B"))]
   # A: 3, 2 against 3, 1. B: 3, 3 against 1, 2.
   a, b, mean = _summarise(rows, targets=(0.01, 0.5))
   assert a["ties"] == {"0.01": 0, "0.5": 1}  # nothing; down to c2
@@ -166,10 +131,12 @@ def test_the_bound_on_precision_holds_for_a_cross_over(accepted):
 
 
 def test_operating_points_read_as_text():
-  blind = [row | {"method": "blind"} for row in _rows(("A",))]
-  single = [row | {"method": "loss"} for row in _rows(("A",))]
+  blind = [row | {"method": "blind"} for row in toy.rows(("A",))]
+  single = [row | {"method": "loss"} for row in toy.rows(("A",))]
   dev = _development("A", [0.0] * 20)
-  records = _summarise(_rows() + blind + single + [r | {"method": "loss"} for r in dev])
+  records = _summarise(
+    toy.rows() + blind + single + [r | {"method": "loss"} for r in dev]
+  )
   header, rule, *lines = tables.format_operating_points(records).splitlines()
   assert set(rule) == {"-"}
   assert [line.split()[:2] for line in lines[:6]] == [
@@ -184,36 +151,8 @@ def test_operating_points_read_as_text():
   assert tables.format_operating_points([]).startswith("method")
 
 
-def test_calibration_by_hand():
-  rows = _rows()
-  calibrated = calibration.by_reference(rows)
-  assert len(calibrated) == 8
-  first = calibrated[0]
-  assert (first["clip"], first["model"], first["score"]) == ("c1", "A", 3.0)
-  assert (first["forward_passes"], first["seconds"]) == (20, 1.0)
-  assert first["calibrated"]
-  assert first["cost"] is None
-  records = _summarise(rows + calibrated)
-  scores = {(r["model"], r["calibrated"]): r["auc"] for r in records}
-  # Calibrated A: 3, 2 against 3, 0.5: one tie, two wins of four pairs.
-  assert scores["A", True] == 0.625
-  assert scores["A", False] == 0.75
-  assert ("reference", True) not in scores
-
-
-def test_calibration_needs_the_same_setting_and_clip():
-  rows = _rows(("A",))
-  other = _row("reference", "c1", 1.0)
-  assert calibration.by_reference([*rows, {**other, "t_ratio": 0.3}]) == []
-  assert calibration.by_reference([*rows, {**other, "method": "loss"}]) == []
-  assert len(calibration.by_reference([*rows, {**other, "split": "dev"}])) == 1
-  infinite = [_row("A", "c1", math.inf), _row("reference", "c1", math.inf)]
-  with pytest.raises(ValueError, match=r"c1.*no difference of scores inf and inf"):
-    calibration.by_reference(infinite)
-
-
 def test_a_clip_that_failed_under_one_model_leaves_the_mean_only():
-  rows = [*_rows(("A", "B")), _row("A", "c5", 9.0, group="a", split="member")]
+  rows = [*toy.rows(("A", "B")), toy.row("A", "c5", 9.0, group="a", split="member")]
   records = {r["model"]: r for r in _summarise(rows)}
   assert records["A"]["n_member"] == 3
   assert records["A"]["n_dropped"] == 0
@@ -223,15 +162,15 @@ def test_a_clip_that_failed_under_one_model_leaves_the_mean_only():
 
 
 def test_single_target_and_splits_that_do_not_enter():
-  rows = [_row("target", c, s, reached=None) for c, s in SCORES["A"].items()]
-  extra = [_row("target", "c5", 99.0, group="dev", split="dev")]
+  rows = [toy.row("target", c, s, reached=None) for c, s in toy.SCORES["A"].items()]
+  extra = [toy.row("target", "c5", 99.0, group="dev", split="dev")]
   (record,) = _summarise(rows + extra)
   assert (record["model"], record["auc"], record["n_tracks"]) == ("target", 0.75, 4)
   assert record["reached"] is None
 
 
 def test_one_track_a_side_has_no_interval():
-  rows = [{**row, "track": row["group"]} for row in _rows(("A",))]
+  rows = [{**row, "track": row["group"]} for row in toy.rows(("A",))]
   (record,) = _summarise(rows)
   assert record["auc_ci"] is None
   assert record["tpr_ci"]["0.05"] is None
@@ -242,9 +181,9 @@ def test_one_track_a_side_has_no_interval():
 def test_intervals_are_those_of_the_modules():
   rng = np.random.default_rng(0)
   rows = [
-    _row("A", clip, float(rng.normal()), track=f"{clip}-{i // 2}")
+    toy.row("A", clip, float(rng.normal()), track=f"{clip}-{i // 2}")
     | {"clip": f"{clip}-{i}"}
-    for clip in SCORES["A"]
+    for clip in toy.SCORES["A"]
     for i in range(10)
   ]
   (record,) = _summarise(rows)
@@ -267,7 +206,7 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
     side = "ab"[i % 2]
     split = "member" if side == "a" else "nonmember"
     changes = dict(clip=name, track=name, group=side, split=split)
-    rows.append(_row("target", "c1", rng.normal()) | changes)
+    rows.append(toy.row("target", "c1", rng.normal()) | changes)
   for how in (dict(seed=0), dict(seed=1), dict(seed=0, targets=(0.2,))):
     (record,) = summary.summarise(rows, resamples=37, **how)
     targets = how.get("targets", summary.TARGETS)
@@ -285,14 +224,14 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
 
 
 def test_order_of_rows_does_not_matter():
-  rows = _rows() + calibration.by_reference(_rows())
+  rows = toy.rows() + calibration.by_reference(toy.rows())
   shuffled = rows.copy()
   random.Random(0).shuffle(shuffled)
   assert _summarise(shuffled) == _summarise(rows)
 
 
 def test_refuses_rows_that_contradict():
-  rows = _rows(("A", "B"))
+  rows = toy.rows(("A", "B"))
   with pytest.raises(ValueError, match=r"two rows for .*'c1'"):
     _summarise([*rows, rows[0]])
   with pytest.raises(ValueError, match=r"lsa_probe.*1 of 4 scores are NaN"):
@@ -303,18 +242,10 @@ def test_refuses_rows_that_contradict():
     _summarise(rows[:2])
 
 
-def test_json_holds_no_nan():
-  records = _summarise(_rows())
-  assert json.loads(rows_to_json(records)) == records
-  broken = [records[0], {**records[1], "tpr_ci": {"0.01": [0.0, math.nan]}}]
-  with pytest.raises(ValueError, match=r"row 1, tpr_ci, 0.01\[1\] is nan"):
-    rows_to_json(broken)
-
-
 def test_gates_and_table_read_as_text():
-  blind = [_row("A", c, s, method="blind", distance=None, t_ratio=None, reached=None)
-           for c, s in SCORES["A"].items()]  # fmt: skip
-  records = _summarise(_rows() + blind)
+  blind = [toy.row("A", c, s, method="blind", distance=None, t_ratio=None, reached=None)
+           for c, s in toy.SCORES["A"].items()]  # fmt: skip
+  records = _summarise(toy.rows() + blind)
   first, second = tables.format_gates(records).splitlines()
   assert first.startswith("blind baseline, A against B (toy): AUC 0.750 [")
   assert "contains 0.5; smallest leak that could have been seen: 0." in first

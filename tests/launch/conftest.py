@@ -33,7 +33,9 @@ def corpus_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def launcher(tmp_path_factory):
   """See Launcher."""
-  return Launcher(tmp_path_factory.mktemp("compiled"))
+  launcher = Launcher(tmp_path_factory.mktemp("compiled"))
+  yield launcher
+  launcher.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,19 @@
 """A small folder of music-like files, and launchers as processes of their own."""
 
+import contextlib
 import json
-import multiprocessing
 import os
 import pathlib
-import runpy
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing import forkserver
 
+import compiling
 import jax
 import numpy as np
-import pytest
 import scipy.signal
 import soundfile
 
@@ -70,33 +69,28 @@ def write_bad_files(folder: pathlib.Path) -> None:
   write_track(folder / "odd_rate.wav", 101, rate=11025)
 
 
-# No flags are defined in these, and with them comes nearly all that launchers import.
-PRELOADED = (
-  "launch.evaluation", "launch.studies", "lsaprobe_jax.report.page", "launching",
-)  # fmt: skip
-
-
 class Launcher:
   """Runs launchers; what one compiles is there for the next."""
 
   def __init__(self, cache: pathlib.Path):
     self._env = dict(
       os.environ,
-      # Compiling takes most of the time of these tests.
-      XLA_FLAGS="--xla_backend_optimization_level=0"
-      " --xla_llvm_disable_expensive_passes=true",
+      XLA_FLAGS=compiling.FAST,
       JAX_COMPILATION_CACHE_DIR=str(cache),
       JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
       JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
     )
-    # Importing takes most of what is left: `run` forks a process that has done it.
-    paths = (str(ROOT), str(pathlib.Path(__file__).parent))
-    with pytest.MonkeyPatch.context() as patch:
-      for name, value in self._env.items():
-        patch.setenv(name, value)
-      patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-      forkserver.set_forkserver_preload(list(PRELOADED))
-      forkserver.ensure_running()
+    self._zygote = subprocess.Popen(
+      [sys.executable, pathlib.Path(__file__).with_name("zygote.py")],
+      cwd=ROOT, env=self._env, text=True,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+  def close(self) -> None:
+    """Ends what `run` forks from, and a launcher that still runs."""
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(self._zygote.pid, signal.SIGKILL)
+    self._zygote.communicate()
 
   def start(self, name: str, *args: str, env=None) -> subprocess.Popen:
     """Starts `python -m launch.<name>`; stdout and stderr are pipes."""
@@ -107,19 +101,24 @@ class Launcher:
     )  # fmt: skip
 
   def run(self, name: str, *args: str) -> subprocess.CompletedProcess:
-    """Runs launch.<name> to its end as `python -m` does, but for its imports."""
+    """Runs it to its end, forked from a process that has imported libraries."""
     with tempfile.TemporaryDirectory() as folder:
       streams = [pathlib.Path(folder) / stream for stream in ("stdout", "stderr")]
-      process = multiprocessing.get_context("forkserver").Process(
-        target=_launch, args=(name, args, *streams)
-      )
-      process.start()
-      process.join(timeout=500)
-      if process.exitcode is None:
-        process.kill()
+      request = json.dumps([name, args, *map(str, streams)])
+      print(request, file=self._zygote.stdin, flush=True)
+      ready, _, _ = select.select([self._zygote.stdout], [], [], 500)
+      if not ready:
+        self.close()
         raise TimeoutError(f"launch.{name} {args}: {streams[1].read_text()}")
+      code = int(self._zygote.stdout.readline())
       texts = [path.read_text() for path in streams]
-    return subprocess.CompletedProcess(args, process.exitcode, *texts)
+    return subprocess.CompletedProcess(args, code, *texts)
+
+  def run_afresh(self, name: str, *args: str) -> subprocess.CompletedProcess:
+    """Runs it in an interpreter of its own, which hashes strings in its own way."""
+    process = self.start(name, *args)
+    out, err = process.communicate(timeout=500)
+    return subprocess.CompletedProcess(args, process.returncode, out, err)
 
   def run_and_kill(self, when, name: str, *args: str) -> None:
     """Starts it and sends SIGKILL as soon as `when()` holds, which must be in time."""
@@ -134,16 +133,6 @@ class Launcher:
       process.kill()
       _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, f"it ended before the kill:\n{err}"
-
-
-def _launch(name, args, *streams: pathlib.Path) -> None:
-  """In a fork: what `python -m launch.<name>` does, with its streams in files."""
-  for number, path in enumerate(streams, start=1):
-    with path.open("wb") as file:
-      os.dup2(file.fileno(), number)
-  os.chdir(ROOT)
-  sys.argv = [f"launch.{name}", *args]
-  runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:

@@ -197,7 +197,7 @@ def test_a_finished_run_adds_no_row(finished, launcher, settings):
   workdir, before = finished[0], {}
   names = ("scores.jsonl", "curves.jsonl", "summary.json")
   before = {name: (workdir / name).read_bytes() for name in names}
-  done = launcher.run("eval", *eval_flags(workdir, settings))
+  done = launcher.run_afresh("eval", *eval_flags(workdir, settings))
   assert done.returncode == 0, done.stderr
   assert {name: (workdir / name).read_bytes() for name in names} == before
 

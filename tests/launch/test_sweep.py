@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from launching import complaint, eval_flags, read_rows
 
-from configs import mini
+from configs import mini, study_mini
 from launch import building, reproduce
 from lsaprobe_jax.evaluation import roc
 
@@ -204,6 +204,15 @@ def test_an_ablation_may_compare_others(swept):
   assert "## settings_comparisons" not in text
 
 
+def test_the_study_goes_on_where_the_default_ended():
+  default, study_config = mini.get_config(), study_mini.get_config()
+  less, more = default.pop("sweep"), study_config.pop("sweep")
+  assert default == study_config
+  for field in ("matched", "t_ratio"):
+    assert set(less.pop(field)) < set(more.pop(field))
+  assert less == more
+
+
 def test_settings_are_of_baselines_that_there_are():
   config = mini.get_config()
   for name, changes in config.sweep.variants.settings.tuned.baselines.items():
@@ -231,7 +240,7 @@ def test_a_smaller_eta_max_only_takes_reached_clips_away(swept):
 def test_it_goes_on_where_it_was(swept, launcher):
   workdir, args, _ = swept
   before = files(workdir)
-  assert launcher.run("sweep", *args).returncode == 0
+  assert launcher.run_afresh("sweep", *args).returncode == 0
   assert files(workdir) == before
 
 
@@ -247,7 +256,7 @@ def test_reproduce_makes_the_same_bytes_from_the_stored_rows(tmp_path, launcher,
   assert b"| lsa_probe |" in first["RESULTS.md"]
   shutil.rmtree(tmp_path / "docs")
   (tmp_path / "RESULTS.md").write_text("# Results\n" + slots)
-  assert launcher.run("reproduce", *args).returncode == 0
+  assert launcher.run_afresh("reproduce", *args).returncode == 0
   assert files(tmp_path) == first
 
 

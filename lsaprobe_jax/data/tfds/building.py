@@ -18,13 +18,7 @@ import soundfile
 import tensorflow_datasets as tfds
 
 from lsaprobe_jax.data import audio, manifest, records
-from lsaprobe_jax.data.tfds.planning import (
-  Plan,
-  Source,
-  make_plan,
-  ordered_map,
-  shards,
-)
+from lsaprobe_jax.data.tfds import planning
 
 
 @dataclasses.dataclass(eq=False)
@@ -71,7 +65,9 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   LICENCE_NOTE: str
 
   @abc.abstractmethod
-  def sources(self, root: pathlib.Path) -> tuple[list[Source], list[tuple[str, str]]]:
+  def sources(
+    self, root: pathlib.Path
+  ) -> tuple[list[planning.Source], list[tuple[str, str]]]:
     """What the metadata list, and (path, reason) for what is known to be broken.
 
     Raises:
@@ -112,11 +108,12 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   def _shard_iterators_per_split(self, dl_manager):
     root = self.root(dl_manager)
     sources, left_out = self.sources(root)
-    plan = make_plan(root, sources, left_out, self.builder_config.workers)
+    plan = planning.make_plan(root, sources, left_out, self.builder_config.workers)
     self._written = Written(plan=plan)
     return {
       group: [
-        self._shard(root, shard, group) for shard in shards(plan.by_group[group], plan)
+        self._shard(root, shard, group)
+        for shard in planning.shards(plan.by_group[group], plan)
       ]
       for group in manifest.GROUPS
       if plan.by_group[group]
@@ -129,7 +126,7 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
       config = self.builder_config
       jobs = [(root, source, config) for source in sources]
       for source, cut in zip(
-        sources, ordered_map(_cut, jobs, config.workers), strict=True
+        sources, planning.ordered_map(_cut, jobs, config.workers), strict=True
       ):
         yield from self._written.add(source, group, cut, config.segment_seconds)
 
@@ -177,7 +174,7 @@ class _Cut:
   errors: list[str]
 
 
-def _cut(job: tuple[pathlib.Path, Source, MusicConfig]) -> _Cut:
+def _cut(job: tuple[pathlib.Path, planning.Source, MusicConfig]) -> _Cut:
   root, source, config = job
   path = root / source.path
   try:
@@ -203,12 +200,12 @@ def _cut(job: tuple[pathlib.Path, Source, MusicConfig]) -> _Cut:
 class Written:
   """What has been written so far, for the manifest."""
 
-  plan: Plan
+  plan: planning.Plan
   tracks: list[manifest.Track] = dataclasses.field(default_factory=list)
   errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
   def add(
-    self, source: Source, group: str, cut: _Cut, seconds: float
+    self, source: planning.Source, group: str, cut: _Cut, seconds: float
   ) -> Iterator[tuple[str, dict]]:
     """Records of a file; what they hold goes on the list."""
     self.errors += [(source.path, message) for message in cut.errors]
@@ -255,7 +252,12 @@ class Written:
 
 
 def _track(
-  source: Source, group: str, work: str, cut: _Cut, hashes: list[str], seconds: float
+  source: planning.Source,
+  group: str,
+  work: str,
+  cut: _Cut,
+  hashes: list[str],
+  seconds: float,
 ) -> manifest.Track:
   return manifest.Track(
     id=source.track,
