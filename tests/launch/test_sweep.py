@@ -205,9 +205,9 @@ def test_an_ablation_may_compare_others(swept):
 
 
 def test_the_study_goes_on_where_the_default_ended():
-  default, study_config = mini.get_config(), study_mini.get_config()
-  less, more = default.pop("sweep"), study_config.pop("sweep")
-  assert default == study_config
+  default, study = (c.get_config().to_dict() for c in (mini, study_mini))
+  less, more = default.pop("sweep"), study.pop("sweep")
+  assert default == study
   for field in ("matched", "t_ratio"):
     assert set(less.pop(field)) < set(more.pop(field))
   assert less == more
