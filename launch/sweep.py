@@ -8,8 +8,8 @@ seeds, targets and methods' settings that are traced; a new distance or number o
 is another program. eta_max is read off the curves that are there.
 
 Ablations read the same tracks as the main table (`config.part`) and nothing is chosen
-from them: choices are made with launch.tune, on tune tracks. On tune tracks this
-command scores the methods that a classifier is fitted on.
+from them: choices are made with launch.tune, on tune tracks. On those this command
+scores the methods again, for classifiers to be fitted on.
 
 Everything goes to WORKDIR: row files (`evaluation.study`), summary.json, tidy records
 of the ablations in ablations.json, tables in tables.md, figures/*.png and *.svg. The
