@@ -1,67 +1,78 @@
-"""Decoding and preparing audio: the one path that every clip of every group takes.
+"""Preparing audio: the one path that every clip of every group takes.
 
-`prepare` reads a file, mixes it to mono, resamples it, cuts it into segments, sets
-their loudness and drops what is silent. It is not told which group a file belongs
-to, so members and non-members cannot be treated differently.
+`prepare` reads a file (`decoding` says how, and how it is mixed to one channel),
+resamples it, cuts it into segments, sets their loudness and drops what is silent. It is
+not told which group a file belongs to, so members and non-members cannot be treated
+differently.
 """
 
 import dataclasses
-import pathlib
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyloudnorm
-import soundfile
 import soxr
 
-from lsaprobe_jax.results import first_line
+from lsaprobe_jax.data import decoding
+from lsaprobe_jax.data.border import AudioError, border
+from lsaprobe_jax.data.decoding import RATES as RATES
+from lsaprobe_jax.data.decoding import check_finite
+from lsaprobe_jax.text import printable
 
 TARGET_LUFS = -20.0
 PEAK = 0.99
 SILENCE_DBFS = -50.0
-# Limits of what is read. A header that claims more is taken for a damaged one; so is a
-# rate at which a small file would be resampled into a huge one.
-MAX_HOURS = 4.0
-MAX_BYTES = 8 << 30
-RATES = (2_000, 768_000)  # Hz
-_BLOCK_SAMPLES = 1 << 20  # of all channels, decoded at a time
+LOUDEST = 100.0  # no float file that means music passes full scale by so much
 # ITU-R BS.1770 measures in blocks of 0.4 s; shorter clips get one block.
-_LOUDNESS_BLOCK = 0.4
+LOUDNESS_BLOCK = 0.4  # s
 ON_WRONG_RATE = ("resample", "error")
-
-
-class AudioError(ValueError):
-  """A bad input; one line that names the file and the mend."""
+# A click, resampled, rings for some tens of samples. Audio that is silent without its
+# loudest samples, so many or 1% of it, has nothing else.
+_CLICK_SAMPLES = 64
+_SUM_SAMPLES = 1 << 20  # squared at a time
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
-  """A track whole, as its source has it.
+  """A track whole, as its source has it, read block by block.
 
   Attributes:
     source: the file, or the folder of the records that hold it.
-    samples: float32 [n], the mean of the channels.
+    read: yields float32 [n] in order, mixed to one channel; each call begins anew.
+    frames: samples in all.
     rate: Hz.
     channels: number of channels.
     format: container and coding, as libsndfile names them.
+    remarks: one line each of what a user should know: cut short, channels that cancel.
   """
 
   source: str
-  samples: np.ndarray
+  read: Callable[[], Iterable[np.ndarray]]
+  frames: int
   rate: int
   channels: int
   format: str
+  remarks: tuple[str, ...] = ()
+
+  @functools.cached_property
+  def samples(self) -> np.ndarray:
+    """float32 [frames], all of it in memory."""
+    return np.concatenate([*self.read(), np.zeros(0, np.float32)])
 
 
 def read_recording(path) -> Recording:
-  """Decodes a file; AudioError as by `decode`."""
-  samples, rate = decode(path)
-  header = soundfile.info(path)
+  """Reads a file through and keeps nothing but how to read it; errors as `decode`."""
+  found = decoding.survey(path)
   return Recording(
-    source=str(path),
-    samples=samples,
-    rate=rate,
-    channels=header.channels,
-    format=f"{header.format} {header.subtype}",
+    source=printable(path),
+    read=lambda: decoding.Reading(path, found).blocks(),
+    frames=found.frames,
+    rate=found.rate,
+    channels=found.channels,
+    format=found.format,
+    remarks=found.remarks,
   )
 
 
@@ -72,58 +83,15 @@ def decode(path) -> tuple[np.ndarray, int]:
     path: a file of any format libsndfile reads: wav, flac, ogg, opus, mp3, aiff.
 
   Returns:
-    float32 [samples] in about [-1, 1], the mean of the channels, and its rate in Hz.
+    float32 [samples] in about [-1, 1], mixed to one channel as `decoding.decode` says,
+    and its rate in Hz.
 
   Raises:
-    AudioError: missing, empty, undecodable, beyond the limits above, or with NaN or
-      infinite samples.
+    AudioError: missing, empty, undecodable, beyond the limits of `decoding`, or with
+      NaN, infinite or absurd samples.
   """
-  path = pathlib.Path(path)
-  if not path.is_file():
-    raise AudioError(f"{path}: no such file; check the path")
-  if path.stat().st_size == 0:
-    raise AudioError(f"{path}: empty file (0 bytes); copy or download it again")
-  if path.stat().st_size > MAX_BYTES:
-    raise AudioError(f"{path}: larger than {MAX_BYTES >> 30} GiB; split the file")
-  try:
-    with soundfile.SoundFile(path) as file:
-      _check_header(file, path)
-      rate = file.samplerate
-      # Not one array of what the header claims: it may claim anything.
-      size = max(_BLOCK_SAMPLES // file.channels, 1)
-      blocks = [
-        block.mean(axis=1, dtype=np.float32)
-        for block in file.blocks(size, dtype="float32", always_2d=True)
-      ]
-    mono = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-  except MemoryError as error:
-    raise AudioError(
-      f"{path}: decodes to more than fits in memory; damaged header, or split the file"
-    ) from error
-  except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-    reason = first_line(error).removeprefix(f"Error opening {str(path)!r}: ")
-    raise AudioError(
-      f"{path}: cannot be decoded ({reason.rstrip('.')}); "
-      "re-encode it as wav or flac, or remove it"
-    ) from error
-  if not mono.size:
-    raise AudioError(f"{path}: empty, no audio samples; remove it")
-  check_finite(mono, path)
-  return mono, rate
-
-
-def _check_header(file: soundfile.SoundFile, path: pathlib.Path) -> None:
-  low, high = RATES
-  if not low <= file.samplerate <= high:
-    raise AudioError(
-      f"{path}: claims a rate of {file.samplerate} Hz, outside {low} to {high}; "
-      "damaged header, or resample the file"
-    )
-  hours = file.frames / file.samplerate / 3600
-  if hours > MAX_HOURS:
-    raise AudioError(
-      f"{path}: claims {hours:.3g} h of audio; damaged header, or split the file"
-    )
+  samples, found = decoding.decode(path)
+  return samples, found.rate
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -133,10 +101,34 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
   return soxr.resample(audio, from_rate, to_rate, quality="HQ").astype(np.float32)
 
 
+def resampled(
+  blocks: Iterable[np.ndarray], from_rate: int, to_rate: int
+) -> Iterator[np.ndarray]:
+  """Yields what `resample` gives of the blocks together, bit by bit the same."""
+  if from_rate == to_rate:
+    yield from blocks
+    return
+  stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
+  for block in blocks:
+    yield stream.resample_chunk(np.ascontiguousarray(block, np.float32))
+  yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
 def rms_dbfs(audio: np.ndarray) -> float:
   """Root mean square level of [samples], in dB below full scale; -inf for zeros."""
-  mean_square = float(np.mean(np.square(audio, dtype=np.float64)))
-  return 10 * np.log10(mean_square) if mean_square > 0 else -np.inf
+  return _dbfs(_energy(audio), np.size(audio))
+
+
+def _energy(audio: np.ndarray, offset: float = 0.0) -> float:
+  """Sum of squares of [samples] less `offset`, in float64 and little memory."""
+  return sum(
+    float(np.sum(np.square(audio[at : at + _SUM_SAMPLES] - np.float64(offset))))
+    for at in range(0, len(audio), _SUM_SAMPLES)
+  )
+
+
+def _dbfs(energy: float, count: int) -> float:
+  return 10 * np.log10(energy / count) if energy > 0 else -np.inf
 
 
 def normalise_loudness(
@@ -150,7 +142,7 @@ def normalise_loudness(
   Raises:
     AudioError: nothing in it is above the gate of BS.1770 (-70 LUFS).
   """
-  block = min(_LOUDNESS_BLOCK, len(audio) / rate)
+  block = min(LOUDNESS_BLOCK, len(audio) / rate)
   meter = pyloudnorm.Meter(rate, block_size=block)
   loudness = meter.integrated_loudness(audio.astype(np.float64))
   if not np.isfinite(loudness):
@@ -158,13 +150,6 @@ def normalise_loudness(
   gain = 10 ** ((target_lufs - loudness) / 20)
   gain = min(gain, PEAK / float(np.abs(audio).max()))
   return (audio * np.float32(gain)).astype(np.float32)
-
-
-def check_finite(audio: np.ndarray, name) -> None:
-  """Raises AudioError if [samples] holds NaN or infinity."""
-  bad = int(np.size(audio) - np.count_nonzero(np.isfinite(audio)))
-  if bad:
-    raise AudioError(f"{name}: {bad} NaN or infinite samples; export it again")
 
 
 def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
@@ -176,8 +161,11 @@ def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
     min_samples: fewer than this is too short.
 
   Raises:
-    AudioError: not 1-D, too short, not finite, or softer than -50 dBFS.
+    AudioError: not 1-D, too short, not finite, beyond full scale by a factor of 100,
+      softer than -50 dBFS, or so soft without its mean (constant) or without a few
+      samples (a click).
   """
+  name = printable(name)
   if np.ndim(audio) != 1:
     raise AudioError(f"{name}: shape {np.shape(audio)}; mix it to one channel")
   if len(audio) < min_samples:
@@ -186,11 +174,39 @@ def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
       "use a smaller clip_seconds or remove it"
     )
   check_finite(audio, name)
-  level = rms_dbfs(audio)
+  if len(audio) and (peak := float(np.max(np.abs(audio)))) > LOUDEST:
+    raise AudioError(
+      f"{name}: samples of up to {peak:.3g}, where [-1, 1] is full scale; they look"
+      " like integers stored as floats: export it again"
+    )
+  energy, count = _energy(audio), len(audio)
+  level = _dbfs(energy, count)
+  below = f"below {SILENCE_DBFS:.0f}"
+  if level < SILENCE_DBFS:
+    raise AudioError(f"{name}: silent ({level:.0f} dBFS, {below}); remove it")
+  mean = float(np.mean(audio, dtype=np.float64))
+  level = _dbfs(_energy(audio, mean), count)
   if level < SILENCE_DBFS:
     raise AudioError(
-      f"{name}: silent ({level:.0f} dBFS, below {SILENCE_DBFS:.0f}); remove it"
+      f"{name}: constant ({mean:.3g}, and {level:.0f} dBFS around it, {below});"
+      " remove it"
     )
+  level = _dbfs(_without_loudest(audio, energy), count)
+  if level < SILENCE_DBFS:
+    raise AudioError(
+      f"{name}: a single click ({level:.0f} dBFS without it, {below}); remove it"
+    )
+
+
+def _without_loudest(audio: np.ndarray, energy: float) -> float:
+  """Energy of [samples] without the loudest few; a lower bound where that is plenty."""
+  few = min(_CLICK_SAMPLES, len(audio) // 100)
+  most = few * float(np.max(np.abs(audio))) ** 2
+  # Nearly always: so much is left that they need not be found.
+  if not few or energy > 2 * most:
+    return energy - most
+  squares = np.square(audio, dtype=np.float64)
+  return float(np.sum(np.partition(squares, len(squares) - few)[:-few]))
 
 
 def segment_order(count: int) -> list[int]:
@@ -229,38 +245,83 @@ def prepare(
 
   Returns:
     [(start in seconds, float32 [samples])] in the order of `segment_order`, and a
-    one-line message for each segment left out.
+    one-line message for each remark on the file and each segment left out.
 
   Raises:
     AudioError: the file cannot be used at all.
   """
   if on_wrong_rate not in ON_WRONG_RATE:
     raise ValueError(f"on_wrong_rate is one of {ON_WRONG_RATE}, not {on_wrong_rate!r}")
-  audio, rate = decode(path)
+  with border(path):
+    audio, remarks = _at_rate(path, sample_rate, on_wrong_rate)
+    return _segments(
+      audio,
+      printable(path),
+      sample_rate=sample_rate,
+      segment_seconds=segment_seconds,
+      min_seconds=min_seconds,
+      max_segments=max_segments,
+      remarks=remarks,
+    )
+
+
+def _at_rate(
+  path, sample_rate: int, on_wrong_rate: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """A file's samples at a rate, resampled as they come, and the remarks on it."""
+  audio, found = _resampled_file(decoding.Reading(path), sample_rate, on_wrong_rate)
+  if found.keep is not None:
+    again = decoding.Reading(path, found)
+    audio, found = _resampled_file(again, sample_rate, on_wrong_rate)
+  return audio, found.remarks
+
+
+def _resampled_file(
+  reading: decoding.Reading, sample_rate: int, on_wrong_rate: str
+) -> tuple[np.ndarray, decoding.Survey]:
+  blocks = reading.blocks()
+  first = next(blocks, None)
+  if first is None:
+    return np.zeros(0, np.float32), reading.survey()
+  rate = reading.rate
   if rate != sample_rate and on_wrong_rate == "error":
     raise AudioError(
-      f"{path}: rate {rate} Hz where {sample_rate} Hz is wanted; resample the file, "
-      "or open with on_wrong_rate='resample'"
+      f"{reading.name}: rate {rate} Hz where {sample_rate} Hz is wanted; resample "
+      "the file, or open with on_wrong_rate='resample'"
     )
-  audio = resample(audio, rate, sample_rate)
+  parts = list(resampled(itertools.chain([first], blocks), rate, sample_rate))
+  return np.concatenate(parts), reading.survey()
+
+
+def _segments(
+  audio: np.ndarray,
+  name: str,
+  *,
+  sample_rate: int,
+  segment_seconds: float,
+  min_seconds: float | None,
+  max_segments: int | None,
+  remarks: tuple[str, ...],
+) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
+  """What `prepare` returns, of samples at the wanted rate."""
   length = round(segment_seconds * sample_rate)
   if min_seconds is not None and len(audio) < length:
     unit = round(min_seconds * sample_rate)
     length = max(len(audio) // unit, 1) * unit
-  check(audio, path, min_samples=length)
-  segments, dropped = [], []
+  check(audio, name, min_samples=length)
+  segments, dropped = [], list(remarks)
   for slot in segment_order(len(audio) // length):
     if max_segments is not None and len(segments) == max_segments:
       break
     start = slot * length
-    name = f"{path} at {start / sample_rate:.3f} s"
+    where = f"{name} at {start / sample_rate:.3f} s"
     segment = audio[start : start + length]
     try:
-      check(segment, name)
+      check(segment, where)
       segments.append((start / sample_rate, normalise_loudness(segment, sample_rate)))
     except AudioError as error:
       message = str(error)
-      dropped.append(message if message.startswith(name) else f"{name}: {message}")
+      dropped.append(message if message.startswith(where) else f"{where}: {message}")
   if not segments:
-    raise AudioError(f"{path}: silent throughout; remove it")
+    raise AudioError(f"{name}: silent throughout; remove it")
   return segments, dropped

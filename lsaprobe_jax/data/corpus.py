@@ -1,13 +1,13 @@
 """Opens corpora: those shipped, those built, and any folder of audio files."""
 
 import collections
-import dataclasses
 import functools
 import hashlib
 import importlib.resources
+import numbers
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from absl import logging
@@ -15,27 +15,14 @@ from absl import logging
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
+from lsaprobe_jax.data import pieces as pieces_lib
 from lsaprobe_jax.data import records as records_lib
-from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.border import AudioError, border
 from lsaprobe_jax.data.clips import Clip, Corpus, check_groups
 from lsaprobe_jax.data.manifest import GROUPS
+from lsaprobe_jax.text import printable
 
 SHIPPED = ("multigenre", "piano")
-# A raw folder is cut into segments as long as those of the shipped corpora.
-_FOLDER_SEGMENT_SECONDS = 4.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Piece:
-  """A track and its segments, before it is cut into clips."""
-
-  id: str
-  group: str
-  source: str
-  title: str
-  author: str
-  licence: str
-  segments: tuple[tuple[float, np.ndarray], ...]
 
 
 def open_corpus(
@@ -64,8 +51,9 @@ def open_corpus(
     on_wrong_rate: 'resample', or 'error' to refuse files at another rate.
 
   Returns:
-    A corpus with at least one clip. Files that cannot be used are logged and listed
-    in its `errors`; they do not stop the others.
+    A corpus with at least one clip. Files that cannot be used, or only in part, and
+    what a folder holds beside are logged and listed in its `errors`; they do not stop
+    the others.
 
   Raises:
     AudioError: nothing can be used: no such folder, no audio in it, clips longer
@@ -80,7 +68,9 @@ def open_corpus(
     return _in_records(
       path, sample_rate, clip_seconds, clips_per_track, wanted, on_wrong_rate
     )
-  reader = _built if (path / manifest_lib.FILENAME).is_file() else _raw
+  reader = (
+    pieces_lib.built if (path / manifest_lib.FILENAME).is_file() else pieces_lib.raw
+  )
   pieces = reader(
     path,
     sample_rate=sample_rate,
@@ -92,25 +82,57 @@ def open_corpus(
   )
   corpus = _assemble(name, pieces, sample_rate, clip_seconds, clips_per_track, errors)
   for _, message in errors:
-    logging.warning("left out: %s", message)
+    logging.warning("%s", message)
   if not corpus.clips:
     first = f"; the first of {len(errors)}: {errors[0][1]}" if errors else ""
-    raise AudioError(f"{path}: no clip of {clip_seconds:g} s in groups {wanted}{first}")
+    raise AudioError(
+      f"{printable(path)}: no clip of {clip_seconds:g} s in groups {wanted}{first}"
+    )
   return corpus
 
 
 def _check_settings(sample_rate, clip_seconds, clips_per_track, on_wrong_rate):
-  if int(sample_rate) != sample_rate or sample_rate <= 0:
-    raise ValueError(f"sample_rate is a positive whole number, not {sample_rate}")
-  samples = clip_seconds * sample_rate
-  if not (np.isfinite(samples) and round(samples) > 0):
-    raise ValueError(f"clip_seconds is at least one sample, not {clip_seconds}")
-  if clips_per_track is not None and clips_per_track < 1:
-    raise ValueError(f"clips_per_track is at least 1, not {clips_per_track}")
+  _, highest = audio_lib.RATES
+  if not (_is_whole(sample_rate) and 0 < sample_rate <= highest):
+    raise ValueError(
+      "sample_rate is a positive whole number of Hz, of at most"
+      f" {highest}, not {_short(sample_rate)}"
+    )
+  longest = manifest_lib.MAX_SECONDS
+  if not (
+    isinstance(clip_seconds, numbers.Real)
+    and 0 < clip_seconds <= longest
+    and round(clip_seconds * sample_rate) > 0
+  ):
+    raise ValueError(
+      f"clip_seconds is at least one sample and at most {longest:g} s, not"
+      f" {_short(clip_seconds)}"
+    )
+  if clips_per_track is not None and not (
+    _is_whole(clips_per_track) and clips_per_track >= 1
+  ):
+    raise ValueError(
+      f"clips_per_track is a whole number of at least 1, not {_short(clips_per_track)}"
+    )
   if on_wrong_rate not in audio_lib.ON_WRONG_RATE:
     raise ValueError(
-      f"on_wrong_rate is one of {audio_lib.ON_WRONG_RATE}, not {on_wrong_rate!r}"
+      f"on_wrong_rate is one of {audio_lib.ON_WRONG_RATE}, not {_short(on_wrong_rate)}"
     )
+
+
+def _is_whole(value) -> bool:
+  """Whether a value is a whole number, of whatever type; NaN and True are not."""
+  if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    return False
+  # The bound comes first: larger numbers than floats hold cannot be asked more.
+  return abs(value) < 2**63 and value == int(value)
+
+
+def _short(value) -> str:
+  """A value for a message; numbers may have any number of digits."""
+  if isinstance(value, int) and value.bit_length() > 100:
+    return "a huge number"
+  return f"{printable(repr(value)):.80}"
 
 
 def _find(name_or_path) -> tuple[str, pathlib.Path]:
@@ -119,15 +141,22 @@ def _find(name_or_path) -> tuple[str, pathlib.Path]:
     return name_or_path, pathlib.Path(str(package)) / "shipped" / name_or_path
   if not str(name_or_path):
     raise AudioError(f"no folder is named; give a path, or one of {SHIPPED}")
-  path = pathlib.Path(name_or_path).expanduser()
-  # Unlike pathlib's, these say no to a name that is too long.
-  if not os.path.exists(path):
-    raise AudioError(f"{path}: no such folder; give a path, or one of {SHIPPED}")
-  if path.name == manifest_lib.FILENAME:
-    path = path.parent
-  if not (path.is_dir() or path.suffix.lower() in folder_lib.SUFFIXES):
-    raise AudioError(f"{path}: not a folder; give the folder that holds the audio")
-  return path.resolve().name, path
+  name = printable(name_or_path)
+  with border(name, f"give a path, or one of {SHIPPED}"):
+    path = pathlib.Path(name_or_path).expanduser()
+    # Unlike pathlib's, this says no to a name that is too long.
+    if not os.path.exists(path):
+      raise AudioError(f"{name}: no such folder; give a path, or one of {SHIPPED}")
+    if path.name == manifest_lib.FILENAME:
+      path = path.parent
+    if not (path.is_dir() or path.suffix.lower() in folder_lib.SUFFIXES):
+      raise AudioError(f"{name}: not a folder; give the folder that holds the audio")
+    return printable(path.resolve().name), path
+
+
+def root_of(name_or_path) -> pathlib.Path:
+  """The folder, or the file, that `open_corpus` reads; AudioError if there is none."""
+  return _find(name_or_path)[1]
 
 
 def recordings(name_or_path) -> dict[str, Callable[[], audio_lib.Recording]]:
@@ -139,15 +168,22 @@ def recordings(name_or_path) -> dict[str, Callable[[], audio_lib.Recording]]:
   """
   _, path = _find(name_or_path)
   if not (path / manifest_lib.FILENAME).is_file():
-    files = {file.track: file.path for file in folder_lib.listing(path)}
-  else:
-    manifest = manifest_lib.read(path)
-    if (path / records_lib.MARK).is_file():
-      read = records_lib.Records(path, manifest).read_track
-      return {track.id: functools.partial(read, track.id) for track in manifest.tracks}
-    files = {track.id: manifest_lib.file_path(path, track) for track in manifest.tracks}
-  read = audio_lib.read_recording
-  return {track: functools.partial(read, file) for track, file in files.items()}
+    files = folder_lib.listing(path).files
+    return {
+      file.track: functools.partial(audio_lib.read_recording, file.path)
+      for file in files
+    }
+  manifest = manifest_lib.read(path)
+  if (path / records_lib.MARK).is_file():
+    read = records_lib.Records(path, manifest).read_track
+    return {track.id: functools.partial(read, track.id) for track in manifest.tracks}
+
+  def read_packed(track: manifest_lib.Track) -> audio_lib.Recording:
+    # Only when it is read: one bad entry is no reason to refuse the others.
+    with border(track.file, "build the corpus again"):
+      return audio_lib.read_recording(manifest_lib.file_path(path, track))
+
+  return {track.id: functools.partial(read_packed, track) for track in manifest.tracks}
 
 
 def kind(name_or_path) -> str:
@@ -165,53 +201,6 @@ def kind(name_or_path) -> str:
   return "corpus" if (path / manifest_lib.FILENAME).is_file() else "files"
 
 
-def _built(
-  path: pathlib.Path,
-  *,
-  sample_rate: int,
-  clip_seconds: float,
-  clips_per_track: int | None,
-  groups: Sequence[str],
-  on_wrong_rate: str,
-  errors: list,
-) -> Iterator[_Piece]:
-  """Tracks of a built corpus, prepared when it was built."""
-  del clips_per_track  # The files are short: read whole, cut afterwards.
-  manifest = manifest_lib.read(path)
-  _check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate)
-  for track in manifest.tracks:
-    if track.group not in groups:
-      continue
-    try:
-      segments = _stored_segments(path, track, manifest.sample_rate, sample_rate)
-    except AudioError as error:
-      errors.append((track.file, str(error)))
-      continue
-    yield _Piece(
-      id=track.id,
-      group=track.group,
-      source=track.package,
-      title=track.title,
-      author=track.author,
-      licence=track.licence,
-      segments=segments,
-    )
-
-
-def _check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate):
-  if clip_seconds > manifest.segment_seconds:
-    raise AudioError(
-      f"{path}: clips of {clip_seconds:g} s from segments of "
-      f"{manifest.segment_seconds:g} s; use a smaller clip_seconds, or build the "
-      "corpus with a larger --segment_seconds"
-    )
-  if sample_rate != manifest.sample_rate and on_wrong_rate == "error":
-    raise AudioError(
-      f"{path}: rate {manifest.sample_rate} Hz where {sample_rate} Hz is wanted; "
-      "build the corpus at that rate, or open it with on_wrong_rate='resample'"
-    )
-
-
 def _in_records(
   path, sample_rate, clip_seconds, clips_per_track, groups, on_wrong_rate
 ) -> Corpus:
@@ -221,7 +210,7 @@ def _in_records(
   manifest. Others are read once, one at a time, to be hashed.
   """
   manifest = manifest_lib.read(path)
-  _check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate)
+  pieces_lib.check_manifest(path, manifest, sample_rate, clip_seconds, on_wrong_rate)
   records = records_lib.Records(path, manifest)
   length = round(clip_seconds * sample_rate)
   whole = round(manifest.segment_seconds * sample_rate)
@@ -245,7 +234,9 @@ def _in_records(
       clips.append(_clip(track, track.path, seconds, clip_seconds, sha256))
       places.append(place)
   if not clips:
-    raise AudioError(f"{path}: no clip of {clip_seconds:g} s in groups {groups}")
+    raise AudioError(
+      f"{printable(path)}: no clip of {clip_seconds:g} s in groups {groups}"
+    )
   named, positions, starts = zip(*places, strict=True)
   audio = records_lib.RecordAudio(
     records=records,
@@ -261,12 +252,14 @@ def _in_records(
     clip_seconds=clip_seconds,
     clips=tuple(clips),
     audio=audio,
-    errors=tuple(map(tuple, manifest.recipe.get("left_out", ()))),
+    errors=tuple(
+      tuple(map(printable, pair)) for pair in manifest.recipe.get("left_out", ())
+    ),
   )
 
 
 def _clip(
-  track: _Piece | manifest_lib.Track,
+  track: pieces_lib.Piece | manifest_lib.Track,
   source: str,
   seconds: float,
   length: float,
@@ -290,69 +283,9 @@ def _sha256(samples: np.ndarray) -> str:
   return hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest()
 
 
-def _stored_segments(path, track: manifest_lib.Track, from_rate: int, to_rate: int):
-  """Segments of one packed file, resampled whole, before they are cut."""
-  file = manifest_lib.file_path(path, track)
-  if file.is_file() and manifest_lib.sha256(file) != track.sha256:
-    raise AudioError(f"{file}: not the file of the manifest (SHA-256); build it again")
-  samples, rate = audio_lib.decode(file)
-  lengths = [round(segment.seconds * from_rate) for segment in track.segments]
-  if rate != from_rate or len(samples) != sum(lengths):
-    raise AudioError(
-      f"{file}: {len(samples)} samples at {rate} Hz where the manifest has "
-      f"{sum(lengths)} at {from_rate} Hz; build it again"
-    )
-  parts = np.split(samples, np.cumsum(lengths)[:-1])
-  return tuple(
-    (segment.start_seconds, audio_lib.resample(part, from_rate, to_rate))
-    for segment, part in zip(track.segments, parts, strict=True)
-  )
-
-
-def _raw(
-  path: pathlib.Path,
-  *,
-  sample_rate: int,
-  clip_seconds: float,
-  clips_per_track: int | None,
-  groups: Sequence[str],
-  on_wrong_rate: str,
-  errors: list,
-) -> Iterator[_Piece]:
-  """Files of a plain folder, prepared as a recipe prepares them."""
-  files = folder_lib.listing(path)
-  if not files:
-    raise AudioError(f"{path}: no audio files in it; give another folder")
-  for file in files:
-    if file.group not in groups:
-      continue
-    try:
-      segments, dropped = audio_lib.prepare(
-        file.path,
-        sample_rate=sample_rate,
-        segment_seconds=max(_FOLDER_SEGMENT_SECONDS, clip_seconds),
-        min_seconds=clip_seconds,
-        max_segments=clips_per_track,
-        on_wrong_rate=on_wrong_rate,
-      )
-    except AudioError as error:
-      errors.append((str(file.path), str(error)))
-      continue
-    errors += [(str(file.path), message) for message in dropped]
-    yield _Piece(
-      id=file.track,
-      group=file.group,
-      source=file.path.name if path.is_file() else str(file.path.relative_to(path)),
-      title=file.title,
-      author="",
-      licence="",
-      segments=tuple(segments),
-    )
-
-
 def _assemble(
   name: str,
-  pieces: Iterable[_Piece],
+  pieces: Iterable[pieces_lib.Piece],
   sample_rate: int,
   clip_seconds: float,
   clips_per_track: int | None,
@@ -376,7 +309,7 @@ def _assemble(
 
 
 def _cut(
-  piece: _Piece, length: int, sample_rate: int, errors: list
+  piece: pieces_lib.Piece, length: int, sample_rate: int, errors: list
 ) -> list[tuple[Clip, np.ndarray]]:
   """Windows of `length` samples: the first of every segment, then the second, ..."""
   cut = []

@@ -92,7 +92,8 @@ def unzip_member(archive, member: str, folder) -> pathlib.Path:
   try:
     with zipfile.ZipFile(archive) as file, file.open(member) as source:
       part.write_bytes(source.read())
-  except (zipfile.BadZipFile, KeyError, EOFError) as error:
+  # An archive fails in as many ways as it has methods of packing.
+  except Exception as error:
     raise FetchError(f"{archive}: {member}: {error}; download it again") from error
   part.rename(target)
   return target
@@ -114,7 +115,7 @@ def npm(name: str, version: str, downloads) -> pathlib.Path:
     try:
       with tarfile.open(archive) as file:
         file.extractall(part, filter="data")
-    except (tarfile.TarError, OSError) as error:
+    except Exception as error:
       raise FetchError(f"{archive}: {error}; remove it and try again") from error
     part.rename(folder)
   return folder

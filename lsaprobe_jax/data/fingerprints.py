@@ -23,6 +23,9 @@ _FFT, _HOP = 512, 256
 # A peak is the largest within so many frames and bins around it ...
 _NEIGHBOURHOOD = (11, 21)  # bins, frames
 _PEAKS_PER_SECOND = 12
+# Samples whose spectrogram is in memory at once: 17 minutes; most tracks are shorter.
+# Around its frames come those that a peak's surroundings need, 15 + 10 to each side.
+_STRETCH, _LEVEL_MARGIN = 1 << 23, 32
 # ... and is paired with the next few, no further off than this.
 _FAN_OUT, _MAX_FRAMES, _MAX_BINS = 4, 63, 63
 # Landmarks in more tracks than this tell none apart.
@@ -60,7 +63,11 @@ class Fingerprint:
 
 def fingerprint(audio: np.ndarray, rate: int) -> Fingerprint:
   """Fingerprint of float [samples] at `rate` Hz."""
-  audio = audio_lib.resample(np.asarray(audio, np.float32), rate, RATE)
+  return of_low_rate(audio_lib.resample(np.asarray(audio, np.float32), rate, RATE))
+
+
+def of_low_rate(audio: np.ndarray) -> Fingerprint:
+  """Fingerprint of float32 [samples] at 8 kHz."""
   hashes, frames = landmarks(audio)
   chroma = chromagram(audio)
   return Fingerprint(
@@ -70,14 +77,13 @@ def fingerprint(audio: np.ndarray, rate: int) -> Fingerprint:
 
 def landmarks(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """Landmarks of float [samples] at 8 kHz: hashes uint32 [n], frames int32 [n]."""
-  spectrum = np.abs(librosa.stft(audio, n_fft=_FFT, hop_length=_HOP))[1:257]
-  level = librosa.amplitude_to_db(spectrum, amin=1e-5, top_db=None)
-  # Against its surroundings: what a codec, an equaliser or a gain change is slow.
-  level = level - scipy.ndimage.uniform_filter(level, (31, 31), mode="nearest")
-  peak = (level == scipy.ndimage.maximum_filter(level, _NEIGHBOURHOOD)) & (level > 6)
-  bins, frames = np.nonzero(peak)
+  parts = [_peaks(*part) for part in _stretches(audio, _FFT, _HOP, _LEVEL_MARGIN)]
+  bins, frames, level = (np.concatenate(column) for column in zip(*parts, strict=True))
+  # By bin and then by frame, in whatever stretches they were found.
+  found = np.lexsort((frames, bins))
+  bins, frames, level = bins[found], frames[found], level[found]
   seconds = max(audio.size / RATE, 1.0)
-  strongest = np.argsort(-level[bins, frames], kind="stable")
+  strongest = np.argsort(-level, kind="stable")
   kept = strongest[: round(_PEAKS_PER_SECOND * seconds)]
   order = kept[np.lexsort((bins[kept], frames[kept]))]
   bins, frames = bins[order].astype(np.int64), frames[order].astype(np.int64)
@@ -92,6 +98,42 @@ def landmarks(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   hashes, begins = np.concatenate(hashes), np.concatenate(begins)
   order = np.lexsort((begins, hashes))
   return hashes[order], begins[order].astype(np.int32)
+
+
+def _stretches(
+  audio: np.ndarray, fft: int, hop: int, margin: int
+) -> Iterator[tuple[np.ndarray, int, int, int]]:
+  """Cuts [samples] so that a long track's spectrogram is never whole in memory.
+
+  Yields:
+    A stretch of samples with the zeros that centred frames take at the ends of the
+    track, the number of its first frame, and the range of frames that are its own;
+    those around them, `margin` at most, are there for their surroundings.
+  """
+  count = 1 + audio.size // hop
+  step = _STRETCH // hop
+  for own in range(0, count, step):
+    last = min(own + step, count)
+    first, end = max(own - margin, 0), min(last + margin, count)
+    start, stop = first * hop - fft // 2, (end - 1) * hop + fft // 2
+    samples = audio[max(start, 0) : max(stop, 0)]
+    behind = stop - start - max(-start, 0) - samples.size
+    yield np.pad(samples, (max(-start, 0), behind)), first, own, last
+
+
+def _peaks(
+  samples: np.ndarray, first: int, own: int, last: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Bins, frames and levels [n] of the spectral peaks of a stretch's own frames."""
+  spectrum = librosa.stft(samples, n_fft=_FFT, hop_length=_HOP, center=False)
+  level = librosa.amplitude_to_db(np.abs(spectrum)[1:257], amin=1e-5, top_db=None)
+  # Against its surroundings: what a codec, an equaliser or a gain change is slow.
+  level = level - scipy.ndimage.uniform_filter(level, (31, 31), mode="nearest")
+  peak = (level == scipy.ndimage.maximum_filter(level, _NEIGHBOURHOOD)) & (level > 6)
+  bins, frames = np.nonzero(peak)
+  inside = (frames >= own - first) & (frames < last - first)
+  bins, frames = bins[inside], frames[inside]
+  return bins, frames + first, level[bins, frames]
 
 
 def aligned(one: Fingerprint, other: Fingerprint) -> int:
@@ -152,8 +194,20 @@ def chromagram(audio: np.ndarray) -> np.ndarray:
   """float32 [12, m] of float [samples] at 8 kHz: smoothed, columns of norm 1."""
   if audio.size < _CHROMA_FFT:
     audio = np.pad(audio, (0, _CHROMA_FFT - audio.size))
-  chroma = librosa.feature.chroma_stft(
-    y=audio, sr=RATE, n_fft=_CHROMA_FFT, hop_length=_CHROMA_HOP, norm=None, tuning=0.0
+  chroma = np.concatenate(
+    [
+      librosa.feature.chroma_stft(
+        y=samples,
+        sr=RATE,
+        n_fft=_CHROMA_FFT,
+        hop_length=_CHROMA_HOP,
+        norm=None,
+        tuning=0.0,
+        center=False,
+      )
+      for samples, *_ in _stretches(audio, _CHROMA_FFT, _CHROMA_HOP, margin=0)
+    ],
+    axis=1,
   )
   chroma = scipy.ndimage.median_filter(np.sqrt(chroma), (1, 5))
   return librosa.util.normalize(chroma, norm=2, fill=True).astype(np.float32)

@@ -1,18 +1,27 @@
-"""Any folder of audio files as a corpus: which files, in which group, called what."""
+"""Any folder of audio files as a corpus: which files, in which group, called what.
+
+What is not taken is said: an audit of fewer tracks than were given would be another
+audit. Links to folders are not followed, so that nothing is found twice or for ever.
+"""
 
 import collections
 import dataclasses
 import hashlib
+import os
 import pathlib
+import stat
+from collections.abc import Iterable
 
-from lsaprobe_jax.data import sources
-from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data import sniffing, sources
+from lsaprobe_jax.data.border import border, first_line
+from lsaprobe_jax.text import printable
 
 # What libsndfile reads, and what people have and should be told about (m4a, ...).
 SUFFIXES = frozenset(
   (
-    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc"),
-    *(".au", ".caf", ".w64", ".rf64", ".m4a", ".aac", ".wma"),
+    *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus"),
+    *(".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+    *(".m4a", ".aac", ".wma"),
   )
 )
 # Top-level folders that say which group their files are in.
@@ -40,7 +49,21 @@ class File:
   group: str
 
 
-def listing(folder) -> tuple[File, ...]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listing:
+  """What a folder holds.
+
+  Attributes:
+    files: audio files, one track each, ordered by track.
+    skipped: (path, one line) for what is not taken: one for each folder, link or
+      audio file, and one for all hidden files and for all that is no audio.
+  """
+
+  files: tuple[File, ...]
+  skipped: tuple[tuple[str, str], ...] = ()
+
+
+def listing(folder) -> Listing:
   """Audio files below `folder`, or this one file, one track each, ordered by track.
 
   The group is the top-level folder's, where that is named for one (`GROUP_FOLDERS`),
@@ -48,35 +71,118 @@ def listing(folder) -> tuple[File, ...]:
   group's folder is no part of the track's name, so that ids do not tell the group.
 
   Raises:
-    AudioError: a folder went away meanwhile, or may not be read.
+    AudioError: the folder went away meanwhile, or may not be read.
   """
   folder = pathlib.Path(folder)
   if folder.is_file():
-    track = sources.slug(folder.stem)
+    name = printable(folder.stem)
+    track = sources.slug(name)
     group = sources.hashed_group(track)
-    return (File(path=folder, track=track, title=folder.stem, group=group),)
-  try:
-    paths = sorted(
-      path
-      for path in folder.rglob("*")
-      if path.suffix.lower() in SUFFIXES and path.is_file()
-      if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return Listing(files=(File(path=folder, track=track, title=name, group=group),))
+  with border(folder, "check the folder"):
+    found = _Found(folder)
+    return Listing(files=_named(folder, found.audio), skipped=found.skipped())
+
+
+class _Found:
+  """What lies below a folder, sorted into what is taken and what is not."""
+
+  def __init__(self, folder: pathlib.Path):
+    """Walks the folder; OSError where it cannot be listed itself."""
+    self._folder = folder
+    self.audio: list[pathlib.Path] = []
+    self._single: list[tuple[str, str]] = []
+    self._hidden: list[str] = []
+    self._other: list[str] = []
+    waiting = [folder]
+    while waiting:
+      here = waiting.pop()
+      try:
+        with os.scandir(here) as entries:
+          listed = sorted(entries, key=lambda entry: entry.name)
+      except OSError as error:
+        if here == folder:
+          raise
+        self._skip(here, f"a folder that cannot be listed ({_reason(error)})")
+        continue
+      for entry in listed:
+        try:
+          if self._is_folder(entry):
+            waiting.append(here / entry.name)
+        except OSError as error:
+          self._skip(here / entry.name, f"cannot be looked at ({_reason(error)})")
+
+  def _is_folder(self, entry: os.DirEntry) -> bool:
+    """Whether to go into this; sorts it in where it is something else."""
+    path, suffix = pathlib.Path(entry.path), pathlib.Path(entry.name).suffix.lower()
+    sounds = suffix in SUFFIXES or suffix in sniffing.UNREAD
+    if entry.name.startswith("."):
+      if sounds or entry.is_dir(follow_symlinks=False):
+        self._hidden.append(self._relative(path))
+      return False
+    if entry.is_dir(follow_symlinks=False):
+      return True
+    if entry.is_symlink() and not os.path.exists(path):
+      self._skip(path, "a link to nothing")
+    elif entry.is_symlink() and entry.is_dir():
+      self._skip(path, "a link to a folder; links to folders are not followed")
+    elif not sounds:
+      self._other.append(self._relative(path))
+    elif not stat.S_ISREG(entry.stat().st_mode):
+      self._skip(path, "no plain file")
+    elif suffix in sniffing.UNREAD:
+      kind = sniffing.UNREAD[suffix]
+      self._skip(path, f"{kind} is not read; convert it to flac or wav")
+    else:
+      self.audio.append(path)
+    return False
+
+  def _relative(self, path: pathlib.Path) -> str:
+    return str(path.relative_to(self._folder))
+
+  def _skip(self, path: pathlib.Path, reason: str) -> None:
+    self._single.append((printable(path), f"{printable(path)}: {reason}"))
+
+  def skipped(self) -> tuple[tuple[str, str], ...]:
+    """(path, line) for what is not taken."""
+    name = printable(self._folder)
+    counted = (
+      (self._hidden, "hidden by a leading dot, not read"),
+      (self._other, "no audio by their suffix, not read"),
     )
-  except OSError as error:
-    raise AudioError(
-      f"{folder}: cannot be listed ({error}); check the folder"
-    ) from error
-  names = {path: _name(path.relative_to(folder)) for path in paths}
+    return (
+      *sorted(self._single),
+      *(
+        (name, f"{name}: {len(names)} {reason}: {_first(names)}")
+        for names, reason in counted
+        if names
+      ),
+    )
+
+
+def _reason(error: OSError) -> str:
+  return printable(error.strerror) if error.strerror else first_line(error)
+
+
+def _first(names: list[str], most: int = 3) -> str:
+  """The first few of some names."""
+  shown = ", ".join(printable(name) for name in sorted(names)[:most])
+  return f"{shown}, ..." if len(names) > most else shown
+
+
+def _named(folder: pathlib.Path, paths: Iterable[pathlib.Path]) -> tuple[File, ...]:
+  """Files with the tracks that they make, ordered by track."""
+  names = {path: _name(path.relative_to(folder)) for path in sorted(paths)}
   count = collections.Counter(sources.slug(name) for _, name in names.values())
   files = []
   for path, (group, name) in names.items():
     track = sources.slug(name)
     if count[track] > 1:
       # The whole path tells namesakes apart; the hash keeps it short and safe.
-      whole = path.relative_to(folder).as_posix().encode()
+      whole = os.fsencode(path.relative_to(folder).as_posix())
       track = f"{track}-{hashlib.sha256(whole).hexdigest()[:8]}"
     group = group or sources.hashed_group(track)
-    files.append(File(path=path, track=track, title=path.stem, group=group))
+    files.append(File(path=path, track=track, title=printable(path.stem), group=group))
   return tuple(sorted(files, key=lambda file: file.track))
 
 

@@ -10,20 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import pyloudnorm
-from scipy import signal, stats
+from scipy import stats
 from tqdm import tqdm
 
 from lsaprobe_jax.data import audio as audio_lib
-from lsaprobe_jax.data import fingerprints
+from lsaprobe_jax.data import fingerprints, metering
+from lsaprobe_jax.data.border import border
 
 # Of a difference between the sides, corrected for the number of facts compared.
 DIFFERENT = 0.01
 _NUMBERS = ("seconds", "lufs", "bandwidth")
 _KINDS = ("rate", "channels", "format")
-# Share of the power below the bandwidth; what a codec cuts off lies above it.
-_POWER_SHARE = 0.999
-_LOUDNESS_BLOCK = 0.4  # s
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +38,7 @@ class Facts:
     lufs: integrated loudness; None where nothing is above -70 LUFS.
     bandwidth: Hz below which 99.9% of the power lies.
     fingerprint: see `fingerprints`.
+    remarks: see `audio.Recording`.
   """
 
   track: str
@@ -53,11 +51,13 @@ class Facts:
   lufs: float | None
   bandwidth: float
   fingerprint: fingerprints.Fingerprint
+  remarks: tuple[str, ...] = ()
 
   def plain(self) -> dict[str, Any]:
-    """JSON-able values, less the fingerprint."""
+    """JSON-able values, less the fingerprint and the remarks."""
     names = (field.name for field in dataclasses.fields(self))
-    return {name: getattr(self, name) for name in names if name != "fingerprint"}
+    left_out = ("fingerprint", "remarks")
+    return {name: getattr(self, name) for name in names if name not in left_out}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,24 +70,49 @@ class Twice:
 
 
 def inspect(track: str, recording: audio_lib.Recording) -> Facts:
-  """Facts of one recording."""
-  samples, rate = recording.samples, recording.rate
-  block = min(_LOUDNESS_BLOCK, len(samples) / rate)
-  meter = pyloudnorm.Meter(rate, block_size=block)
-  with np.errstate(divide="ignore"):
-    lufs = float(meter.integrated_loudness(samples.astype(np.float64)))
-  return Facts(
-    track=track,
-    source=recording.source,
-    sha256=hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest(),
-    seconds=len(samples) / rate,
-    rate=rate,
-    channels=recording.channels,
-    format=recording.format,
-    lufs=lufs if np.isfinite(lufs) else None,
-    bandwidth=bandwidth(samples, rate),
-    fingerprint=fingerprints.fingerprint(samples, rate),
-  )
+  """Facts of one recording, read once, block by block.
+
+  Raises:
+    AudioError: it cannot be read.
+  """
+  rate, frames = recording.rate, recording.frames
+  digest = hashlib.sha256()
+  loudness = metering.Loudness(rate, min(audio_lib.LOUDNESS_BLOCK, frames / rate))
+  width = metering.Bandwidth(rate, frames)
+
+  def measured() -> Iterator[np.ndarray]:
+    for block in recording.read():
+      digest.update(block.astype("<f4").tobytes())
+      loudness.add(block)
+      width.add(block)
+      yield block
+
+  with border(recording.source):
+    at_low_rate = audio_lib.resampled(measured(), rate, fingerprints.RATE)
+    low = np.zeros(_length_at(frames, rate, fingerprints.RATE), np.float32)
+    filled = 0
+    for block in at_low_rate:
+      low[filled : filled + len(block)] = block
+      filled += len(block)
+    lufs = loudness.value()
+    return Facts(
+      track=track,
+      source=recording.source,
+      sha256=digest.hexdigest(),
+      seconds=frames / rate,
+      rate=rate,
+      channels=recording.channels,
+      format=recording.format,
+      lufs=lufs if np.isfinite(lufs) else None,
+      bandwidth=width.value(),
+      fingerprint=fingerprints.of_low_rate(low[:filled]),
+      remarks=recording.remarks,
+    )
+
+
+def _length_at(frames: int, rate: int, to_rate: int) -> int:
+  """Room for `frames` samples at another rate, to be cut to what comes."""
+  return -(-frames * to_rate // rate) + 64
 
 
 def inspect_all(
@@ -108,9 +133,9 @@ def inspect_all(
 
 def bandwidth(samples: np.ndarray, rate: int) -> float:
   """Frequency below which 99.9% of the power of [samples] lies, Hz."""
-  frequencies, power = signal.welch(samples, rate, nperseg=min(4096, len(samples)))
-  total = np.cumsum(power)
-  return float(frequencies[np.searchsorted(total, _POWER_SHARE * total[-1])])
+  width = metering.Bandwidth(rate, len(samples))
+  width.add(samples)
+  return width.value()
 
 
 def duplicates(tracks: Sequence[Facts]) -> Iterator[Twice]:

@@ -5,9 +5,11 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator
+import re
 
-from lsaprobe_jax.data.audio import RATES, AudioError
+from lsaprobe_jax.data.border import AudioError, border, first_line
+from lsaprobe_jax.data.decoding import RATES
+from lsaprobe_jax.text import printable
 
 FILENAME = "manifest.json"
 GROUPS = ("a", "b", "dev", "reference")
@@ -16,6 +18,7 @@ MAX_SECONDS = 86400.0
 # Parsed, it takes several times its size; 900 hours in segments of 4 s take 150 MB.
 _MAX_BYTES = 1 << 30
 _VERSION = 1
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,78 +98,130 @@ def _fields(pairs) -> dict:
 def read(folder) -> Manifest:
   """Reads and checks manifest.json of a corpus folder.
 
+  Text in it that cannot be encoded (lone surrogates) becomes backslash escapes here.
+
   Raises:
-    AudioError: missing, not JSON, another version, missing or unknown fields, a
-      group that does not exist, or an id that is there twice.
+    AudioError: missing, not JSON, another version, missing or unknown fields, values
+      of a wrong type or out of range, a group that does not exist, or an id that is
+      there twice.
   """
   path = pathlib.Path(folder) / FILENAME
-  try:
+  name = printable(path)
+  with border(path, "build the corpus again"):
+    if not path.exists():
+      raise AudioError(f"{name}: no such file; build the corpus again")
     if path.stat().st_size > _MAX_BYTES:
-      raise AudioError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; build it again")
-    record = json.loads(path.read_text(encoding="utf-8"))
-    version = record.pop("version")
-    if version != _VERSION:
-      raise AudioError(
-        f"{path}: version {version!r}, not {_VERSION}; build the corpus again"
-      )
-    record["tracks"] = tuple(_track(track) for track in record["tracks"])
-    manifest = Manifest(**record)
-  except AudioError:
-    raise
-  except FileNotFoundError as error:
-    raise AudioError(f"{path}: no such file; build the corpus again") from error
-  except (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OSError,
-    RecursionError,
-  ) as error:
-    raise AudioError(
-      f"{path}: damaged ({type(error).__name__}: {error}); build the corpus again"
-    ) from error
-  _check(manifest, path)
+      raise AudioError(f"{name}: larger than {_MAX_BYTES >> 20} MiB; build it again")
+    try:
+      manifest = _parse(path.read_text(encoding="utf-8"))
+      _check(manifest)
+    except (AudioError, OSError, MemoryError):
+      raise
+    # JSON may hold anything: another type, 10^400, lists a million deep.
+    except Exception as error:
+      what = error if isinstance(error, _DamagedError) else None
+      reason = what or f"{type(error).__name__}: {first_line(error):.200}"
+      raise AudioError(f"{name}: damaged ({reason}); build it again") from error
   return manifest
+
+
+class _DamagedError(Exception):
+  """What is wrong with a manifest."""
+
+
+def _parse(text: str) -> Manifest:
+  record = json.loads(text)
+  # What is decoded from UTF-8 has no surrogates but those that JSON's escapes make.
+  if _SURROGATE.search(text):
+    record = _encodable(record)
+  if not isinstance(record, dict):
+    raise _DamagedError("no object")
+  version = record.pop("version", None)
+  if version != _VERSION or type(version) is not int:
+    raise _DamagedError(f"version {_short(version)}, not {_VERSION}")
+  if not isinstance(record.get("tracks"), list):
+    raise _DamagedError("tracks is no list")
+  tracks = []
+  for number, track in enumerate(record["tracks"]):
+    try:
+      tracks.append(_track(track))
+    except Exception as error:
+      raise _DamagedError(
+        f"track {number}: {type(error).__name__}: {first_line(error):.200}"
+      ) from error
+  return Manifest(**{**record, "tracks": tuple(tracks)})
+
+
+def _encodable(value):
+  """The same JSON value with text that every encoding of Unicode can write."""
+  if isinstance(value, str):
+    return (
+      value if value.isascii() else value.encode(errors="backslashreplace").decode()
+    )
+  if isinstance(value, list):
+    return [_encodable(item) for item in value]
+  if isinstance(value, dict):
+    return {_encodable(name): _encodable(item) for name, item in value.items()}
+  return value
+
+
+def _short(value) -> str:
+  """A value for a message; a number may have as many digits as its writer liked."""
+  if isinstance(value, int) and value.bit_length() > 100:
+    return "a huge number"
+  return f"{printable(repr(value)):.80}"
 
 
 def _track(record: dict) -> Track:
   segments = tuple(Segment(**segment) for segment in record["segments"])
-  return Track(**{**record, "segments": segments})
+  # Ids name rows, files and lines of every table.
+  name = record["id"]
+  name = printable(name) if isinstance(name, str) else name
+  return Track(**{**record, "id": name, "segments": segments})
 
 
-def _seconds(tracks) -> Iterator[float]:
-  for track in tracks:
-    for segment in track.segments:
-      yield segment.start_seconds
-      yield segment.seconds
+def _is_time(value) -> bool:
+  """Whether a value is a number of seconds within what is read; NaN is not."""
+  return type(value) in (int, float) and 0 <= value <= MAX_SECONDS
 
 
-def _check(manifest: Manifest, path: pathlib.Path) -> None:
+def _check(manifest: Manifest) -> None:
+  """Raises where a value cannot be what it is called."""
   low, high = RATES
   if not (type(manifest.sample_rate) is int and low <= manifest.sample_rate <= high):
-    raise AudioError(f"{path}: sample_rate {manifest.sample_rate!r}; build it again")
-  try:
-    count = collections.Counter(track.id for track in manifest.tracks)
-    seconds = [manifest.segment_seconds, *_seconds(manifest.tracks)]
-    if not all(0 <= value <= MAX_SECONDS for value in seconds):
-      raise ValueError(f"a time outside [0, {MAX_SECONDS:g}] s")
-    # (path, reason) each.
-    for left_out in manifest.recipe.get("left_out", ()):
-      _, _ = map(str, left_out)
-  except (AttributeError, TypeError, ValueError) as error:
-    raise AudioError(f"{path}: damaged ({error}); build it again") from error
-  twice = sorted(name for name, number in count.items() if number > 1)
-  if twice:
-    raise AudioError(f"{path}: track {twice[0]!r} is there twice; build it again")
+    raise _DamagedError(f"sample_rate {_short(manifest.sample_rate)}")
+  if not isinstance(manifest.corpus, str):
+    raise _DamagedError(f"corpus {_short(manifest.corpus)}")
+  if not isinstance(manifest.recipe, dict):
+    raise _DamagedError(f"recipe {_short(manifest.recipe)}")
+  # (path, reason) each.
+  for left_out in manifest.recipe.get("left_out", ()):
+    if not (isinstance(left_out, list) and [type(x) for x in left_out] == [str, str]):
+      raise _DamagedError(f"left_out {_short(left_out)}")
+  if not _is_time(manifest.segment_seconds):
+    raise _DamagedError(f"segment_seconds {_short(manifest.segment_seconds)}")
   for track in manifest.tracks:
     texts = (value for name, value in vars(track).items() if name != "segments")
     if not all(isinstance(text, str) for text in texts) or not track.segments:
-      raise AudioError(f"{path}: track {track.id!r} is damaged; build it again")
-    if track.group not in GROUPS:
-      raise AudioError(
-        f"{path}: track {track.id!r} is in group {track.group!r}, not one of {GROUPS}"
+      raise _DamagedError(
+        f"track {_short(track.id)}: a field is no text, or no segment"
       )
+    if track.group not in GROUPS:
+      raise _DamagedError(
+        f"track {_short(track.id)} is in group {_short(track.group)}, not one of"
+        f" {GROUPS}"
+      )
+    for segment in track.segments:
+      if not (_is_time(segment.start_seconds) and _is_time(segment.seconds)):
+        raise _DamagedError(
+          f"track {_short(track.id)}: a time outside [0, {MAX_SECONDS:g}] s"
+        )
+      if not isinstance(segment.sha256, str):
+        raise _DamagedError(f"track {_short(track.id)}: sha256 is no text")
+  count = collections.Counter(track.id for track in manifest.tracks)
+  twice = sorted(name for name, number in count.items() if number > 1)
+  if twice:
+    raise _DamagedError(f"track {_short(twice[0])} is there twice")
 
 
 def file_path(folder, track: Track) -> pathlib.Path:
@@ -174,5 +229,8 @@ def file_path(folder, track: Track) -> pathlib.Path:
   folder = pathlib.Path(folder).resolve()
   path = (folder / track.file).resolve()
   if not path.is_relative_to(folder):
-    raise AudioError(f"{track.file}: outside the corpus folder {folder}; fix manifest")
+    raise AudioError(
+      f"{printable(track.file)}: outside the corpus folder {printable(folder)};"
+      " fix manifest"
+    )
   return path

@@ -3,7 +3,7 @@
 import importlib
 import pathlib
 
-from lsaprobe_jax.data import audio, fetch
+from lsaprobe_jax.data import border, fetch
 
 SOUNDFONT = "usr/share/sounds/sf2/FluidR3_GM.sf2"
 # Above the corpus rate: the samples are made for 44.1 kHz, and the common path
@@ -66,7 +66,9 @@ def render(score, wav, font) -> None:
   if not font.is_file():
     raise fetch.FetchError(f"{font}: no such soundfont; install fluid-soundfont-gm")
   piano = wav.with_suffix(".mid")
-  piano_only(score, piano)
+  require("mido")
+  with border.border(score, "get the score again"):
+    piano_only(score, piano)
   command = ["fluidsynth", "-n", "-i", "-q", "-f", "/dev/null", "-g", "1"]
   command += ["-r", str(RENDER_RATE), "-O", "float", "-T", "wav", "-F", str(wav)]
   mend = "apt-get install fluidsynth"
@@ -82,10 +84,8 @@ def score_to_midi(score, target) -> None:
     AudioError: it cannot be played as it is written, as where repeats do not close.
   """
   music21 = require("music21")
-  try:
+  with border.border(score, "leave it out"):
     music21.converter.parse(score, forceSource=True).write("midi", fp=target)
-  except music21.exceptions21.Music21Exception as error:
-    raise audio.AudioError(f"{score}: {error}") from error
 
 
 def music21_corpus() -> pathlib.Path:

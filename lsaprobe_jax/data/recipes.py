@@ -13,6 +13,7 @@ from absl import logging
 
 from lsaprobe_jax.data import (
   audio,
+  border,
   chorales,
   credits,
   fetch,
@@ -116,12 +117,13 @@ def _tracks(recipe: Recipe, wanted, fetcher: "_Fetcher", output: pathlib.Path):
     name = path = f"{source.package}/{source.path}"
     try:
       path = fetcher.locate(source)
-      segments, dropped = audio.prepare(
-        path,
-        sample_rate=recipe.sample_rate,
-        segment_seconds=recipe.segment_seconds,
-        max_segments=recipe.segments_per_track,
-      )
+      with border.border(path):
+        segments, dropped = audio.prepare(
+          path,
+          sample_rate=recipe.sample_rate,
+          segment_seconds=recipe.segment_seconds,
+          max_segments=recipe.segments_per_track,
+        )
     except audio.AudioError as error:
       segments, dropped = [], [str(error)]
     errors += [message.replace(str(path), name) for message in dropped]

@@ -13,8 +13,8 @@ import numpy as np
 
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import manifest as manifest_lib
-from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.results import first_line
+from lsaprobe_jax.data.border import AudioError, first_line
+from lsaprobe_jax.text import printable
 
 # Every folder of a builder has it, and no other corpus.
 MARK = "dataset_info.json"
@@ -60,8 +60,8 @@ class Records:
       count = len(self._sources[group])
       if count != len(self._hashes[group]):
         raise AudioError(
-          f"{self.path}: {count} records of group {group} where the manifest has "
-          f"{len(self._hashes[group])}; build it again"
+          f"{printable(self.path)}: {count} records of group {group} where the manifest"
+          f" has {len(self._hashes[group])}; build it again"
         )
     return self._sources[group]
 
@@ -78,18 +78,18 @@ class Records:
     # The reader is C++: a lost file or a flipped bit comes as almost anything.
     except Exception as error:
       raise AudioError(
-        f"{self.path}: record {position} of group {group} cannot be read "
+        f"{printable(self.path)}: record {position} of group {group} cannot be read "
         f"({first_line(error)}); is the folder still there? Else build it again"
       ) from error
     if samples.shape != (self._length,):
       raise AudioError(
-        f"{self.path}: records of shape {samples.shape} where the manifest has "
-        f"{self._length} samples; build it again"
+        f"{printable(self.path)}: records of shape {samples.shape} where the manifest"
+        f" has {self._length} samples; build it again"
       )
     if hashlib.sha256(samples.tobytes()).hexdigest() != self._hashes[group][position]:
       raise AudioError(
-        f"{self.path}: record {position} of group {group} is not the one of the "
-        "manifest (SHA-256); build it again"
+        f"{printable(self.path)}: record {position} of group {group} is not the one of"
+        " the manifest (SHA-256); build it again"
       )
     return samples
 
@@ -97,8 +97,9 @@ class Records:
     """All that there is of a track, segment after segment; AudioError as by `read`."""
     group, positions = self._places[track]
     return audio_lib.Recording(
-      source=str(self.path),
-      samples=np.concatenate([self.read(group, i) for i in positions]),
+      source=printable(self.path),
+      read=lambda: (self.read(group, i) for i in positions),
+      frames=len(positions) * self._length,
       rate=self.sample_rate,
       channels=1,
       format="records",
@@ -110,14 +111,14 @@ def _open_builder(path: pathlib.Path):
     import tensorflow_datasets as tfds
   except ImportError as error:
     raise AudioError(
-      f"{path}: made by tensorflow-datasets, which is not installed; "
+      f"{printable(path)}: made by tensorflow-datasets, which is not installed; "
       "pip install 'lsaprobe_jax[datasets]'"
     ) from error
   try:
     return tfds.builder_from_directory(path)
   except Exception as error:
     raise AudioError(
-      f"{path}: damaged ({first_line(error)}); build it again"
+      f"{printable(path)}: damaged ({first_line(error)}); build it again"
     ) from error
 
 

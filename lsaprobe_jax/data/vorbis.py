@@ -47,7 +47,7 @@ def with_serial(data: bytes, serial: int) -> bytes:
     end = position + 27 + len(table) + sum(table)
     struct.pack_into("<I", out, position + 14, serial)
     struct.pack_into("<I", out, position + 22, 0)
-    struct.pack_into("<I", out, position + 22, _checksum(out[position:end]))
+    struct.pack_into("<I", out, position + 22, checksum(out[position:end]))
     position = end
   return bytes(out)
 
@@ -65,7 +65,7 @@ def _checksum_table() -> list[int]:
 _TABLE = _checksum_table()
 
 
-def _checksum(page: bytes) -> int:
+def checksum(page: bytes) -> int:
   """Ogg's CRC-32 (RFC 3533): not reflected, initial value 0."""
   crc = 0
   for byte in page:

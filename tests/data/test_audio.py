@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from lsaprobe_jax.data import audio, vorbis
+from lsaprobe_jax.data import audio, decoding, vorbis
 
 RATE = 16000
 
@@ -94,7 +94,7 @@ def test_bad_input_gives_one_line_that_names_file_and_mend(tmp_path, kind):
 
 def test_header_that_claims_days_is_refused(tmp_path, monkeypatch):
   path = write(tmp_path / "x.wav", tone())
-  monkeypatch.setattr(audio, "MAX_HOURS", 1e-4)
+  monkeypatch.setattr(decoding, "MAX_SAMPLES", len(tone()) - 1)
   with pytest.raises(audio.AudioError, match="claims"):
     audio.decode(path)
 
@@ -173,3 +173,9 @@ def test_vorbis_is_the_same_every_time_and_long_files_are_chunked(tmp_path):
   assert vorbis.with_serial(data, 5) == data
   with pytest.raises(ValueError, match="not an Ogg page"):
     vorbis.with_serial(b"junk", 1)
+
+
+def test_integers_stored_as_floats_are_refused(tmp_path):
+  path = write(tmp_path / "x.wav", 32767 * tone(4.0, level=1.0))
+  with pytest.raises(audio.AudioError, match="integers stored as floats"):
+    audio.prepare(path, sample_rate=RATE, segment_seconds=2.0)

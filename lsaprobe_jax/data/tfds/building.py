@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import tensorflow_datasets as tfds
 
-from lsaprobe_jax.data import audio, manifest, records
+from lsaprobe_jax.data import audio, border, manifest, records
 from lsaprobe_jax.data.tfds import planning
 
 
@@ -177,21 +177,24 @@ class _Cut:
 def _cut(job: tuple[pathlib.Path, planning.Source, MusicConfig]) -> _Cut:
   root, source, config = job
   path = root / source.path
+  segments, errors, sha256 = [], [], ""
   try:
-    segments, errors = audio.prepare(
-      path,
-      sample_rate=config.sample_rate,
-      segment_seconds=config.segment_seconds,
-      max_segments=config.segments_per_track,
-    )
+    with border.border(path):
+      sha256 = manifest.sha256(path)
+      segments, errors = audio.prepare(
+        path,
+        sample_rate=config.sample_rate,
+        segment_seconds=config.segment_seconds,
+        max_segments=config.segments_per_track,
+      )
   except audio.AudioError as error:
-    segments, errors = [], [str(error)]
+    errors = [str(error)]
   length = round(config.segment_seconds * config.sample_rate)
   samples = [records.to_int16(segment) for _, segment in segments]
   return _Cut(
     starts=[start for start, _ in segments],
     audio=np.stack(samples) if samples else np.zeros((0, length), np.int16),
-    sha256=manifest.sha256(path),
+    sha256=sha256,
     errors=errors,
   )
 

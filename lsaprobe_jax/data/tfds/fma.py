@@ -3,8 +3,9 @@
 import csv
 import pathlib
 
-from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.border import AudioError, first_line
 from lsaprobe_jax.data.tfds import building, originals, planning
+from lsaprobe_jax.text import printable
 
 URL = "https://os.unil.cloud.switch.ch/fma/"
 # Without audio or far shorter than 30 s: mdeff/fma issues 8 and 44, and lists in use.
@@ -61,8 +62,12 @@ class Fma(building.MusicBuilder):
         listed = [
           (int(row[0]), {name: row[i] for name, i in column.items()}) for row in rows
         ]
-    except (OSError, ValueError, IndexError, StopIteration, csv.Error) as error:
-      raise AudioError(f"{path}: damaged ({error!r}); download it again") from error
+    # A row may lack anything, and the file be of anything.
+    except Exception as error:
+      raise AudioError(
+        f"{printable(path)}: damaged ({type(error).__name__}: {first_line(error)});"
+        " download it again"
+      ) from error
     subset = self.builder_config.subset
     kept, left_out = [], []
     for number, row in listed:

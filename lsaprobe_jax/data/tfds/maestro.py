@@ -5,8 +5,9 @@ import pathlib
 import re
 
 from lsaprobe_jax.data import sources as names
-from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.border import AudioError, first_line
 from lsaprobe_jax.data.tfds import building, originals, planning
+from lsaprobe_jax.text import printable
 
 URL = (
   "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/"
@@ -71,17 +72,14 @@ class MaestroV3(building.MusicBuilder):
     try:
       with path.open(encoding="utf-8", newline="") as file:
         listed = [self._source(row) for row in csv.DictReader(file)]
-    except (
-      OSError,
-      ValueError,
-      KeyError,
-      TypeError,
-      AttributeError,
-      csv.Error,
-    ) as error:
-      raise AudioError(f"{path}: damaged ({error!r}); download it again") from error
+    # A row may lack anything, and the file be of anything.
+    except Exception as error:
+      raise AudioError(
+        f"{printable(path)}: damaged ({type(error).__name__}: {first_line(error)});"
+        " download it again"
+      ) from error
     if not listed:
-      raise AudioError(f"{path}: damaged (no row in it); download it again")
+      raise AudioError(f"{printable(path)}: damaged (no row in it); download it again")
     return listed, []
 
   @staticmethod

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
 
-from lsaprobe_jax.data import audio, fingerprints, grouping, manifest
+from lsaprobe_jax.data import audio, border, fingerprints, grouping, manifest
 
 _SHARD_SECONDS = 3 * 3600.0
 
@@ -129,11 +129,12 @@ def _works(sources: Sequence[Source], pairs) -> dict[str, str]:
 def _analyse(path: pathlib.Path) -> str | tuple[float, fingerprints.Fingerprint]:
   """Seconds and fingerprint of a file, or why there are none."""
   try:
-    samples, rate = audio.decode(path)
-    audio.check(samples, path)
+    with border.border(path):
+      samples, rate = audio.decode(path)
+      audio.check(samples, path)
+      return len(samples) / rate, fingerprints.fingerprint(samples, rate)
   except audio.AudioError as error:
     return str(error)
-  return len(samples) / rate, fingerprints.fingerprint(samples, rate)
 
 
 def shards(sources: Sequence[Source], plan: Plan) -> list[list[Source]]:

@@ -1,0 +1,68 @@
+"""Text from outside, escaped once for terminals, pages and tables."""
+
+import numpy as np
+import pytest
+
+from lsaprobe_jax import text
+
+
+@pytest.mark.parametrize(
+  ("given", "shown"),
+  [
+    ("two\nlines\tand\r", "two\\nlines\\tand\\r"),
+    ("\x1b[31mred\x07\x00\x7f\x85", "\\x1b[31mred\\x07\\x00\\x7f\\x85"),
+    ("a\u202egnp.exe\u2066\u2069\u200e\u200f\u061c", None),
+    ("line\u2028paragraph\u2029", "line\\u2028paragraph\\u2029"),
+    (b"caf\xe9.wav".decode("utf-8", "surrogateescape"), "caf\\udce9.wav"),
+    ("lone \ud800 half", "lone \\ud800 half"),
+  ],
+)
+def test_what_steers_a_line_is_escaped(given, shown):
+  result = text.printable(given)
+  result.encode("utf-8")
+  assert len(result.splitlines()) == 1
+  assert "\x1b" not in result
+  assert not set(result) & set("\u202e\u2066\u2069\u200e\u200f\u061c\u2028\u2029")
+  assert shown is None or result == shown
+
+
+@pytest.mark.parametrize(
+  "given",
+  [
+    "Dvořák, Größe",
+    "音楽",
+    "موسيقى",
+    "שלום",
+    "C:\\new\\table",
+    "🎵",
+    "",
+    "nbsp\u00a0x",
+  ],
+)
+def test_letters_of_every_script_and_backslashes_stay(given):
+  assert text.printable(given) == given
+
+
+def test_text_that_is_printable_comes_back_unchanged():
+  every = "".join(map(chr, range(0x3000))) + "\ud800\udfff\udce9"
+  once = text.printable(every)
+  assert text.printable(once) == once
+
+
+def test_any_object_is_taken():
+  assert text.printable(ValueError("a\nb")) == "a\\nb"
+  assert text.printable(None) == "None"
+
+
+@pytest.mark.parametrize("sign", list("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"))
+def test_a_cell_that_would_be_computed_is_defused(sign):
+  defused = text.cell(f"{sign}1+1")
+  assert defused.startswith("'")
+  assert len(defused.splitlines()) == 1
+
+
+def test_numbers_and_plain_text_stay_as_they_are_in_a_cell():
+  assert text.cell(-1.5) == -1.5
+  assert text.cell(None) is None
+  assert text.cell(np.float64(-2.0)) == -2.0
+  assert text.cell("a = b") == "a = b"
