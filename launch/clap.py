@@ -10,6 +10,11 @@ import numpy as np
 
 from lsaprobe_jax.models.musicldm import porting as pipelines
 
+# The encoders of MusicLDM and of AudioLDM: the file names one, and no other class runs.
+_ENCODERS = ("ClapModel", "ClapTextModelWithProjection")
+# CLAP's; a tokenizer that says nothing has 10^30.
+_MOST_TOKENS = 512
+
 
 def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
   """What diffusers' MusicLDM and AudioLDM pipelines condition on.
@@ -22,12 +27,17 @@ def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
     Embedding of length one, float32 [width].
 
   Raises:
-    ValueError: the folder has no text encoder, or transformers is not installed.
+    ValueError: the folder has no text encoder, or one that is not CLAP's, or
+      transformers is not installed.
   """
   index = json.loads((folder / pipelines.INDEX_FILE).read_text())
   for part in ("text_encoder", "tokenizer"):
     if not (folder / part).is_dir() or not index.get(part):
       raise ValueError(f"--prompt needs {part}, which {folder} does not have")
+  kind = index["text_encoder"][1]
+  if kind not in _ENCODERS:
+    known = " or ".join(_ENCODERS)
+    raise ValueError(f"--prompt needs a text encoder that is a {known}")
   try:
     import torch
     import transformers
@@ -36,14 +46,16 @@ def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
       f"--prompt needs PyTorch and transformers ({error}); pip install the extra"
       " [parity], or give an embedding by --embedding=FILE.npy"
     ) from error
-  encoder = getattr(transformers, index["text_encoder"][1]).from_pretrained(
-    folder / "text_encoder", use_safetensors=True
+  encoder = getattr(transformers, kind).from_pretrained(
+    folder / "text_encoder", use_safetensors=True, trust_remote_code=False
   )
-  tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer")
+  tokenizer = transformers.AutoTokenizer.from_pretrained(
+    folder / "tokenizer", trust_remote_code=False
+  )
   tokens = tokenizer(
     prompt,
     padding="max_length",
-    max_length=tokenizer.model_max_length,
+    max_length=min(tokenizer.model_max_length, _MOST_TOKENS),
     truncation=True,
     return_tensors="pt",
   )

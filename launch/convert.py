@@ -3,24 +3,27 @@
 python -m launch.convert --source=weights.pt --output=DIR
 python -m launch.convert --source=PIPELINE_FOLDER --output=DIR [--prompt="..."]
   [--embedding=FILE.npy]
+python -m launch.convert --source=hf:OWNER/NAME --output=DIR
 
 Reads the `.pt` files of LMNT's DiffWave, and MusicLDM and AudioLDM pipelines that
-diffusers saved in safetensors (a folder, or a name on the Hugging Face hub), without
-PyTorch and without running anything that the files contain. Only `--prompt` runs
-PyTorch, once: the embedding is stored beside the weights. See docs/musicldm.md.
+diffusers saved in safetensors (a folder, or hf:owner/name on the Hugging Face hub). It
+does so without PyTorch and without running anything that the files contain. Only
+`--prompt` runs PyTorch, once: the embedding is stored beside the weights. See
+docs/musicldm.md.
 """
 
 import pathlib
 
 from absl import app, flags, logging
 
-from launch import converting
+from launch import command, converting
 from lsaprobe_jax import checkpoints
 
 _SOURCE = flags.DEFINE_string(
   "source",
   None,
-  "A DiffWave .pt file, or the folder or hub name of a MusicLDM or AudioLDM pipeline.",
+  "A DiffWave .pt file, the folder of a MusicLDM or AudioLDM pipeline, or hf:owner/name"
+  " of one on the Hugging Face hub.",
   required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The model folder.", required=True)
@@ -43,11 +46,14 @@ def main(argv):
     params, model, training = converting.convert(
       source, _PROMPT.value, _EMBEDDING.value
     )
-  except (ValueError, OSError, KeyError) as error:
+  except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--source={source}: {error}") from error
-  checkpoints.save_model(output, params, model, training)
+  try:
+    checkpoints.save_model(output, params, model, training)
+  except OSError as error:
+    raise app.UsageError(f"--output={output} cannot be written: {error}") from error
   logging.info("wrote %s", output)
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main)

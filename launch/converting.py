@@ -7,19 +7,25 @@ import re
 import tempfile
 from typing import Any
 
+import jax
 import numpy as np
 from absl import logging
 
 import lsaprobe_jax
 from launch import clap
-from lsaprobe_jax import checkpoints, torch_reader
+from lsaprobe_jax import checkpoints, foreign, tensors, torch_reader
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.models import porting
 from lsaprobe_jax.models.musicldm import porting as pipelines
 from lsaprobe_jax.results import first_line
+from lsaprobe_jax.text import printable
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")  # owner/name
+# What is looked up on the Hugging Face hub says so: a mistyped folder must never become
+# a download.
+HUB = "hf:"
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")  # owner/name
 CACHE = "~/.cache/lsaprobe_jax/models"
+_LONGEST_STEM = 100
 
 # Parameters, model configuration and training record.
 Converted = tuple[Any, dict[str, Any], dict[str, Any]]
@@ -31,40 +37,38 @@ def convert(
   """Reads a published checkpoint.
 
   Args:
-    source: a DiffWave .pt file of LMNT's, or the folder or hub name of a MusicLDM or
-      AudioLDM pipeline.
+    source: a DiffWave .pt file of LMNT's, the folder of a MusicLDM or AudioLDM
+      pipeline, or `hf:owner/name` of one on the Hugging Face hub.
     prompt: text that a pipeline is conditioned on; None for an embedding of zeros.
     embedding: a .npy file with the CLAP embedding to condition on instead.
 
   Raises:
-    ValueError, OSError: it cannot be read, or its tensors do not fit.
+    CheckpointError: it cannot be read, or its tensors do not fit; one line that names
+      neither.
   """
-  try:
+  with checkpoints.reading("{}"):
     return _convert(source, prompt, embedding)
-  except (ValueError, OSError):
-    raise
-  # Sizes that make no network: what flax and jax raise on them is almost anything.
-  except Exception as error:
-    raise ValueError(
-      f"its files do not describe a model ({type(error).__name__}: {first_line(error)})"
-    ) from error
 
 
 def _convert(source: str, prompt: str | None, embedding: str | None) -> Converted:
   path = pathlib.Path(source)
-  if path.is_dir():
+  if hub := _hub_name(source):
+    folder, name = download(hub, with_text=prompt is not None), hub
+    params, model, training = _convert_pipeline(folder, prompt, embedding)
+  elif not os.path.exists(source):
+    raise checkpoints.CheckpointError(f"no such file or folder{_hub_hint(source)}")
+  elif described := foreign.describe(path):
+    raise checkpoints.CheckpointError(described)
+  elif path.is_dir():
     params, model, training = _convert_pipeline(path, prompt, embedding)
     name = path.name
-  elif _is_hub_name(source):
-    folder = download(source, with_text=prompt is not None)
-    params, model, training = _convert_pipeline(folder, prompt, embedding)
-    name = source
   else:
     if prompt is not None or embedding is not None:
       raise ValueError("a DiffWave takes no --prompt or --embedding")
     params, model, training = _convert_diffwave(path)
     name = path.name
-  checkpoints.check_fit(params, generators.abstract_params(model), source)
+  abstract = generators.abstract_params(model, len(jax.tree.leaves(params)))
+  checkpoints.check_fit(params, abstract, source)
   return params, model, {"converted_from": name} | training
 
 
@@ -77,22 +81,49 @@ def find_model(name: str) -> pathlib.Path:
       a pipeline is conditioned on an embedding of zeros.
 
   Raises:
-    CheckpointError: there is none, or it cannot be converted.
+    CheckpointError: there is none, or it cannot be converted; says what is there
+      instead, where that is known.
   """
+  shown = printable(str(name)[:_LONGEST_STEM])
+  if hub := _hub_name(name):
+    with checkpoints.reading(f"{shown}: {{}}"):
+      folder = download(hub)
+    return _converted(folder, hub, name)
   path = pathlib.Path(name)
   published = os.path.isfile(path) or os.path.isfile(path / pipelines.INDEX_FILE)
   if published and not os.path.isfile(path / checkpoints.MODEL_FILE):
     return _converted(path, path.name, name)
   try:
-    return checkpoints.find_model(name)
-  except checkpoints.CheckpointError as absent:
-    if not _is_hub_name(name):
-      raise
-    try:
-      folder = download(name)
-    except ValueError as error:
-      raise checkpoints.CheckpointError(f"{absent}; {error}") from error
-  return _converted(folder, name, name)
+    folder = checkpoints.find_model(name)
+  except checkpoints.CheckpointError as error:
+    raise checkpoints.CheckpointError(f"{error}{_hub_hint(name)}") from error
+  if described := foreign.describe(folder):
+    raise checkpoints.CheckpointError(f"{shown}: {described}")
+  return folder
+
+
+def _hub_name(name: str) -> str | None:
+  """owner/name of a name on the hub, None of any other name.
+
+  Raises:
+    CheckpointError: what follows `hf:` is none.
+  """
+  if not name.startswith(HUB):
+    return None
+  found = name.removeprefix(HUB)
+  if not _HUB_NAME.fullmatch(found):
+    shown = printable(name[:_LONGEST_STEM])
+    raise checkpoints.CheckpointError(
+      f"{shown}: a name on the Hugging Face hub is {HUB}owner/name"
+    )
+  return found
+
+
+def _hub_hint(name: str) -> str:
+  """What to write for the hub, behind a message about a name that is no folder."""
+  if not _HUB_NAME.fullmatch(name):
+    return ""
+  return f"; for the Hugging Face hub write {HUB}{name}"
 
 
 def download(name: str, *, with_text: bool = False) -> pathlib.Path:
@@ -109,8 +140,8 @@ def download(name: str, *, with_text: bool = False) -> pathlib.Path:
     import huggingface_hub
   except ImportError as error:
     raise ValueError(
-      "no such file or folder. To read it as a name on the Hugging Face hub, pip"
-      " install huggingface_hub; or download the pipeline elsewhere and give its folder"
+      "to read from the Hugging Face hub, pip install huggingface_hub; or download the"
+      " pipeline elsewhere and give its folder"
     ) from error
   weights = [f"{part}/{stem}.safetensors" for part, stem in pipelines.WEIGHTS.items()]
   text = ["text_encoder/model.safetensors", "tokenizer/*"] * with_text
@@ -123,17 +154,10 @@ def download(name: str, *, with_text: bool = False) -> pathlib.Path:
   # What it raises without a network, or for a wrong name, differs by its version.
   except Exception as error:
     raise ValueError(
-      f"neither a file nor a folder, nor can it be had from the Hugging Face hub"
-      f" ({type(error).__name__}: {first_line(error)}); download the pipeline"
-      " where there is a network and give its folder"
+      f"it cannot be had from the Hugging Face hub ({type(error).__name__}:"
+      f" {first_line(error)}); download the pipeline where there is a network and give"
+      " its folder"
     ) from error
-
-
-def _is_hub_name(name: str) -> bool:
-  path = pathlib.Path(name)
-  # Unlike pathlib's, it says no to a name that is too long.
-  there = os.path.exists(name)
-  return bool(_HUB_NAME.fullmatch(name)) and not path.suffix and not there
 
 
 def _converted(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
@@ -143,15 +167,24 @@ def _converted(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
     source: the file or folder.
     name: what the model's record calls it.
     given: what an error calls it.
+
+  Raises:
+    CheckpointError: it is no such thing, or cannot be converted.
   """
+  if described := foreign.describe(source):
+    raise checkpoints.CheckpointError(f"{printable(given)}: {described}")
   cache = pathlib.Path(CACHE).expanduser()
-  try:
-    stem = re.sub(r"[^\w.-]+", "-", name)
+  with checkpoints.reading(f"{printable(given)} cannot be converted: {{}}"):
+    stem = re.sub(r"[^\w.-]+", "-", name)[:_LONGEST_STEM]
     target = cache / f"{stem}-{_fingerprint(source)[:16]}"
     if target.is_dir():
       return target
     logging.info("converting %s into %s", source, target)
-    params, model, training = convert(str(source))
+    try:
+      params, model, training = convert(str(source))
+    # Its line does not say which.
+    except checkpoints.CheckpointError as error:
+      raise ValueError(str(error)) from error
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
       made = pathlib.Path(scratch) / "model"
@@ -163,10 +196,7 @@ def _converted(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
         # Another process may have been first, with the same.
         if not target.is_dir():
           raise
-  except (ValueError, OSError) as error:
-    line = " ".join(str(error).split())
-    raise checkpoints.CheckpointError(f"{given} cannot be converted: {line}") from error
-  return target
+    return target
 
 
 def _fingerprint(source: pathlib.Path) -> str:
@@ -177,7 +207,7 @@ def _fingerprint(source: pathlib.Path) -> str:
     paths += [source / p / f"{s}.safetensors" for p, s in pipelines.WEIGHTS.items()]
   found = hashlib.sha256(lsaprobe_jax.__version__.encode())
   for path in sorted(path for path in paths if path.is_file()):
-    found.update(str(path.relative_to(source)).encode())
+    found.update(os.fsencode(path.relative_to(source)))
     with path.open("rb") as file:
       found.update(hashlib.file_digest(file, "sha256").digest())
   return found.hexdigest()
@@ -188,10 +218,17 @@ def _convert_diffwave(source: pathlib.Path) -> Converted:
   checkpoint = torch_reader.read_state_dict(source)
   for key in ("model", "params"):
     if not isinstance(checkpoint.get(key), dict):
-      raise ValueError(f"no {key!r} in it: not a checkpoint of LMNT's DiffWave")
+      raise ValueError(
+        foreign.describe_tree(checkpoint)
+        or f"no {key!r} in it, but {tensors.shortened(checkpoint)}: not a checkpoint of"
+        " LMNT's DiffWave"
+      )
   model = porting.diffwave_model_config(checkpoint["params"], checkpoint["model"])
+  generators.check_settings(model)
+  generators.build_schedule(model)
   params = porting.diffwave_params(checkpoint["model"])
-  return params, model, {"steps": checkpoint.get("step")}
+  steps = porting.plain(checkpoint.get("step"))
+  return params, model, {"steps": steps if type(steps) is int else None}
 
 
 def _convert_pipeline(
@@ -211,7 +248,7 @@ def _convert_pipeline(
     return params, model, {"condition": "zero"}
   if "conditioning" not in params:
     raise ValueError("its UNet is unconditional: it takes no --prompt or --embedding")
-  values = np.asarray(values, np.float32).squeeze()
+  values = tensors.weight("the embedding", values).squeeze()
   wanted = params["conditioning"]["embedding"].shape
   if values.shape != wanted:
     raise ValueError(f"the embedding has shape {values.shape}, the UNet takes {wanted}")

@@ -4,29 +4,65 @@ A *model folder* holds `model.json` (architecture, schedule, how it was trained,
 clips it saw) and `weights.safetensors`. Neither can run code when read.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from lsaprobe_jax import foreign, safetensors_reader, strict_json, tensors
 from lsaprobe_jax.results import write_whole
+from lsaprobe_jax.text import printable
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 # Parsed, it takes several times its size; clips of 900 hours take 150 MB.
 _MAX_RECORD_BYTES = 1 << 30
+_LONGEST_REASON = 2000
 
 
 class CheckpointError(ValueError):
   """A model folder that cannot be used; the message names it and the mend."""
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+  """Turns whatever goes wrong while one checkpoint is read into one line.
+
+  What libraries raise on a damaged file or on sizes that make no network is almost
+  anything, MemoryError and RecursionError included.
+
+  Args:
+    what: begins the line, with `{}` for the reason.
+
+  Raises:
+    CheckpointError: in the place of any other exception; a CheckpointError is left as
+      it is.
+  """
+  try:
+    yield
+  except CheckpointError:
+    raise
+  except Exception as error:
+    raise CheckpointError(what.replace("{}", reason(error), 1)) from error
+
+
+def reason(error: Exception) -> str:
+  """Returns what an error says, in one line of bounded length."""
+  said = printable(" ".join(str(error)[:_LONGEST_REASON].split()))
+  # A KeyError says a name only, a MemoryError nothing.
+  if said and isinstance(error, (ValueError, OSError)):
+    return said
+  kind = type(error).__name__
+  return f"{kind}: {said}" if said else kind
 
 
 def flatten(params: Any) -> dict[str, np.ndarray]:
@@ -63,45 +99,50 @@ def save_model(
 
 
 def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Reads a model folder; weights that are stored in half precision become float32.
+  """Reads a model folder; weights of every floating-point type become float32.
 
   Returns:
     (parameters, the record in model.json).
 
   Raises:
-    CheckpointError: a file is missing or damaged, or the weights are not those that
-      model.json was written for.
+    CheckpointError: a file is missing or damaged, the weights are not those that
+      model.json was written for, or one of them is not a finite number.
   """
   folder = pathlib.Path(folder)
+  shown = printable(folder)
+  with reading(f"{shown}: damaged ({{}}); export it again"):
+    record, flat = _read(folder, shown)
+  with reading(f"{shown}/{WEIGHTS_FILE}: {{}}; export the model again"):
+    flat = {name: tensors.weight(name, value) for name, value in flat.items()}
+  return traverse_util.unflatten_dict(flat, sep="/"), record
+
+
+def _read(
+  folder: pathlib.Path, shown: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  """The record and the tensors of a model folder that belong together."""
   for name in (MODEL_FILE, WEIGHTS_FILE):
     if not (folder / name).is_file():
-      raise CheckpointError(
-        f"{folder}: no {name}; a model folder comes from launch.train or launch.convert"
+      said = foreign.describe(folder)
+      said = (
+        said or f"no {name}; a model folder comes from launch.train or launch.convert"
       )
+      raise CheckpointError(f"{shown}: {said}")
   if (folder / MODEL_FILE).stat().st_size > _MAX_RECORD_BYTES:
-    raise CheckpointError(f"{folder / MODEL_FILE}: too large; export it again")
-  try:
-    record = json.loads((folder / MODEL_FILE).read_text())
-    flat = load_file(folder / WEIGHTS_FILE)
-    _check_record(record)
-    _check_names(flat)
-  # A lone surrogate, a number of 5,000 digits, a nesting of 100,000: all ValueErrors
-  # or one of the others.
-  except (ValueError, RecursionError, OSError, SafetensorError) as error:
-    raise CheckpointError(f"{folder}: damaged ({error}); export it again") from error
+    raise CheckpointError(f"{shown}/{MODEL_FILE}: too large; export it again")
+  record = strict_json.loads((folder / MODEL_FILE).read_bytes())
+  flat = safetensors_reader.read_weights(folder / WEIGHTS_FILE)
+  _check_record(record)
+  safetensors_reader.check_nesting(list(flat))
   missing = {"model", "training", "weights_sha256"} - set(record)
   if missing:
-    raise CheckpointError(f"{folder / MODEL_FILE}: lacks {sorted(missing)}")
+    raise CheckpointError(f"{shown}/{MODEL_FILE}: lacks {sorted(missing)}")
   if _sha256(folder / WEIGHTS_FILE) != record["weights_sha256"]:
     raise CheckpointError(
-      f"{folder}: {WEIGHTS_FILE} is not the file that {MODEL_FILE} describes;"
+      f"{shown}: {WEIGHTS_FILE} is not the file that {MODEL_FILE} describes;"
       " export the model again"
     )
-  flat = {
-    name: value.astype(np.float32) if value.dtype == np.float16 else value
-    for name, value in flat.items()
-  }
-  return traverse_util.unflatten_dict(flat, sep="/"), record
+  return record, flat
 
 
 def _check_record(record: Any) -> None:
@@ -120,15 +161,6 @@ def _check_record(record: Any) -> None:
     raise ValueError(f"{MODEL_FILE}: its training is no record of clips' id and sha256")
 
 
-def _check_names(flat: dict[str, np.ndarray]) -> None:
-  """Refuses a tensor that stands where others are nested."""
-  for name in flat:
-    parts = name.split("/")
-    for count in range(1, len(parts)):
-      if "/".join(parts[:count]) in flat:
-        raise ValueError(f"{WEIGHTS_FILE} has {name} below another tensor")
-
-
 def find_model(name: str | pathlib.Path) -> pathlib.Path:
   """The folder of an embedded model by its name, or the path that was given.
 
@@ -142,24 +174,27 @@ def find_model(name: str | pathlib.Path) -> pathlib.Path:
   # Unlike pathlib's, it says no to a name that is too long.
   if os.path.isdir(name):
     return pathlib.Path(name)
-  raise CheckpointError(f"no model folder {name}; embedded models: {', '.join(known)}")
+  shown = printable(str(name)[:_LONGEST_REASON])
+  raise CheckpointError(f"no model folder {shown}; embedded models: {', '.join(known)}")
 
 
 def check_fit(params: Any, expected: Any, name: str) -> None:
   """Raises CheckpointError, with both lists, unless names and shapes agree."""
   have = {k: v.shape for k, v in flatten(params).items()}
   want = {k: v.shape for k, v in traverse_util.flatten_dict(expected, sep="/").items()}
-  left_over = sorted(k for k in have if k not in want)
-  missing = sorted(k for k in want if k not in have)
+  left_over = [k for k in have if k not in want]
+  missing = [k for k in want if k not in have]
   shapes = [
     f"{k}: {have[k]}, expected {want[k]}"
-    for k in sorted(have.keys() & want.keys())
+    for k in have.keys() & want.keys()
     if have[k] != want[k]
   ]
   if left_over or missing or shapes:
     raise CheckpointError(
-      f"{name}: weights do not fit the model; left over: {left_over};"
-      f" missing: {missing}; wrong shape: {shapes}"
+      f"{printable(name)}: weights do not fit the model;"
+      f" left over: {tensors.shortened(left_over)};"
+      f" missing: {tensors.shortened(missing)};"
+      f" wrong shape: {tensors.shortened(shapes)}"
     )
 
 

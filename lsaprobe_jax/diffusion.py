@@ -40,7 +40,7 @@ class Schedule(struct.PyTreeNode):
   def from_betas(cls, betas: np.ndarray) -> "Schedule":
     """Builds the tables from `beta_1 .. beta_T`, each in (0, 1)."""
     betas = np.asarray(betas, np.float64)
-    if betas.ndim != 1 or not betas.size or np.any(betas <= 0) or np.any(betas >= 1):
+    if betas.ndim != 1 or not betas.size or not np.all((betas > 0) & (betas < 1)):
       raise ValueError("betas must be a non-empty vector with values inside (0, 1)")
     alpha_bar = np.concatenate([[1.0], np.cumprod(1.0 - betas)])
     return cls(

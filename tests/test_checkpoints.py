@@ -1,4 +1,7 @@
+import hashlib
 import json
+import struct
+import time
 
 import jax
 import jax.numpy as jnp
@@ -94,6 +97,102 @@ def test_a_tensor_below_another_is_refused(folder, names):
   save_file({name: np.zeros(1) for name in names}, folder / "weights.safetensors")
   with pytest.raises(checkpoints.CheckpointError, match="below another tensor"):
     checkpoints.load_model(folder)
+
+
+def with_weights(folder, data):
+  """Puts other weights in a model folder, and their hash in its record."""
+  (folder / "weights.safetensors").write_bytes(data)
+  record = json.loads((folder / "model.json").read_text())
+  record["weights_sha256"] = hashlib.sha256(data).hexdigest()
+  (folder / "model.json").write_text(json.dumps(record))
+  return folder
+
+
+def changed(params, value):
+  """The parameters with another `skip_projection/bias`."""
+  own = params["skip_projection"] | {"bias": value}
+  return params | {"skip_projection": own}
+
+
+@pytest.mark.parametrize(
+  ("value", "match"),
+  [
+    (np.float32([1, np.nan, 1, 1]), r"NaN in skip_projection/bias \(1 of 4 values\)"),
+    (np.float16([np.inf, 1, 1, 1]), r"infinity in skip_projection/bias \(1 of 4 val"),
+    (np.float64([1e39, 1, 1, 1]), "infinity in skip_projection/bias"),
+    (np.int32([1, 2, 3, 4]), "damaged .skip_projection/bias is of type I32, but w"),
+    (np.ones(4, bool), "damaged .skip_projection/bias is of type BOOL, but weights"),
+    (np.ones(4, np.complex64), "damaged .skip_projection/bias is of type C64, but"),
+  ],
+)
+def test_what_is_no_weight_is_refused_by_name(tmp_path, params, value, match):
+  checkpoints.save_model(tmp_path, changed(params, value), MODEL, {})
+  with pytest.raises(checkpoints.CheckpointError, match=match) as caught:
+    checkpoints.load_model(tmp_path)
+  assert str(caught.value).startswith(str(tmp_path))
+  assert "export" in str(caught.value)
+
+
+def test_doubles_become_float32(tmp_path, params):
+  value = np.float64([0.1, 1, 2, 3])
+  checkpoints.save_model(tmp_path, changed(params, value), MODEL, {})
+  loaded = checkpoints.load_model(tmp_path)[0]["skip_projection"]["bias"]
+  np.testing.assert_array_equal(loaded, value.astype(np.float32), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "X\x1b[31m"])
+def test_types_that_numpy_lacks_end_in_one_line(folder, dtype):
+  header = {"a/kernel": {"dtype": dtype, "shape": [4], "data_offsets": [0, 4]}}
+  header = json.dumps(header).encode()
+  with_weights(folder, struct.pack("<Q", len(header)) + header + bytes(4))
+  with pytest.raises(
+    checkpoints.CheckpointError, match="a/kernel is of type"
+  ) as caught:
+    checkpoints.load_model(folder)
+  assert str(caught.value).isprintable()
+
+
+def test_a_name_of_many_parts_is_refused_soon(folder):
+  save_file({"a/" * 150_000 + "b": np.zeros(1)}, folder / "weights.safetensors")
+  start = time.process_time()
+  with pytest.raises(checkpoints.CheckpointError, match="150,001 parts") as caught:
+    checkpoints.load_model(folder)
+  assert time.process_time() - start < 5  # about 0.01
+  assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+  "error", [MemoryError(), RecursionError("deep"), OverflowError("a\nb"), KeyError("x")]
+)
+def test_any_failure_is_one_line_that_names_the_folder(folder, error, monkeypatch):
+  def fail(*_):
+    raise error
+
+  monkeypatch.setattr(checkpoints.safetensors_reader, "read_weights", fail)
+  kind = type(error).__name__
+  with pytest.raises(
+    checkpoints.CheckpointError, match=rf"^{folder}: damaged \({kind}"
+  ):
+    checkpoints.load_model(folder)
+
+
+def test_a_record_with_nan_is_refused(folder):
+  record = json.loads((folder / "model.json").read_text())
+  record["model"]["scale"] = float("nan")
+  (folder / "model.json").write_text(json.dumps(record))
+  with pytest.raises(checkpoints.CheckpointError, match=r"damaged \(holds NaN"):
+    checkpoints.load_model(folder)
+
+
+def test_names_in_messages_are_escaped_and_few():
+  hostile = {f"\x1b[31m\n{i}": np.zeros(1) for i in range(100_000)}
+  with pytest.raises(checkpoints.CheckpointError) as caught:
+    checkpoints.check_fit(hostile, {"a": np.zeros(2)}, "a\nb")
+  line = str(caught.value)
+  assert line.startswith("a\\nb: weights do not fit the model; left over: [")
+  assert "... and 99,990 more]; missing: ['a']; wrong shape: []" in line
+  assert line.isprintable()
+  assert len(line) < 1000
 
 
 def test_a_mismatch_lists_both_sides(params):

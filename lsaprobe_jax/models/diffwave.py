@@ -7,6 +7,7 @@ its state dict maps onto these parameters one to one (`porting.py`). Arrays are
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -14,10 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lsaprobe_jax.models import convolution
+from lsaprobe_jax.models import checks, convolution
 
 # LMNT's SpectrogramUpsampler: two transposed convolutions of stride 16 in time.
 HOP_SAMPLES = 256
+
+# Limits of the settings; LMNT's values are 64, 30, 10 and 512.
+_MOST_CHANNELS = 16_384
+_MOST_LAYERS = 256
+_MOST_CYCLE = 20
+_MOST_MELS = 1024
+# A layer's kernels and biases: convolution, projection of the step, output.
+_TENSORS_A_LAYER = 6
 
 
 def embedding_table(max_steps: int) -> np.ndarray:
@@ -101,6 +110,39 @@ class ResidualBlock(nn.Module):
     y = pointwise(2 * self.channels, name="output_projection")(y)
     residual, skip = jnp.split(y, 2, axis=-1)
     return (x + residual) / math.sqrt(2.0), skip
+
+
+def check_settings(
+  settings: Mapping[str, Any], name: str, tensors: int | None = None
+) -> None:
+  """Refuses settings that make no DiffWave, before anything is built.
+
+  Args:
+    settings: fields of `DiffWave`.
+    name: of the settings, for messages.
+    tensors: how many the weights hold; None where there are none yet.
+
+  Raises:
+    ValueError: names the setting.
+  """
+  limits = {
+    "channels": _MOST_CHANNELS,
+    "layers": _MOST_LAYERS,
+    "dilation_cycle": _MOST_CYCLE,
+    "mels": _MOST_MELS,
+    "embedding_width": _MOST_CHANNELS,
+  }
+  checks.table(name, settings, (), tuple(limits))
+  for key, value in settings.items():
+    if key == "mels" and value is None:
+      continue
+    checks.whole(f"{name}.{key}", value, 1, limits[key])
+  layers = settings.get("layers", DiffWave.layers)
+  if tensors is not None and layers * _TENSORS_A_LAYER > tensors:
+    raise ValueError(
+      f"{name}.layers = {layers} does not fit the weights: they hold {tensors:,}"
+      f" tensors, and a layer has {_TENSORS_A_LAYER}"
+    )
 
 
 class DiffWave(nn.Module):

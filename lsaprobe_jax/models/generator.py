@@ -1,5 +1,6 @@
 """A trained diffusion model as the probe sees it: encode, denoise, decode."""
 
+import reprlib
 from typing import Any
 
 import flax.linen as nn
@@ -8,8 +9,10 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.models import checks, diffwave
 from lsaprobe_jax.models.diffwave import HOP_SAMPLES, DiffWave
 from lsaprobe_jax.models.musicldm import generator as musicldm
+from lsaprobe_jax.text import printable
 
 _SCHEDULES = {
   "linear": diffusion.linear,
@@ -20,6 +23,12 @@ _SCHEDULES = {
 # Networks on waveforms by family: Linen modules `(x, index) -> noise` with the fields
 # `max_steps` and `dtype`; a model configuration's `network` holds the others.
 _NETWORKS = {"diffwave": DiffWave}
+# By family, what refuses settings of the network: `(settings, name, tensors)`. Of other
+# families only the size of numbers is checked.
+_CHECKS = {"diffwave": diffwave.check_settings}
+
+# `scale` brings music to about unit variance; beyond these it would leave float32.
+_SCALES = (1e-6, 1e6)
 
 # None: as the input and the parameters, which tests make float64.
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -71,6 +80,70 @@ class WaveformGenerator(struct.PyTreeNode):
     return jax.lax.optimization_barrier(self.decode(x_0))
 
 
+def check_settings(model_config: dict[str, Any], tensors: int | None = None) -> None:
+  """Refuses a model configuration of which a value is not what it must be.
+
+  Every value is looked at before anything is built, because sizes decide how long
+  building takes.
+
+  Args:
+    model_config: as of `build_generator`.
+    tensors: how many the weights hold, which bounds the layers; None where there are
+      no weights yet.
+
+  Raises:
+    ValueError: names the setting and what it must be.
+  """
+  family = _family(model_config)
+  if family == "musicldm":
+    musicldm.check_settings(model_config, tensors)
+    return
+  required = ("family", "network", "schedule", "sample_rate", "scale")
+  checks.table("the model", model_config, required, None)
+  checks.whole("sample_rate", model_config["sample_rate"], *checks.RATES)
+  checks.real("scale", model_config["scale"], *_SCALES)
+  _check_schedule(model_config["schedule"])
+  checks.table("network", model_config["network"], (), None)
+  checks.numbers("network", model_config["network"])
+  if family in _CHECKS:
+    _CHECKS[family](model_config["network"], "network", tensors)
+
+
+def _family(model_config: dict[str, Any]) -> str:
+  """The family of a model configuration, one of those that are known."""
+  family = checks.table("the model", model_config, ("family",), None)["family"]
+  known = (*_NETWORKS, "musicldm")
+  if not isinstance(family, str) or family not in known:
+    shown = printable(reprlib.repr(family))
+    raise ValueError(f"unknown model family {shown}; known: {', '.join(known)}")
+  return family
+
+
+def _check_schedule(settings: Any) -> None:
+  """Refuses a schedule that is neither a known one nor betas."""
+  checks.table("schedule", settings, ("num_steps",), None)
+  steps = checks.whole(
+    "schedule.num_steps", settings["num_steps"], 1, checks.MOST_TIMES
+  )
+  if "betas" in settings:
+    checks.table("schedule", settings, ("num_steps", "betas"))
+    checks.betas("schedule.betas", settings["betas"], steps)
+    return
+  checks.table("schedule", settings, ("name",), None)
+  if not isinstance(settings["name"], str) or settings["name"] not in _SCHEDULES:
+    shown = printable(reprlib.repr(settings["name"]))
+    raise ValueError(f"unknown schedule {shown}; known: {sorted(_SCHEDULES)}")
+  if settings["name"] == "cosine":
+    known = ("offset", "max_beta")
+    checks.table("schedule", settings, ("name", "num_steps"), known)
+  else:
+    known = ("beta_start", "beta_end")
+    checks.table("schedule", settings, ("name", "num_steps", *known))
+  for key in known:
+    if key in settings:
+      checks.real(f"schedule.{key}", settings[key], 0, 1, inside=True)
+
+
 def build_network(
   model_config: dict[str, Any], precision: str = "float32"
 ) -> nn.Module:
@@ -81,15 +154,12 @@ def build_network(
     precision: of its blocks, `float32` or `bfloat16`.
 
   Raises:
-    ValueError: on an unknown family or precision.
+    ValueError: on an unknown family, precision or setting.
   """
   if precision not in _DTYPES:
     raise ValueError(f"unknown precision {precision!r}; known: {', '.join(_DTYPES)}")
-  family = model_config["family"]
-  if family not in _NETWORKS:
-    known = ", ".join((*_NETWORKS, "musicldm"))
-    raise ValueError(f"unknown model family {family!r}; known: {known}")
-  return _NETWORKS[family](
+  check_settings(model_config)
+  return _NETWORKS[model_config["family"]](
     max_steps=model_config["schedule"]["num_steps"],
     dtype=_DTYPES[precision],
     **model_config["network"],
@@ -97,14 +167,19 @@ def build_network(
 
 
 def build_schedule(model_config: dict[str, Any]) -> diffusion.Schedule:
-  """The schedule a model configuration describes: its `name`, or its `betas`."""
+  """The schedule a model configuration describes: its `name`, or its `betas`.
+
+  Raises:
+    ValueError: on a setting that no schedule has.
+  """
   settings = dict(model_config["schedule"])
+  _check_schedule(settings)
   if "betas" in settings:
-    return diffusion.Schedule.from_betas(settings["betas"])
-  name = settings.pop("name")
-  if name not in _SCHEDULES:
-    raise ValueError(f"unknown schedule {name!r}; known: {sorted(_SCHEDULES)}")
-  return _SCHEDULES[name](**settings)
+    schedule = diffusion.Schedule.from_betas(settings["betas"])
+  else:
+    schedule = _SCHEDULES[settings.pop("name")](**settings)
+  checks.signal_left("schedule", schedule.signal)
+  return schedule
 
 
 def build_generator(
@@ -128,12 +203,13 @@ def build_generator(
   Raises:
     ValueError: on a setting that the family does not have.
   """
-  if model_config["family"] == "musicldm":
+  if _family(model_config) == "musicldm":
     if precision != "float32":
       raise ValueError(f"precision {precision!r}: a musicldm model runs in float32")
     return musicldm.build_generator(model_config, params, num_steps, stop_at)
   if stop_at != "waveform":
     raise ValueError(f"stop_at {stop_at!r}: only a musicldm model has another end")
+  check_settings(model_config)
   return WaveformGenerator(
     params=params,
     schedule=build_schedule(model_config),
@@ -150,7 +226,7 @@ _init = jax.jit(lambda network, *args: network.init(*args), static_argnums=0)
 
 def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
   """Fresh parameters, before any training."""
-  if model_config["family"] == "musicldm":
+  if _family(model_config) == "musicldm":
     return musicldm.init_params(model_config, key)
   network = build_network(model_config)
   args = (jnp.zeros(1024), jnp.int32(0))
@@ -159,8 +235,18 @@ def init_params(model_config: dict[str, Any], key: jax.Array) -> Any:
   return _init(network, key, *args)["params"]
 
 
-def abstract_params(model_config: dict[str, Any]) -> Any:
-  """Names and shapes of a model's parameters, without making any."""
+def abstract_params(model_config: dict[str, Any], tensors: int | None = None) -> Any:
+  """Names and shapes of a model's parameters, without making any.
+
+  Args:
+    model_config: as of `build_generator`.
+    tensors: how many the weights hold that these will be compared with; a
+      configuration of more layers is refused at once, instead of being built first.
+
+  Raises:
+    ValueError: on a setting that is not supported.
+  """
+  check_settings(model_config, tensors)
   if model_config["family"] == "musicldm":
     return musicldm.abstract_params(model_config)
   return jax.eval_shape(lambda: init_params(model_config, jax.random.key(0)))

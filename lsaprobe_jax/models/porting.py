@@ -11,6 +11,13 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from lsaprobe_jax import tensors
+from lsaprobe_jax.models import checks
+from lsaprobe_jax.text import printable
+
+# A tensor's name has three or four parts.
+_LONGEST_NAME = 512
+
 
 def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
   """One PyTorch tensor under its Flax name and axis order."""
@@ -20,7 +27,8 @@ def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
   if kind == "bias":
     return f"{path}/bias", value
   if kind != "weight":
-    raise ValueError(f"unexpected tensor {name!r} in a DiffWave state dict")
+    shown = printable(name[:_LONGEST_NAME])
+    raise ValueError(f"unexpected tensor {shown!r} in a DiffWave state dict")
   if value.ndim == 2:  # Linear [out, in]
     value = value.T
   elif value.ndim == 3:  # Conv1d [out, in, width]
@@ -41,14 +49,22 @@ def diffwave_params(state_dict: Mapping[str, np.ndarray]) -> Any:
       table, which older versions of the code stored.
 
   Raises:
-    ValueError: on a tensor that no DiffWave has.
+    ValueError: on a tensor that no DiffWave has, or that may not be a weight
+      (`tensors.weight`).
   """
   flat = {}
   for name, value in state_dict.items():
+    if not isinstance(name, str) or not isinstance(value, np.ndarray):
+      shown = printable(str(name)[:_LONGEST_NAME])
+      raise ValueError(f"{shown!r} among its tensors is a {type(value).__name__}")
+    if len(name) > _LONGEST_NAME:
+      raise ValueError(f"a tensor's name has {len(name):,} letters")
     name = name.removeprefix("module.")
     if name == "diffusion_embedding.embedding":
       continue
-    path, array = _leaf(name, np.asarray(value, np.float32))
+    path, array = _leaf(name, tensors.weight(name, value))
+    if path in flat:
+      raise ValueError(f"two tensors are both {printable(path)}")
     flat[path] = np.ascontiguousarray(array)
   return traverse_util.unflatten_dict(flat, sep="/")
 
@@ -63,7 +79,7 @@ def diffwave_model_config(
     state_dict: its tensors; they say whether the network is conditional.
 
   Raises:
-    ValueError: a setting is missing.
+    ValueError: a setting is missing, or the noise schedule is none.
   """
   wanted = (
     "residual_channels",
@@ -72,7 +88,7 @@ def diffwave_model_config(
     "noise_schedule",
     "sample_rate",
   )
-  conditional = any("conditioner_projection" in name for name in state_dict)
+  conditional = any("conditioner_projection" in str(name) for name in state_dict)
   wanted += ("n_mels",) * conditional
   missing = [name for name in wanted if name not in settings]
   if missing:
@@ -80,23 +96,39 @@ def diffwave_model_config(
   widths = [
     value.shape[0]
     for name, value in state_dict.items()
-    if name.endswith("projection1.weight")
+    if str(name).endswith("projection1.weight")
+    and isinstance(value, np.ndarray)
+    and value.ndim
   ]
   if len(widths) != 1:
     raise ValueError(
       f"{len(widths)} tensors are called projection1.weight, where a DiffWave has one"
     )
-  betas = [float(beta) for beta in settings["noise_schedule"]]
+  betas = settings["noise_schedule"]
+  betas = betas.tolist() if isinstance(betas, np.ndarray) else betas
+  betas = [float(beta) for beta in checks.betas("noise_schedule", plain(betas))]
+  size = lambda name: plain(settings[name])
   return {
     "family": "diffwave",
     "network": {
-      "channels": int(settings["residual_channels"]),
-      "layers": int(settings["residual_layers"]),
-      "dilation_cycle": int(settings["dilation_cycle_length"]),
-      "mels": int(settings["n_mels"]) if conditional else None,
+      "channels": size("residual_channels"),
+      "layers": size("residual_layers"),
+      "dilation_cycle": size("dilation_cycle_length"),
+      "mels": size("n_mels") if conditional else None,
       "embedding_width": int(widths[0]),
     },
     "schedule": {"num_steps": len(betas), "betas": betas},
-    "sample_rate": int(settings["sample_rate"]),
+    "sample_rate": size("sample_rate"),
     "scale": 1.0,
   }
+
+
+def plain(value: Any) -> Any:
+  """A setting as a plain number, where it is one: of a tensor, or a whole float."""
+  if isinstance(value, list | tuple):
+    return [plain(part) for part in value]
+  if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+    value = value.item()
+  if isinstance(value, float) and value.is_integer():
+    value = int(value)
+  return value

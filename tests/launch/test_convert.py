@@ -62,6 +62,7 @@ def convert_tree(monkeypatch, tmp_path):
 
   def convert_tree(tree):
     monkeypatch.setattr(torch_reader, "read_state_dict", lambda _: tree)
+    (tmp_path / "weights.pt").write_bytes(b"the reader is a stand-in")
     run(tmp_path / "weights.pt", tmp_path / "model")
     return tmp_path / "model"
 
@@ -116,8 +117,95 @@ def test_other_checkpoints_are_refused(convert_tree, tmp_path, tree, match):
   assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize(
+  ("tree", "match"),
+  [
+    (
+      {"state_dict": {}, "pytorch-lightning_version": "2.1"},
+      "a PyTorch Lightning check",
+    ),
+    ({"state_dict": {}}, "a PyTorch Lightning checkpoint"),
+    ({"a.weight": np.zeros(3)}, "a bare state dict of 1 tensors"),
+    ({"a.lora_down.weight": np.zeros(3)}, "a LoRA adapter"),
+    ({str(i): 3 for i in range(10**5)}, r"but \['0', .*and 99,990 more\]: not a check"),
+  ],
+)
+def test_other_checkpoints_are_told_what_they_are(convert_tree, tree, match):
+  with pytest.raises(app.UsageError, match=match) as caught:
+    convert_tree(tree)
+  assert len(str(caught.value)) < 700
+
+
+BAD_WEIGHTS = [
+  ([np.nan, 1, np.inf, 0], r"NaN in skip_projection\.bias \(2 of 4 values\)"),
+  ([-np.inf, 1, 0, 0], r"infinity in skip_projection\.bias \(1 of 4 values\)"),
+  (np.float16([np.inf, 1, 0, 0]), "infinity in skip_projection"),
+  (np.float64([1e300, 1, 0, 0]), "infinity in skip_projection"),
+  (np.arange(4), r"skip_projection\.bias holds int64, where weights are floating"),
+  (np.ones(4, bool), r"skip_projection\.bias holds bool"),
+  (np.ones(4, np.complex64), r"skip_projection\.bias holds complex64"),
+  ({}, "'skip_projection.bias' among its tensors is a dict"),
+]
+
+
+@pytest.mark.parametrize(("value", "match"), BAD_WEIGHTS)
+def test_what_is_no_weight_is_named(convert_tree, tmp_path, value, match):
+  value = np.array(value, np.float32) if isinstance(value, list) else value
+  state = lmnt_state() | {"skip_projection.bias": value}
+  with pytest.raises(app.UsageError, match=match):
+    convert_tree({"model": state, "params": SETTINGS})
+  assert not (tmp_path / "model").exists()
+
+
+def test_settings_may_be_tensors_and_whole_floats(convert_tree):
+  settings = SETTINGS | {
+    "residual_channels": np.array(4),
+    "sample_rate": np.array([22050.0], np.float32),
+    "noise_schedule": np.array(SETTINGS["noise_schedule"]),
+  }
+  tree = {"model": lmnt_state(), "params": settings, "step": np.array(3)}
+  check(convert_tree(tree), lmnt_state())
+
+
+@pytest.mark.parametrize(
+  ("change", "match"),
+  [
+    ({"residual_layers": 20_000}, r"network\.layers = 20000 is not supported"),
+    (
+      {"residual_layers": 200},
+      r"network\.layers = 200 does not fit the weights: they h",
+    ),
+    (
+      {"residual_layers": 2.5},
+      r"network\.layers = 2\.5 is not supported; it must be a",
+    ),
+    ({"residual_channels": "4"}, r"network\.channels = '4' is not supported"),
+    ({"residual_channels": True}, r"network\.channels = True is not supported"),
+    ({"sample_rate": 10**9}, "sample_rate = 1000000000 is not supported"),
+    ({"sample_rate": float("nan")}, "sample_rate = nan is not supported"),
+    ({"noise_schedule": [0.1, float("nan")]}, r"noise_schedule\[1\] = nan"),
+    ({"noise_schedule": [0.1, 1.0]}, r"noise_schedule\[1\] = 1 is"),
+    ({"noise_schedule": 3}, "noise_schedule = 3 is not supported; it must be a list"),
+    ({"noise_schedule": [0.1] * 100_001}, "must be a list of 1 to 100,000 numbers"),
+    ({"noise_schedule": [0.99] * 1000}, "leave nothing of the signal"),
+  ],
+)
+def test_settings_are_checked_before_anything_is_built(convert_tree, change, match):
+  with pytest.raises(app.UsageError, match=match):
+    convert_tree({"model": lmnt_state(), "params": SETTINGS | change})
+
+
+def test_two_names_of_one_tensor_are_refused(convert_tree):
+  state = lmnt_state()
+  state["module.skip_projection.bias"] = state["skip_projection.bias"]
+  with pytest.raises(app.UsageError, match="two tensors are both skip_projection/bias"):
+    convert_tree({"model": state, "params": SETTINGS})
+
+
 def test_a_missing_file_is_named(tmp_path):
-  with pytest.raises(app.UsageError, match=r"--source=.*none\.pt: .*No such file"):
+  with pytest.raises(
+    app.UsageError, match=r"--source=.*none\.pt: no such file or folder$"
+  ):
     run(tmp_path / "none.pt", tmp_path / "model")
   assert not (tmp_path / "model").exists()
 

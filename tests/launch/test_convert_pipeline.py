@@ -151,6 +151,79 @@ def test_unsupported_pipelines_are_refused(pipeline, edit, file, changes, match)
   refuse(pipeline, match)
 
 
+@pytest.mark.parametrize(
+  ("file", "changes", "match"),
+  [
+    ("unet/config.json", {"layers_per_block": 20_000}, "make 120,000 blocks; 256 are"),
+    ("unet/config.json", {"layers_per_block": True}, "layers_per_block = True is not"),
+    ("unet/config.json", {"norm_eps": 10**400}, r"norm_eps = 1000000.*\.\.\."),
+    ("unet/config.json", {"block_out_channels": [8] * 17}, "a list of 1 to 16 values"),
+    ("unet/config.json", {"time_embedding_dim": -3}, "time_embedding_dim = -3"),
+    ("unet/config.json", {"x" * 10**6: "y" * 10**6}, "the key x{60} .= 'yyy"),
+    ("vae/config.json", {"scaling_factor": 0}, "scaling_factor = 0 is not supported"),
+    ("vae/config.json", {"scaling_factor": float("nan")}, "damaged .holds NaN"),
+    ("vae/config.json", {"norm_num_groups": None}, "norm_num_groups = None"),
+    ("vae/config.json", {"layers_per_block": 2000}, "make 8,000 blocks; 256"),
+    ("vocoder/config.json", {"sampling_rate": 10**6}, "sampling_rate = 1000000 is"),
+    ("vocoder/config.json", {"upsample_kernel_sizes": [16, 8, 10**6]}, "from 1 to 256"),
+    ("vocoder/config.json", {"upsample_rates": [256, 256, 2]}, "product of at m"),
+    ("vocoder/config.json", {"upsample_initial_channel": 4}, "8 or more"),
+    ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**6}, "1 to 100,000"),
+    ("scheduler/scheduler_config.json", {"beta_end": 1}, "beta_end = 1 is not"),
+    ("scheduler/scheduler_config.json", {"trained_betas": [0.1, "x"]}, r"betas\[1\]"),
+  ],
+)  # fmt: skip
+def test_values_are_checked_before_anything_is_built(
+  pipeline, edit, file, changes, match
+):
+  edit(file, **changes)
+  refuse(pipeline, match)
+
+
+@pytest.mark.parametrize(
+  ("value", "match"),
+  [
+    (
+      np.full((4, 8, 3, 3), np.nan, np.float32),
+      r"NaN in conv_out\.weight \(288 of 288",
+    ),
+    (np.full((4, 8, 3, 3), np.inf, np.float16), "infinity in conv_out"),
+    (np.ones((4, 8, 3, 3), np.int64), "conv_out.weight is of type I64, but weights"),
+    (np.ones((4, 8, 3, 3), bool), "conv_out.weight is of type BOOL"),
+  ],
+)
+def test_what_is_no_weight_is_named(pipeline, value, match):
+  path = pipeline / "unet" / "diffusion_pytorch_model.safetensors"
+  save_file(load_file(path) | {"conv_out.weight": value}, path)
+  refuse(pipeline, f"/unet.*{match}")
+
+
+def test_a_weight_norm_of_zero_is_named(pipeline):
+  path = pipeline / "vocoder" / "model.safetensors"
+  state = load_file(path)
+  weight = state.pop("conv_pre.weight")
+  state["conv_pre.weight_v"] = np.zeros_like(weight)
+  state["conv_pre.weight_g"] = np.ones((len(weight), 1, 1), np.float32)
+  save_file(state, path)
+  refuse(pipeline, r"vocoder: NaN in conv_pre\.weight")
+  state["conv_pre.weight_g"] = np.ones((1, 1, 9), np.float32)
+  save_file(state, path)
+  refuse(pipeline, r"conv_pre\.weight_g has shape \(1, 1, 9\), which is not")
+
+
+def test_an_embedding_that_is_not_finite_is_refused(pipeline, tmp_path):
+  np.save(tmp_path / "embedding.npy", np.array([1, 2, np.nan, 4, 5, 6]))
+  refuse(pipeline, "NaN in the embedding", embedding=str(tmp_path / "embedding.npy"))
+
+
+def test_a_sharded_pipeline_is_told_so(pipeline):
+  unet = pipeline / "unet"
+  stem = "diffusion_pytorch_model"
+  (unet / f"{stem}.safetensors").rename(unet / f"{stem}-00001-of-00002.safetensors")
+  (unet / f"{stem}.safetensors.index.json").write_text("{}")
+  refuse(pipeline, r"00001-of-00002\.safetensors, sharded\)\. .*max_shard_size")
+
+
 def test_audioldm_is_read_too(pipeline, edit, tmp_path):
   edit("model_index.json", _class_name="AudioLDMPipeline")
   run(pipeline, tmp_path / "model")
@@ -198,7 +271,7 @@ def test_a_prompt_needs_a_text_encoder(pipeline):
 
 
 def test_a_diffwave_takes_no_prompt(tmp_path):
-  (tmp_path / "weights.pt").touch()
+  (tmp_path / "weights.pt").write_bytes(b"never read")
   refuse(tmp_path / "weights.pt", "takes no --prompt", prompt="piano")
 
 
@@ -206,7 +279,7 @@ def test_a_hub_name_without_the_hubs_package(tmp_path, monkeypatch):
   monkeypatch.setitem(sys.modules, "huggingface_hub", None)
   refuse_from = tmp_path / "x"
   with pytest.raises(app.UsageError, match="pip install huggingface_hub; or download"):
-    run("ucsd-reach/musicldm", refuse_from)
+    run("hf:ucsd-reach/musicldm", refuse_from)
   assert not refuse_from.exists()
 
 
@@ -221,7 +294,7 @@ def test_a_hub_name_without_a_network(tmp_path, monkeypatch):
 
   monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
   with pytest.raises(app.UsageError, match=r"ConnectionError: no route\); download"):
-    run("ucsd-reach/musicldm", tmp_path / "model")
+    run("hf:ucsd-reach/musicldm", tmp_path / "model")
 
 
 @pytest.fixture
@@ -238,9 +311,40 @@ def hub(pipeline, monkeypatch):
 
 @pytest.mark.usefixtures("hub")
 def test_a_hub_name_is_fetched(tmp_path):
-  run("ucsd-reach/musicldm", tmp_path / "model")
+  run("hf:ucsd-reach/musicldm", tmp_path / "model")
   record = checkpoints.load_model(tmp_path / "model")[1]
   assert record["training"]["converted_from"] == "ucsd-reach/musicldm"
+
+
+@pytest.mark.parametrize("name", ["hf:", "hf:a", "hf:a/b/c", "hf:../b", "hf:/b"])
+def test_what_is_no_hub_name_is_refused(name):
+  with pytest.raises(checkpoints.CheckpointError, match="hub is hf:owner/name"):
+    converting.find_model(name)
+
+
+@pytest.mark.parametrize(
+  "name", ["stabilityai/stable-audio-open-1.0", "ucsd-reach/musicldm", "runs/model.v2"]
+)
+def test_only_hf_names_are_looked_up(name, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  asked = []
+
+  class Hub:
+    @staticmethod
+    def snapshot_download(name, allow_patterns):
+      asked.append(name)
+      raise ConnectionError("no route")
+
+  monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
+  line = rf"for the Hugging Face hub write hf:{name}$"
+  with pytest.raises(app.UsageError, match=f"no such file or folder; {line}"):
+    run(name, tmp_path / "model")
+  with pytest.raises(checkpoints.CheckpointError, match=f"no model folder .*{line}"):
+    converting.find_model(name)
+  assert not asked
+  with pytest.raises(checkpoints.CheckpointError, match=f"hf:{name}: .*no route"):
+    converting.find_model(f"hf:{name}")
+  assert asked == [name]
 
 
 @pytest.fixture
@@ -272,10 +376,11 @@ def test_a_hub_name_is_a_target(cache):
   config = ConfigDict(
     dict(seed=0, num_steps=2, precision="float32", untrained=False, targets={})
   )
-  config.targets.model = "ucsd-reach/musicldm"
+  config.targets.model = "hf:ucsd-reach/musicldm"
   (target,), _ = common.load_targets(config)
   assert target.generator.sample_rate == 16000
   (folder,) = cache.iterdir()
+  assert folder.name.startswith("ucsd-reach-musicldm-")
   record = checkpoints.load_model(folder)[1]
   assert record["training"]["converted_from"] == "ucsd-reach/musicldm"
 
@@ -295,7 +400,9 @@ def test_what_cannot_be_converted_when_named_leaves_nothing(
   with pytest.raises(checkpoints.CheckpointError) as error:
     converting.find_model("runs/mistyped")
   assert "no model folder runs/mistyped; embedded models: diff" in str(error.value)
-  assert "pip install huggingface_hub" in str(error.value)
+  assert str(error.value).endswith("for the Hugging Face hub write hf:runs/mistyped")
+  with pytest.raises(checkpoints.CheckpointError, match="pip install huggingface_hub"):
+    converting.find_model("hf:owner/name")
   assert not list(cache.glob("*"))
 
 

@@ -172,7 +172,7 @@ def test_names_and_shapes_at_the_published_sizes(name):
   params = {}
   for part, module in modules.items():
     # Never written, and so never more than addresses.
-    tensors = {k: np.empty(v.shape, np.float32) for k, v in module.state_dict().items()}
+    tensors = {k: np.zeros(v.shape, np.float32) for k, v in module.state_dict().items()}
     tensors = {k: v for k, v in tensors.items() if k not in ("mean", "scale")}
     params[part] = porting.module_params(tensors)
   params["conditioning"] = {"embedding": np.zeros(512)}

@@ -10,6 +10,7 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.models import checks
 from lsaprobe_jax.models.musicldm import mel, settings, unet, vae, vocoder
 
 _SCHEDULER = "scheduler/scheduler_config.json"
@@ -21,16 +22,21 @@ _SCHEDULER_DEFAULTS = {
   "trained_betas": None,
   "set_alpha_to_one": True,
   "prediction_type": "epsilon",
-  # Only say which times diffusers' own samplers visit; ours are `diffusion.reverse`'s.
-  "steps_offset": 0,
-  "timestep_spacing": "leading",
-  # Read by thresholding, clipping and stochastic samplers alone.
-  "clip_sample_range": 1.0,
-  "dynamic_thresholding_ratio": 0.995,
-  "sample_max_value": 1.0,
-  "skip_prk_steps": False,
-  "variance_type": "fixed_small",
 }
+_SCHEDULER_UNREAD = frozenset(
+  {
+    # Only say which times diffusers' own samplers visit; ours are
+    # `diffusion.reverse`'s.
+    "steps_offset",
+    "timestep_spacing",
+    # Read by thresholding, clipping and stochastic samplers alone.
+    "clip_sample_range",
+    "dynamic_thresholding_ratio",
+    "sample_max_value",
+    "skip_prk_steps",
+    "variance_type",
+  }
+)
 _SCHEDULER_FIXED = {
   "beta_schedule": ("linear", "scaled_linear"),
   "prediction_type": ("epsilon", "v_prediction"),
@@ -38,6 +44,10 @@ _SCHEDULER_FIXED = {
   "thresholding": (False,),
   "rescale_betas_zero_snr": (False,),
 }
+
+# diffusers' own default, and where float32 still has room around latents of any size.
+_SCALING_FACTOR = 0.18215
+_SCALES = (1e-6, 1e6)
 
 STOPS = ("waveform", "mel")
 
@@ -143,10 +153,7 @@ def build_schedule(config: Mapping[str, Any]) -> tuple[diffusion.Schedule, bool]
   Raises:
     ValueError: on a setting that is not supported; names it.
   """
-  # diffusers' own default where the file is silent.
-  clips = config.get("_class_name") in ("DDIMScheduler", "DDPMScheduler")
-  config = {"clip_sample": clips} | dict(config)
-  read = settings.read(config, _SCHEDULER, _SCHEDULER_DEFAULTS, _SCHEDULER_FIXED)
+  read = _read_schedule(config)
   steps, ends = read["num_train_timesteps"], (read["beta_start"], read["beta_end"])
   if read["trained_betas"] is not None:
     schedule = diffusion.Schedule.from_betas(np.array(read["trained_betas"]))
@@ -154,6 +161,7 @@ def build_schedule(config: Mapping[str, Any]) -> tuple[diffusion.Schedule, bool]
     schedule = diffusion.linear(steps, *ends)
   else:
     schedule = diffusion.scaled_linear(steps, *ends)
+  checks.signal_left(_SCHEDULER, schedule.signal)
   if not read["set_alpha_to_one"]:
     signal, noise = schedule.signal, schedule.noise
     schedule = schedule.replace(
@@ -162,17 +170,63 @@ def build_schedule(config: Mapping[str, Any]) -> tuple[diffusion.Schedule, bool]
   return schedule, read["prediction_type"] == "v_prediction"
 
 
+def _read_schedule(config: Mapping[str, Any]) -> dict[str, Any]:
+  """The settings of a schedule, each within its limits."""
+  checks.table(_SCHEDULER, config, (), None)
+  # diffusers' own default where the file is silent.
+  clips = config.get("_class_name") in ("DDIMScheduler", "DDPMScheduler")
+  read = settings.read(
+    {"clip_sample": clips} | dict(config),
+    _SCHEDULER,
+    _SCHEDULER_DEFAULTS,
+    _SCHEDULER_FIXED,
+    _SCHEDULER_UNREAD,
+  )
+  name = f"{_SCHEDULER}: {{}}".format
+  steps = read["num_train_timesteps"]
+  checks.whole(name("num_train_timesteps"), steps, 1, checks.MOST_TIMES)
+  for key in ("beta_start", "beta_end"):
+    checks.real(name(key), read[key], 0, 1, inside=True)
+  if read["trained_betas"] is not None:
+    checks.betas(name("trained_betas"), read["trained_betas"])
+  return read
+
+
+def check_settings(model_config: Mapping[str, Any], tensors: int | None = None) -> None:
+  """Refuses a model configuration of which a value is not what it must be.
+
+  Args:
+    model_config: as of `build_generator`.
+    tensors: how many the weights hold; None where that is not known.
+
+  Raises:
+    ValueError: names the setting.
+  """
+  required = ("unet", "vae", "vocoder", "scheduler", "mel", "sample_rate")
+  checks.table("the model", model_config, required, None)
+  rate = checks.whole("sample_rate", model_config["sample_rate"], *checks.RATES)
+  mel.check_settings(model_config["mel"], rate)
+  _read_schedule(model_config["scheduler"])
+  build_networks(model_config, tensors)
+  scaling = model_config["vae"].get("scaling_factor", _SCALING_FACTOR)
+  checks.real("vae/config.json: scaling_factor", scaling, *_SCALES)
+
+
 def build_networks(
-  model_config: Mapping[str, Any],
+  model_config: Mapping[str, Any], tensors: int | None = None
 ) -> tuple[unet.UNet, vae.VAE, vocoder.Vocoder]:
   """The three networks that a model configuration describes.
+
+  Args:
+    model_config: as of `build_generator`.
+    tensors: how many the weights hold, which bounds the blocks; None if not known.
 
   Raises:
     ValueError: on a setting that is not supported, or parts that do not fit together.
   """
-  denoiser = unet.from_config(model_config["unet"])
-  autoencoder = vae.from_config(model_config["vae"])
-  voice = vocoder.from_config(model_config["vocoder"])
+  denoiser = unet.from_config(model_config["unet"], tensors)
+  autoencoder = vae.from_config(model_config["vae"], tensors)
+  voice = vocoder.from_config(model_config["vocoder"], tensors)
   fits = {
     "the VAE's latent_channels and the UNet's in_channels": (
       autoencoder.latent_channels,
@@ -221,6 +275,7 @@ def build_generator(
   """
   if stop_at not in STOPS:
     raise ValueError(f"unknown stop_at {stop_at!r}; known: {', '.join(STOPS)}")
+  check_settings(model_config)
   denoiser, autoencoder, voice = build_networks(model_config)
   schedule, predicts_v = build_schedule(model_config["scheduler"])
   conditional = denoiser.condition_width is not None
@@ -235,7 +290,7 @@ def build_generator(
     autoencoder=autoencoder,
     voice=voice,
     sample_rate=model_config["sample_rate"],
-    scaling_factor=float(model_config["vae"].get("scaling_factor", 0.18215)),
+    scaling_factor=float(model_config["vae"].get("scaling_factor", _SCALING_FACTOR)),
     predicts_v=predicts_v,
     num_steps=num_steps,
     stop_at=stop_at,
@@ -244,6 +299,7 @@ def build_generator(
 
 def abstract_params(model_config: Mapping[str, Any]) -> Any:
   """Names and shapes of all networks' parameters, without making any."""
+  check_settings(model_config)
   denoiser, autoencoder, voice = build_networks(model_config)
   width = denoiser.condition_width
   # Small, but divisible by everything: shapes of parameters do not depend on it.

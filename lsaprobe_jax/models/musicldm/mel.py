@@ -8,6 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from lsaprobe_jax.models import checks
+
+# AudioLDM's are 1024 and 64.
+_MOST_FFT = 65_536
+_MOST_MELS = 1024
+
 
 class MelFrontEnd(struct.PyTreeNode):
   """Waveform -> log-mel, differentiable.
@@ -70,6 +76,28 @@ class MelFrontEnd(struct.PyTreeNode):
       return audio
     audio = audio - jnp.mean(audio)
     return self.peak * audio / (jnp.max(jnp.abs(audio)) + 1e-8)
+
+
+def check_settings(config: Any, sample_rate: int) -> None:
+  """Refuses settings that make no front end.
+
+  Args:
+    config: as of `from_config`.
+    sample_rate: in Hz.
+
+  Raises:
+    ValueError: names the setting.
+  """
+  required = ("mels", "hop", "fft_size", "low", "high", "floor", "peak")
+  checks.table("mel", config, required)
+  checks.whole("mel.mels", config["mels"], 1, _MOST_MELS)
+  checks.whole("mel.fft_size", config["fft_size"], 2, _MOST_FFT)
+  checks.whole("mel.hop", config["hop"], 1, _MOST_FFT)
+  checks.real("mel.high", config["high"], 0, sample_rate / 2)
+  checks.real("mel.low", config["low"], 0, config["high"])
+  checks.real("mel.floor", config["floor"], 0, 1, inside=True)
+  if config["peak"] is not None:
+    checks.real("mel.peak", config["peak"], 0, checks.LARGEST, inside=True)
 
 
 def from_config(config: Mapping[str, Any], sample_rate: int) -> MelFrontEnd:

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from lsaprobe_jax.models import checks
 from lsaprobe_jax.models.musicldm import blocks, settings
 
 _NAME = "unet/config.json"
@@ -25,8 +26,9 @@ _DEFAULTS = {
   "layers_per_block": 2,
   "norm_num_groups": 32,
   "norm_eps": 1e-5,
-  "attention_head_dim": 8,
-  "cross_attention_dim": 1280,
+  # One number, or one a resolution: `_per_level` checks them.
+  "attention_head_dim": None,
+  "cross_attention_dim": None,
   "transformer_layers_per_block": 1,
   "use_linear_projection": False,
   "flip_sin_to_cos": True,
@@ -37,6 +39,7 @@ _DEFAULTS = {
   "class_embeddings_concat": False,
   "projection_class_embeddings_input_dim": None,
 }
+_HEADS, _ATTENDED = 8, 1280
 _FIXED = {
   "act_fn": ("silu", "swish"),
   "class_embed_type": (None, "simple_projection"),
@@ -228,10 +231,15 @@ def _kinds(read, key, plain, attending):
 def _per_level(read) -> tuple[Sequence[int], Sequence[int]]:
   """Heads and the width that is attended to, by level; lists are as long as levels."""
   levels = len(read["block_out_channels"])
-  found = {
-    key: (read[key],) * levels if isinstance(read[key], int) else read[key]
-    for key in ("attention_head_dim", "cross_attention_dim")
-  }
+  found = {}
+  for key, default in (
+    ("attention_head_dim", _HEADS),
+    ("cross_attention_dim", _ATTENDED),
+  ):
+    given = default if read[key] is None else read[key]
+    found[key] = given if isinstance(given, tuple) else (given,) * levels
+    for value in found[key]:
+      checks.whole(f"{_NAME}: {key}", value, 1, checks.LARGEST)
   lists = found | {key: read[key] for key in ("down_block_types", "up_block_types")}
   for key, value in lists.items():
     settings.require(
@@ -264,25 +272,41 @@ def _check_attention(read, heads, across, down, up) -> None:
     )
 
 
-def from_config(config: Mapping[str, Any]) -> UNet:
+def from_config(config: Mapping[str, Any], tensors: int | None = None) -> UNet:
   """The UNet of a `unet/config.json`.
 
   diffusers' `attention_head_dim` is the *number* of heads of a UNet: the name is an
   old mistake that its code keeps for the sake of old files.
+
+  Args:
+    config: the file's content.
+    tensors: how many the weights hold, which bounds the blocks; None if not known.
 
   Raises:
     ValueError: on a setting that is not supported; names it.
   """
   read = settings.read(config, _NAME, _DEFAULTS, _FIXED)
   channels = read["block_out_channels"]
-  for key in ("layers_per_block", "transformer_layers_per_block"):
-    settings.require(isinstance(read[key], int), _NAME, key, read[key], "one number")
-  settings.require(channels, _NAME, "block_out_channels", channels, "not empty")
+  half = channels[0] // 2
+  settings.require(half > 0, _NAME, "block_out_channels", channels, "2 or more")
+  checks.whole(f"{_NAME}: freq_shift", read["freq_shift"], 0, half - 1)
+  checks.real(f"{_NAME}: norm_eps", read["norm_eps"], 0, 1)
+  settings.check_blocks(
+    f"{_NAME}: block_out_channels, layers_per_block and transformer_layers_per_block",
+    2 * len(channels) * read["layers_per_block"] * read["transformer_layers_per_block"],
+    tensors,
+  )
   heads, across = _per_level(read)
   down = _kinds(read, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D")
   up = _kinds(read, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D")
   _check_attention(read, heads, across, down, up)
   conditional = read["class_embed_type"] is not None
+  for key, needed in (
+    ("time_embedding_dim", False),
+    ("projection_class_embeddings_input_dim", conditional),
+  ):
+    if needed or read[key] is not None:
+      checks.whole(f"{_NAME}: {key}", read[key], 1, checks.LARGEST)
   return UNet(
     channels=channels,
     down_attention=down,

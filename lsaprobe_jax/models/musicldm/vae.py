@@ -165,13 +165,22 @@ class VAE(nn.Module):
     return self.decode(self.encode(x))
 
 
-def from_config(config: Mapping[str, Any]) -> VAE:
+def from_config(config: Mapping[str, Any], tensors: int | None = None) -> VAE:
   """The VAE of a `vae/config.json`.
+
+  Args:
+    config: the file's content.
+    tensors: how many the weights hold, which bounds the blocks; None if not known.
 
   Raises:
     ValueError: on a setting that is not supported; names it.
   """
   read = settings.read(config, "vae/config.json", _DEFAULTS, _FIXED)
+  settings.check_blocks(
+    "vae/config.json: block_out_channels and layers_per_block",
+    2 * len(read["block_out_channels"]) * read["layers_per_block"],
+    tensors,
+  )
   for key in ("down_block_types", "up_block_types"):
     kinds = set(read[key])
     settings.require(

@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from lsaprobe_jax.models import convolution
+from lsaprobe_jax.models import checks, convolution
 from lsaprobe_jax.models.musicldm import settings
 
 _NAME = "vocoder/config.json"
@@ -25,6 +25,11 @@ _DEFAULTS = {
   "leaky_relu_slope": 0.1,
   "normalize_before": True,
 }
+
+
+# A convolution takes a slice a tap, a transposed one a product a `width / rate`.
+_MOST_TAPS = 256
+_MOST_HOP = 65_536
 
 
 class ResidualBlock(nn.Module):
@@ -120,8 +125,12 @@ class Vocoder(nn.Module):
     return sum(outputs) / count
 
 
-def from_config(config: Mapping[str, Any]) -> Vocoder:
+def from_config(config: Mapping[str, Any], tensors: int | None = None) -> Vocoder:
   """The vocoder of a `vocoder/config.json`.
+
+  Args:
+    config: the file's content.
+    tensors: how many the weights hold, which bounds the blocks; None if not known.
 
   Raises:
     ValueError: on a setting that is not supported; names it.
@@ -138,6 +147,32 @@ def from_config(config: Mapping[str, Any]) -> Vocoder:
     settings.require(
       len(read[key]) == len(read[other]), _NAME, key, read[key], f"as long as {other}"
     )
+  checks.whole(f"{_NAME}: sampling_rate", read["sampling_rate"], *checks.RATES)
+  for key in ("upsample_kernel_sizes", "resblock_kernel_sizes"):
+    for width in read[key]:
+      checks.whole(f"{_NAME}: {key}", width, 1, _MOST_TAPS)
+  rates, stages = read["upsample_rates"], len(read["upsample_rates"])
+  settings.require(
+    math.prod(rates) <= _MOST_HOP
+    and all(
+      rate <= width
+      for rate, width in zip(rates, read["upsample_kernel_sizes"], strict=True)
+    ),
+    _NAME,
+    "upsample_rates",
+    rates,
+    f"at most upsample_kernel_sizes, with a product of at most {_MOST_HOP:,}",
+  )
+  channels = read["upsample_initial_channel"]
+  settings.require(
+    channels >= 2**stages, _NAME, "upsample_initial_channel", channels,
+    f"{2**stages} or more, which its {stages} stages halve",
+  )  # fmt: skip
+  settings.check_blocks(
+    f"{_NAME}: upsample_rates and resblock_dilation_sizes",
+    stages * sum(map(len, read["resblock_dilation_sizes"])),
+    tensors,
+  )
   return Vocoder(
     mels=read["model_in_dim"],
     channels=read["upsample_initial_channel"],

@@ -1,0 +1,93 @@
+"""JSON from files that anyone may have written: what is not plain JSON is refused."""
+
+import collections
+import json
+import math
+import pathlib
+from typing import Any
+
+# Nothing that the project writes is nested deeper than eight levels.
+MAX_DEPTH = 64
+
+
+def loads(data: bytes | str) -> Any:
+  """Reads one JSON value.
+
+  Beyond `json.loads` it refuses NaN and infinities, numbers that overflow to them, a
+  key that stands twice in one object, and nesting deeper than `MAX_DEPTH`.
+
+  Args:
+    data: text, or its bytes in UTF-8.
+
+  Raises:
+    ValueError: one line that says why.
+  """
+  try:
+    text = data.decode("utf-8") if isinstance(data, bytes) else data
+    value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_object)
+  except UnicodeDecodeError as error:
+    raise ValueError(f"not UTF-8 text at byte {error.start}") from error
+  except json.JSONDecodeError as error:
+    raise ValueError(f"no JSON at character {error.pos}: {error.msg}") from error
+  except RecursionError as error:
+    raise ValueError(_TOO_DEEP) from error
+  _check_leaves(value)
+  return value
+
+
+def read(path: pathlib.Path, kind: type, mend: str = "delete it") -> Any:
+  """Reads a file that holds one JSON value of a kind.
+
+  Args:
+    path: the file, which must be there.
+    kind: `dict`, or `list` for a list of dicts.
+    mend: what the reader of the error should do.
+
+  Raises:
+    ValueError: one line that names the file and the mend.
+    OSError: the file cannot be read.
+  """
+  data = path.read_bytes()
+  try:
+    value = loads(data)
+    if not isinstance(value, kind):
+      raise ValueError(f"holds a {type(value).__name__}, not a {kind.__name__}")
+    if kind is list and not all(isinstance(item, dict) for item in value):
+      raise ValueError("holds a list of other things than objects")
+  except ValueError as error:
+    raise ValueError(f"{path}: damaged ({error}); {mend}") from error
+  return value
+
+
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
+
+def _refuse(constant: str) -> None:
+  raise ValueError(f"holds {constant}, which is no number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    count = collections.Counter(name for name, _ in pairs)
+    twice = max(count, key=count.get)
+    raise ValueError(f"the key {twice!r} is there twice")
+  return found
+
+
+def _check_leaves(value: Any) -> None:
+  """ValueError on a number that is not finite, or on deep nesting; level by level."""
+  level, depth = [value], 0
+  while level:
+    depth += 1
+    if depth > MAX_DEPTH:
+      raise ValueError(_TOO_DEEP)
+    inner = []
+    for item in level:
+      if isinstance(item, dict):
+        inner.extend(item.values())
+      elif isinstance(item, list):
+        inner.extend(item)
+      elif isinstance(item, float) and not math.isfinite(item):
+        raise ValueError("holds a number too large for a float")
+    level = inner
