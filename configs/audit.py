@@ -33,4 +33,7 @@ def get_config() -> ConfigDict:
   # Of the verdicts; the reference must be the larger, the smaller it is.
   config.alpha = 0.05
   config.permutations = 9_999
+  # `known`: whole albums are exchanged where tags, packages or folders tell them;
+  # `tracks`: tracks are taken for independent in any case, and the verdict says so.
+  config.albums = "known"
   return config

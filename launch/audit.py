@@ -21,13 +21,14 @@ from ml_collections import config_flags
 import configs
 from launch import auditing, common, estimating
 from lsaprobe_jax.report import dossier, html
-from lsaprobe_jax.results import to_json, write_whole
+from lsaprobe_jax.results import first_line, to_json, write_whole
+from lsaprobe_jax.text import printable
 
 _MODEL = flags.DEFINE_string(
   "model",
   None,
   "Embedded model, model folder, or what launch.convert takes: a .pt file of DiffWave,"
-  " a pipeline's folder or its name on the Hugging Face hub.",
+  " a pipeline's folder or hf:owner/name on the Hugging Face hub.",
 )
 _SUSPECTS = flags.DEFINE_string(
   "suspects", None, "Folder of tracks, a built corpus's manifest.json, or one file."
@@ -91,7 +92,12 @@ def _write(config, inputs, gates, found, failed, rows, scores, workdir) -> str:
     environments=read("environment.json"),
     run={"config": common.jsonable(config)} | inputs.identity(),
   )
-  pictures = dossier.draw(scores, found, rows, workdir / "figures")
+  try:
+    pictures = dossier.draw(scores, found, rows, workdir / "figures")
+  # The verdict does not hang on its pictures.
+  except Exception as error:
+    logging.error("the dossier is without figures: %s", printable(first_line(error)))
+    pictures = {}
   text = json.dumps(to_json(built), indent=1, allow_nan=False) + "\n"
   write_whole(workdir / "audit.json", text)
   write_whole(workdir / "tracks.csv", dossier.table(built))
@@ -133,4 +139,4 @@ def main(argv):
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["model", "suspects", "reference", "workdir"])
-  app.run(main)
+  common.run(main)

@@ -11,10 +11,11 @@ from lsaprobe_jax.attacks import blind
 from lsaprobe_jax.data import inspection
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.evaluating import Target
-from lsaprobe_jax.evaluation import audit, intervals, summary
+from lsaprobe_jax.evaluation import audit, likeness, permutation, power, summary
 
-# From so many suspects on a classifier can learn what sets them apart.
-_LEARNABLE = 8
+# Level at which the sides are taken to differ without any membership.
+_LEVEL = 0.05
+_LISTED = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,84 +76,130 @@ def duplicates(facts: dict[str, list[inspection.Facts]]) -> Gate:
   )
 
 
-def recorded(model: Target, corpus: Corpus) -> int:
-  """Clips that the model's own record names as trained on."""
-  seen = set((model.members or {}).values())
-  return sum(clip.sha256 in seen for clip in corpus.clips)
+def albums(design: permutation.Design, known: bool, alpha: float) -> Gate:
+  """Whether enough albums are there for a verdict, where whole albums are exchanged.
+
+  Args:
+    design: `audit.exchange` of the tracks.
+    known: whether it exchanges albums.
+    alpha: level of the verdict.
+  """
+  name = "albums"
+  if not known:
+    return Gate(
+      name=name,
+      holds=None,
+      text="tracks are taken for independent: no album is known, or"
+      " --config.albums=tracks was given. Likeness to tracks of one album that were"
+      " trained on would look like training",
+    )
+  lowest = 1 / design.arrangements
+  ways = str(design.arrangements) if design.arrangements < 10**6 else "over a million"
+  text = (
+    f"suspects and reference can be exchanged in {ways} ways that respect albums, so"
+    f" that no p-value is below {lowest:.2g}"
+  )
+  if lowest <= alpha:
+    return Gate(name=name, holds=True, text=text)
+  return Gate(
+    name=name,
+    holds=False,
+    text=text,
+    mend="give reference tracks of the suspects' own albums, or of more albums; or take"
+    " tracks for independent with --config.albums=tracks, which the verdict will say",
+  )
 
 
-def seen_in_training(model: Target, reference: Corpus) -> Gate:
-  """Whether the model's own record names no clip of the reference."""
-  name = "reference not in the model's own record"
+def recorded(model: Target, corpus: Corpus) -> dict[str, bool]:
+  """Tracks that the model's own record holds: by name, whether by their samples.
+
+  A track counts whose clip has the samples of one that was trained on, or that bears
+  the name of one: cut elsewhere or decoded anew, the samples differ.
+  """
+  members = model.members or {}
+  samples = set(members.values())
+  names = {clip_id.rpartition("@")[0] for clip_id in members}
+  found: dict[str, bool] = {}
+  for clip in corpus.clips:
+    same = clip.sha256 in samples
+    if same or clip.track.partition("-")[2] in names:
+      found[clip.track] = found.get(clip.track, False) or same
+  return found
+
+
+def not_recorded(model: Target, sides: dict[str, Corpus], name: str) -> Gate:
+  """Whether a model's own record names no track of some sides.
+
+  Args:
+    model: the model under audit, or the reference model.
+    sides: those that it must not have seen, by name.
+    name: of the gate.
+  """
   if not model.members:
     return Gate(
       name=name,
       holds=None,
-      text="the model's folder does not say what it was trained on",
+      text=f"the folder of {_called(model)} does not say what it was trained on",
     )
-  seen = recorded(model, reference)
+  texts, seen = [], {}
+  for side, corpus in sides.items():
+    own = recorded(model, corpus)
+    seen |= own
+    texts.append(
+      f"{len(own)} of {len(corpus.tracks)} {side} tracks are recorded as trained on"
+      f" ({sum(own.values())} by their samples, others by name)"
+    )
+  text = "; ".join(texts)
+  if not seen:
+    return Gate(name=name, holds=True, text=text)
+  listed = ", ".join(list(seen)[:_LISTED]) + ", ..." * (len(seen) > _LISTED)
   return Gate(
     name=name,
-    holds=not seen,
-    text=f"{seen} of {len(reference)} reference clips are recorded as trained on",
-    mend="give tracks that the model was not trained on" if seen else "",
+    holds=False,
+    text=f"{text}: {listed}",
+    mend=f"give tracks that {_called(model)} was not trained on"
+    + (" or another reference model" if model.name == summary.REFERENCE else "")
+    + "; rename other music that only bears the same name",
   )
 
 
-def blind_baseline(suspects: Corpus, reference: Corpus, seed: int) -> Gate:
-  """Whether the sides cannot be told apart without any model (BASELINES rule 5)."""
-  name = "blind baseline"
-  mend = (
-    "find what sets the sides apart (codec, mastering, genre, age: see the differences"
-    " listed) and give a reference without it"
-  )
-  count = len(suspects.tracks)
+def _called(model: Target) -> str:
+  return "the reference model" if model.name == summary.REFERENCE else "the model"
+
+
+def blind_baseline(
+  suspects: Corpus, reference: Corpus, design: permutation.Design, seed: int
+) -> Gate:
+  """Whether the sides cannot be told apart without any model.
+
+  Args:
+    suspects: their clips.
+    reference: those of calibration and comparison together.
+    design: `audit.exchange` of the tracks of both, in that order.
+    seed: of the permutations.
+
+  Raises:
+    app.UsageError: the clips are too short for the features.
+  """
   try:
-    if count >= _LEARNABLE and len(reference.tracks) >= 2:
-      return _learned_gate(name, mend, suspects, reference, seed)
-    p_values = audit.outlier_p_values(
-      *(_track_features(corpus) for corpus in (suspects, reference))
-    )
+    features = np.concatenate([_track_features(side) for side in (suspects, reference)])
   except ValueError as error:
     raise app.UsageError(f"blind baseline: {error}") from error
-  least = float(min(1.0, count * p_values.min()))
-  holds = least > 0.05
+  found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=seed)
+  least = power.detectable(power.critical_effects(design, _LEVEL / 2))
+  unseen = f"of less than {least:.2g} sd" if np.isfinite(least) else "of any size"
+  holds = found.p_value > _LEVEL
   return Gate(
-    name=name,
+    name="blind baseline",
     holds=holds,
-    text=f"with {count} suspects no classifier can be taught; the one that sounds least"
-    f" like the reference has p = {least:.2g}, corrected for their number. Only a gross"
-    " difference would be seen",
-    mend="" if holds else mend,
-  )
-
-
-def _learned_gate(name, mend, suspects: Corpus, reference: Corpus, seed: int) -> Gate:
-  clips = (*suspects.clips, *reference.clips)
-  sides = np.arange(len(clips)) < len(suspects)
-  tracks = [clip.track for clip in clips]
-  scores = blind.blind_scores(
-    np.concatenate([suspects.audio, reference.audio]),
-    suspects.sample_rate,
-    sides,
-    tracks,
-    seed=seed,
-  )
-  return _auc_gate(name, mend, scores, sides, tracks, cross_fitted=True)
-
-
-def _auc_gate(name, mend, scores, sides, tracks, *, cross_fitted=False) -> Gate:
-  """Holds where the interval of the AUC, suspects against reference, contains 0.5."""
-  estimate = intervals.clustered_auc(np.array([scores]), np.array(sides), tracks)
-  low, high = intervals.interval(estimate, cross_fitted=cross_fitted)
-  holds = low <= 0.5 <= high
-  return Gate(
-    name=name,
-    holds=bool(holds),
-    text=f"AUC {float(estimate.auc[0]):.3f} [{low:.3f}, {high:.3f}] by track, suspects"
-    f" against reference; a difference of less than {(high - low) / 2:.3f} would not"
-    " have been seen",
-    mend="" if holds else mend,
+    text=f"suspects and reference are told apart by {len(blind.FEATURE_NAMES)} acoustic"
+    f" features with p = {found.p_value:.2g}; they differ most in {found.feature}"
+    f" ({found.difference:+.2g} sd). In no one feature would a shift {unseen} be seen"
+    " four times in five",
+    mend=""
+    if holds
+    else "find what sets the sides apart (codec, mastering, genre, age: see the"
+    " differences listed) and give a reference without it",
   )
 
 
@@ -168,6 +215,7 @@ def of_scores(
   scores: audit.Scores,
   rows: list[dict[str, Any]],
   clips: tuple[Clip, ...],
+  albums: dict[str, str] | None = None,
 ) -> list[Gate]:
   """Gates that need scores: enough of them, and the null control where it can be run.
 
@@ -176,6 +224,7 @@ def of_scores(
     scores: see `audit.tabulate`.
     rows: see `auditing.score`.
     clips: see `audit.tabulate`.
+    albums: see `audit.exchange`.
   """
   needed = audit.smallest_reference(config.alpha, 1, 1)
   counts = {
@@ -203,8 +252,8 @@ def of_scores(
   if not any(row["model"] == summary.REFERENCE for row in rows):
     text = "not run: no --reference_model, which saw neither side, was given"
     return [*gates, Gate(name=control, holds=None, text=text)]
-  if not enough or counts["suspects"] < 2:
-    text = "not run: it needs two suspects, and tracks with scores"
+  if not enough:
+    text = "not run: too few tracks have a score"
     return [*gates, Gate(name=control, holds=None, text=text)]
   raw = [row for row in rows if not row["calibrated"]]
   table, _ = audit.tabulate(raw, clips, summary.REFERENCE)
@@ -212,13 +261,26 @@ def of_scores(
     panel = table.with_panel()
   except ValueError as error:
     return [*gates, Gate(name=control, holds=None, text=f"not run: {error}")]
-  sides = [panel.suspects[audit.PANEL], panel.comparison[audit.PANEL]]
-  gate = _auc_gate(
-    control,
-    "the reference model, which saw neither side, tells them apart: it is their"
+  return [*gates, _null_control(control, panel, albums, config)]
+
+
+def _null_control(name: str, scores: audit.Scores, albums, config: ConfigDict) -> Gate:
+  """Whether the reference model's own panel does not tell the sides apart."""
+  sides = [scores.suspects[audit.PANEL], scores.comparison[audit.PANEL]]
+  design = audit.exchange(*map(list, sides), albums)
+  values = np.array([value for side in sides for value in side.values()])
+  settings = {"permutations": config.permutations, "seed": config.seed}
+  one_sided = permutation.p_values(design, np.stack([values, -values]), **settings)
+  p_value = min(1.0, 2 * float(one_sided.min()))
+  holds = p_value > _LEVEL
+  return Gate(
+    name=name,
+    holds=holds,
+    text="under the reference model, which saw neither side, suspects score"
+    f" {'above' if one_sided[0] < one_sided[1] else 'below'} the comparison tracks with"
+    f" p = {p_value:.2g}, two-sided",
+    mend=""
+    if holds
+    else "the reference model, which saw neither side, tells them apart: it is their"
     " content; give a reference of the same kind as the suspects",
-    [value for side in sides for value in side.values()],
-    [True] * len(sides[0]) + [False] * len(sides[1]),
-    [track for side in sides for track in side],
   )
-  return [*gates, gate]

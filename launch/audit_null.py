@@ -8,19 +8,20 @@ launch.audit does it, tau and panel calibrated anew; so are test tracks that it 
 trained on, against all unseen ones. Prints the share of audits that end with evidence,
 with its exact 95% interval, beside the rejections at the level that a binomial law
 allows.
+
+All tracks of a deal come from one pool, so that this shows whether the arithmetic keeps
+its level, and nothing of audits whose suspects are other music than their reference:
+that is launch.audit_shift.
 """
 
 import pathlib
-from typing import Any
 
 import numpy as np
 from absl import app, flags
 from scipy import stats
 
 from configs import audit as settings
-from launch import building, opening
-from lsaprobe_jax import probe
-from lsaprobe_jax.attacks.lsa_probe import read_costs, read_damages
+from launch import audit_stored, common, opening
 from lsaprobe_jax.evaluation import audit, study, tables
 
 _STUDY = flags.DEFINE_string(
@@ -34,56 +35,13 @@ _SUSPECTS = flags.DEFINE_list(
 )
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 999, "A p-value's.", 99)
 
-Rows = list[dict[str, Any]]
-
-
-def first_clips(rows: Rows, methods) -> dict[str, dict[str, dict[str, Any]]]:
-  """By track and method the row of the track's first clip; whole tracks only."""
-  found: dict[str, dict[str, dict[str, Any]]] = {}
-  for row in sorted(rows, key=lambda row: row["clip"]):
-    if row["method"] in methods:
-      found.setdefault(row["track"], {}).setdefault(row["method"], row)
-  return {
-    track: own for track, own in sorted(found.items()) if len(own) == len(methods)
-  }
-
-
-def scores_of(config, clips, parts: dict[str, list[str]]) -> audit.Scores:
-  """Scores of tracks, the probe's read off its curves at the calibration tracks' tau.
-
-  Args:
-    config: all settings.
-    clips: see `first_clips`.
-    parts: tracks by `suspects`, `comparison` and `calibration`.
-  """
-  curves = lambda name, tracks: np.array(
-    [clips[track][building.PROBE][name] for track in tracks]
-  )
-  read = lambda tracks: (curves("budgets", tracks), curves("damages", tracks))
-  # All tracks every time: arrays of the same shapes are compiled for once.
-  worst = dict(
-    zip(clips, read_damages(*read(clips), config.tau.eta_ref).tolist(), strict=True)
-  )
-  calibration = [worst[track] for track in parts["calibration"]]
-  tau = probe.calibrate_tau(calibration, config.tau.quantile)
-  costs = dict(zip(clips, read_costs(*read(clips), tau), strict=True))
-  value = lambda track, method: (
-    costs[track]["score"] if method == building.PROBE else clips[track][method]["score"]
-  )
-  return audit.Scores(
-    **{
-      part: {m: {t: value(t, m) for t in own} for m in config.methods}
-      for part, own in parts.items()
-    }
-  )
-
 
 def repeat(config, clips, suspects: list[str], unseen: list[str], count: int, **how):
   """Audits with `count` random suspects each, of those that are no reference.
 
   Args:
     config: all settings.
-    clips: see `first_clips`.
+    clips: see `audit_stored.first_clips`.
     suspects: tracks to draw from; those drawn leave `unseen`.
     unseen: tracks that the model has not seen.
     count: see above.
@@ -99,20 +57,11 @@ def repeat(config, clips, suspects: list[str], unseen: list[str], count: int, **
     reference = [track for track in unseen if track not in drawn]
     calibration, comparison = audit.split_reference(reference, how["size"], draw)
     parts = {"suspects": drawn, "comparison": comparison, "calibration": calibration}
-    found = audit.judge(
-      scores_of(config, clips, parts).with_panel(),
-      alpha=config.alpha,
-      permutations=how["permutations"],
-      seed=draw,
-    )
+    scores = audit_stored.scores_of(config, clips, parts)
+    found = audit_stored.judge(config, scores, how["permutations"], draw)
     evidence += found["evidence"]
     flagged += found["flagged"]
   return evidence, flagged, count * how["audits"]
-
-
-def _share(hits: int, of: int) -> str:
-  low, high = stats.binomtest(hits, of).proportion_ci(method="exact")
-  return f"{100 * hits / of:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def main(argv):
@@ -133,8 +82,8 @@ def main(argv):
     own = [row for row in rows if row["model"] == model]
     unseen_rows = [row for row in own if row["split"] in ("nonmember", "dev")]
     trained = [r for r in parts[study.MAIN] if r["model"] == model]
-    clips = first_clips(unseen_rows, config.methods)
-    members = first_clips(
+    clips = audit_stored.first_clips(unseen_rows, config.methods)
+    members = audit_stored.first_clips(
       [row for row in trained if row["split"] == "member"], config.methods
     )
     unseen = list(clips)
@@ -151,7 +100,7 @@ def main(argv):
       lines.append(
         [
           *(model, f"{count} {kind}", str(reference)),
-          *(_share(evidence, how["audits"]), _share(flagged, of)),
+          *(tables.share(evidence, how["audits"]), tables.share(flagged, of)),
         ]
       )
   law = stats.binom(how["audits"], config.alpha)
@@ -164,4 +113,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

@@ -1,28 +1,24 @@
 """An audit: two folders of tracks and a model, to a verdict. Reads no flags."""
 
-import contextlib
 import dataclasses
-import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from absl import app, logging
 from ml_collections import ConfigDict
 
-from launch import audit_gates, common, converting, estimating, evaluation, opening
+from launch import audit_gates, audit_sides, common, estimating, evaluation, opening
+from launch import settings as setting_rules
 from launch.audit_gates import Gate
 from launch.estimating import Cost
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import inspection
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
-from lsaprobe_jax.evaluation import audit, calibration
+from lsaprobe_jax.evaluation import audit, calibration, summary
 
 MODEL = audit.MODEL
-_CLIP_SECONDS = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +33,7 @@ class Inputs:
     calibration: clips of group dev, none where the reference is too small.
     facts: by 'suspect' and 'reference', of the file of each track.
     sources: file of each track, as it was given.
+    albums: by track, where whole albums are exchanged; None where tracks are.
     gates: those that need no score.
     notes: what a reader should know of the two sides.
   """
@@ -48,6 +45,7 @@ class Inputs:
   calibration: Corpus
   facts: dict[str, list[inspection.Facts]]
   sources: dict[str, str]
+  albums: dict[str, str] | None
   gates: list[Gate]
   notes: list[str]
 
@@ -84,30 +82,23 @@ def read(
   targets, weights = common.load_targets(config, _flag)
   model = next(target for target in targets if target.name == MODEL)
   rate = model.generator.sample_rate
-  seconds = config.corpus.clip_seconds or trained_seconds(config.targets[MODEL])
+  seconds = config.corpus.clip_seconds or audit_sides.trained_seconds(
+    config.targets[MODEL]
+  )
   given = {"suspect": suspects, "reference": reference}
-  opened, notes = _open_sides(given, groups or {}, rate, seconds, config)
-  facts, doubled = _inspect_sides(given, opened)
+  opened, notes = audit_sides.open_sides(given, groups or {}, rate, seconds, config)
+  facts, opened, left_out = audit_sides.inspect_sides(given, opened)
   sources = {fact.track: fact.source for own in facts.values() for fact in own}
-  notes += [
-    f"left out: {second} holds the same recording as {first}"
-    for second, first in doubled.items()
-  ]
-  for side, own in facts.items():
-    opened[side] = _without(opened[side], doubled)
-    facts[side] = [fact for fact in own if fact.track not in doubled]
-  notes += inspection.differences(*facts.values())
+  notes += left_out + inspection.differences(*facts.values())
   calibration, comparison, enough = _split(config, opened["reference"])
-  gates = [
-    enough,
-    audit_gates.duplicates(facts),
-    audit_gates.seen_in_training(model, opened["reference"]),
-    audit_gates.blind_baseline(opened["suspect"], opened["reference"], config.seed),
-  ]
+  albums = audit_sides.albums_of(config, given)
+  gates = [enough, audit_gates.duplicates(facts)]
+  gates += _records(targets, opened)
+  gates += _sides(config, opened, comparison, albums)
   if seen := audit_gates.recorded(model, opened["suspect"]):
     notes.append(
-      f"the model's own record names {seen} of {len(opened['suspect'])} suspect clips"
-      " as trained on"
+      f"the model's own record holds {len(seen)} of {len(opened['suspect'].tracks)}"
+      f" suspects as trained on ({sum(seen.values())} by their samples, others by name)"
     )
   return Inputs(
     targets=[dataclasses.replace(t, group=None, members=None) for t in targets],
@@ -117,43 +108,36 @@ def read(
     calibration=_regroup(opened["reference"], "calibration", calibration),
     facts=facts,
     sources=sources,
+    albums=albums,
     gates=gates,
     notes=notes,
   )
 
 
-def _open_sides(
-  given: dict[str, str], groups, rate: int, seconds: float, config: ConfigDict
-) -> tuple[dict[str, Corpus], list[str]]:
-  """Both sides with as many clips of every track, and what to note of that."""
-  _check_alike(given)
-  opened = {
-    side: _open(side, path, groups.get(side), rate, seconds, config)
-    for side, path in given.items()
-  }
-  notes = [
-    f"left out: {message}" for side in opened.values() for _, message in side.errors
+def _records(targets: list[Target], opened: dict[str, Corpus]) -> list[Gate]:
+  """Gates on what the models themselves say that they were trained on."""
+  gates = []
+  for target in targets:
+    if target.name == summary.REFERENCE:
+      sides, name = opened, "neither side in the reference model's own record"
+    else:
+      sides = {"reference": opened["reference"]}
+      name = "reference not in the model's own record"
+    gates.append(audit_gates.not_recorded(target, sides, name))
+  return gates
+
+
+def _sides(
+  config: ConfigDict, opened: dict[str, Corpus], comparison: Sequence[str], albums
+) -> list[Gate]:
+  """Gates on whether the sides can be exchanged."""
+  suspects, reference = opened["suspect"], opened["reference"]
+  judged = audit.exchange(suspects.tracks, comparison, albums)
+  heard = audit.exchange(suspects.tracks, reference.tracks, albums)
+  return [
+    audit_gates.albums(judged, albums is not None, config.alpha),
+    audit_gates.blind_baseline(suspects, reference, heard, config.seed),
   ]
-  each = min(_clips_of_tracks(side).min() for side in opened.values())
-  if each < config.corpus.clips_per_track:
-    notes.append(
-      f"{each} clips of {seconds:g} s a track, not {config.corpus.clips_per_track}:"
-      " a track holds no more, and all must have the same number"
-    )
-  return {side: corpus.per_track(each) for side, corpus in opened.items()}, notes
-
-
-def _inspect_sides(
-  given: dict[str, str], opened: dict[str, Corpus]
-) -> tuple[dict[str, list[inspection.Facts]], dict[str, str]]:
-  """Facts by side, and of recordings twice on a side the second track by the first."""
-  facts = {side: _inspect(side, path, opened[side]) for side, path in given.items()}
-  doubled = {
-    pair.second: pair.first
-    for own in facts.values()
-    for pair in inspection.duplicates(own)
-  }
-  return facts, doubled
 
 
 def _split(
@@ -162,7 +146,7 @@ def _split(
   """Tracks to calibrate on and to compare with, and whether there are enough."""
   needed = audit.smallest_reference(
     config.alpha,
-    int(_clips_of_tracks(reference).min()),
+    int(audit_sides.clips_of_tracks(reference).min()),
     opening.MIN_DEVELOPMENT_CLIPS,
   )
   tracks = reference.tracks
@@ -174,80 +158,6 @@ def _split(
 
 def _flag(target: str) -> str:
   return "--model" if target == MODEL else "--reference_model"
-
-
-def trained_seconds(model: str) -> float:
-  """Length of the clips that a model was trained on, as its folder says, or 4 s."""
-  path = converting.find_model(model) / checkpoints.MODEL_FILE
-  found = json.loads(path.read_text())
-  for name in ("training", "config", "corpus", "clip_seconds"):
-    found = found.get(name) if isinstance(found, dict) else None
-  return float(found) if isinstance(found, int | float) else _CLIP_SECONDS
-
-
-def _check_alike(given: dict[str, str]) -> None:
-  """Refuses sides of different kinds, which would be decoded by different code."""
-  kinds = {}
-  for side, path in given.items():
-    with _blaming(side):
-      kinds[side] = corpora.kind(path)
-  if len(set(kinds.values())) > 1:
-    side = next(side for side, kind in kinds.items() if kind != "files")
-    raise app.UsageError(
-      f"--{_plural(side)}={given[side]} is a built corpus and the other side is not, or"
-      " not in the same form: loudness and rate were set by other code; give plain"
-      " audio files on both sides, or build both (launch.corpus)"
-    )
-
-
-@contextlib.contextmanager
-def _blaming(side: str) -> Iterator[None]:
-  """Makes what cannot be used of a side an error that names its flag."""
-  try:
-    yield
-  except ValueError as error:
-    raise app.UsageError(f"--{_plural(side)}: {error}") from error
-
-
-def _plural(side: str) -> str:
-  return "suspects" if side == "suspect" else side
-
-
-def _open(
-  side: str, path: str, groups, rate: int, seconds: float, config: ConfigDict
-) -> Corpus:
-  """Clips of one side, its tracks and clips named so that no name is on both sides."""
-  with _blaming(side):
-    corpus = corpora.open_corpus(
-      path,
-      sample_rate=rate,
-      clip_seconds=seconds,
-      clips_per_track=config.corpus.clips_per_track,
-      groups=groups,
-    )
-    # Of records too: a few clips of a track fit in memory, and gates need them at once.
-    audio = corpus.audio[:]
-  named = [
-    dataclasses.replace(clip, id=f"{side}-{clip.id}", track=f"{side}-{clip.track}")
-    for clip in corpus.clips
-  ]
-  return dataclasses.replace(corpus, name="audit", clips=tuple(named), audio=audio)
-
-
-def _clips_of_tracks(corpus: Corpus) -> np.ndarray:
-  return np.unique([clip.track for clip in corpus.clips], return_counts=True)[1]
-
-
-def _inspect(side: str, path: str, corpus: Corpus) -> list[inspection.Facts]:
-  """Facts of the tracks that have clips."""
-  with _blaming(side):
-    readers = corpora.recordings(path)
-    own = {track: readers[track.removeprefix(f"{side}-")] for track in corpus.tracks}
-    return inspection.inspect_all(own, side)
-
-
-def _without(corpus: Corpus, tracks) -> Corpus:
-  return corpus.take(i for i, c in enumerate(corpus.clips) if c.track not in tracks)
 
 
 def _regroup(corpus: Corpus, part: str, tracks=None) -> Corpus:
@@ -297,6 +207,7 @@ def estimate(config: ConfigDict, inputs: Inputs) -> tuple[list[Cost], int]:
 
 def check(config: ConfigDict) -> None:
   """Refuses settings that only an audit has and cannot be used."""
+  setting_rules.check(config)
   if not 0 < config.alpha < 0.5:
     raise app.UsageError(f"--config.alpha={config.alpha:g} is not in (0, 0.5)")
   if config.corpus.clips_per_track < 1 or config.corpus.clip_seconds < 0:
@@ -305,6 +216,10 @@ def check(config: ConfigDict) -> None:
     )
   if not config.methods:
     raise app.UsageError("--config.methods names none")
+  if config.albums not in audit_sides.ALBUMS:
+    raise app.UsageError(
+      f"--config.albums={config.albums}: one of {audit_sides.ALBUMS}"
+    )
 
 
 def prepare_refusal(workdir: pathlib.Path) -> None:
@@ -332,7 +247,8 @@ def find(
   scores, failed = audit.tabulate(rows, clips)
   for clip in failed:
     logging.error("%s: no score under every method; left out", clip)
-  gates = inputs.gates + audit_gates.of_scores(config, scores, rows, clips)
+  albums = inputs.albums
+  gates = inputs.gates + audit_gates.of_scores(config, scores, rows, clips, albums)
   if any(gate.holds is False for gate in gates):
     return gates, None, None, failed
   try:
@@ -342,7 +258,12 @@ def find(
     gates = [*gates, Gate(name="panel", holds=False, text=str(error), mend=mend)]
     return gates, None, None, failed
   found = audit.judge(
-    scores, alpha=config.alpha, permutations=config.permutations, seed=config.seed
+    scores,
+    alpha=config.alpha,
+    permutations=config.permutations,
+    seed=config.seed,
+    albums=albums,
   )
+  found["calibrated"] = any(row["calibrated"] for row in rows)
   found["null"] = audit.null_rejections(scores, alpha=config.alpha, seed=config.seed)
   return gates, scores, found, failed

@@ -20,6 +20,16 @@ REGULARISATION = 1.0
 """Inverse strength C. Fixed, as tuning it would need labels. Not smaller, as leaks
 tend to be narrow (the cutoff of a codec, a gain) and shrinkage hides those first."""
 
+# Of `features`, in their order.
+_SERIES = (
+  *(f"log-mel band {i + 1} of {MELS}" for i in range(MELS)),
+  *(f"MFCC {i}" for i in range(MFCCS)),
+  *("loudness", "spectral centroid", "spectral bandwidth"),
+)
+FEATURE_NAMES = tuple(
+  f"{of} of {name}" for of in ("mean", "spread") for name in _SERIES
+)
+
 _BATCH = 64
 _FLOOR = 1e-10  # power of digital silence
 

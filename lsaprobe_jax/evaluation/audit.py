@@ -8,10 +8,11 @@ training a suspect's score and the comparison tracks' scores could be exchanged,
   p = (1 + #{comparison tracks that score at least as high}) / (1 + #comparison tracks)
 
 is at most u with probability at most u (a conformal p-value): the share of tracks that
-the model has not seen which would be accused along with this one. One statistic,
-fixed beforehand, decides: the *panel*, the mean over methods of scores in standard
-deviations of the calibration tracks. Each method's own test stands beside it,
-corrected by Holm.
+the model has not seen which would be accused along with this one. All suspects together
+are tested by permutation of their mean difference, by album where albums are known
+(`permutation`). One statistic, fixed beforehand, decides: the *panel*, the mean over
+methods of scores in standard deviations of the calibration tracks. Each method's own
+test stands beside it, corrected by Holm.
 """
 
 import dataclasses
@@ -20,10 +21,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from lsaprobe_jax.data.clips import Clip
-from lsaprobe_jax.evaluation import comparisons, roc, sets, study
+from lsaprobe_jax.evaluation import comparisons, permutation, power, roc, sets, study
 
 PANEL = "panel"
 MODEL = "model"
@@ -31,8 +32,8 @@ MODEL = "model"
 GROUPS = {"suspect": "a", "comparison": "b", "calibration": "dev"}
 # Standard deviations of fewer tracks put methods together badly.
 MIN_CALIBRATION_TRACKS = 10
-_WANTED_POWER = 0.8
-_LARGEST_EFFECT = 20.0
+# Of alpha times a whole number.
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,23 +176,50 @@ def conformal(suspects, comparison) -> np.ndarray:
   return (1 + above) / (1 + comparison.size)
 
 
+def exchange(
+  suspects: Sequence[str],
+  comparison: Sequence[str],
+  albums: Mapping[str, str] | None = None,
+) -> permutation.Design:
+  """How an audit's tracks could have been exchanged: suspects first.
+
+  Args:
+    suspects: names of tracks.
+    comparison: likewise.
+    albums: by track, of tracks on both sides; None to take all tracks for exchangeable.
+      A track that is not there is an album of its own.
+  """
+  names = [*suspects, *comparison]
+  return permutation.design(
+    np.arange(len(names)) < len(suspects),
+    None if albums is None else [albums.get(name) for name in names],
+  )
+
+
 def judge(
-  scores: Scores, *, alpha: float, permutations: int = 9_999, seed: int = 0
+  scores: Scores,
+  *,
+  alpha: float,
+  permutations: int = 9_999,
+  seed: int = 0,
+  albums: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
   """Everything that follows from the scores of an audit.
 
   Args:
     scores: with the panel (`Scores.with_panel`).
     alpha: level of the verdicts.
-    permutations: at most so many divisions of tracks for a set's p-value.
+    permutations: at most so many permutations for a set's p-value.
     seed: of them.
+    albums: see `exchange`.
 
   Returns:
     JSON-able values:
       alpha: as given.
       evidence: whether the set's p-value under the panel is at most alpha.
-      p_value: that p-value, by permutation of tracks; of a single suspect its
-        conformal p-value.
+      p_value: that p-value, by permutation (`permutation.p_values`).
+      lowest: the smallest p-value that this audit could have given.
+      by_album: whether whole albums, or tracks within one, were exchanged.
       sets: by method the test of all suspects together (`sets.SetTest`; None for a
         single suspect); `p_holm` corrects over methods other than the panel.
       power: see `power_of`.
@@ -204,28 +232,40 @@ def judge(
   names = sorted(scores.suspects[PANEL])
   values = _values(scores, names)
   tracks = _track_verdicts(values, names, alpha)
-  tests = _set_tests(values, permutations, seed)
-  panel = tests[PANEL]
-  p_value = tracks[0]["p"][PANEL] if panel is None else panel["p_value"]
+  design = exchange(names, list(scores.comparison[PANEL]), albums)
+  tests = _set_tests(design, values, permutations, seed)
+  both = np.concatenate([values[PANEL][side] for side in ("suspects", "comparison")])
+  p_value = float(
+    permutation.p_values(design, both, permutations=permutations, seed=seed)
+  )
   return {
     "alpha": alpha,
     "evidence": bool(p_value <= alpha),
     "p_value": p_value,
+    "lowest": design.lowest(permutations),
+    "by_album": albums is not None,
     "sets": tests,
-    "power": power_of(
-      len(names),
-      values[PANEL]["comparison"].size,
-      alpha,
-      None if panel is None else panel["effect"],
-    ),
+    "power": power_of(design, alpha, tests[PANEL]),
     "tracks": tracks,
     "flagged": sum(track["flagged"] for track in tracks),
-    "expected_flags": alpha * len(names),
+    "expected_flags": expected_flags(
+      len(names), values[PANEL]["comparison"].size, alpha
+    ),
     "cutoffs": {
       method: _cutoff(v["calibration"], v["comparison"], alpha)
       for method, v in values.items()
     },
   }
+
+
+def expected_flags(suspects: int, comparison: int, alpha: float) -> float:
+  """Suspects above the level by chance.
+
+  Conformal p-values are multiples of 1 / (n + 1), so that a track is flagged with
+  probability floor(alpha (n + 1)) / (n + 1), which is less than alpha.
+  """
+  steps = comparison + 1
+  return suspects * math.floor(alpha * steps + _ROUNDING) / steps
 
 
 def _values(scores: Scores, names: list[str]) -> dict[str, dict[str, np.ndarray]]:
@@ -270,13 +310,16 @@ def null_rejections(scores: Scores, *, alpha: float, seed: int = 0) -> dict[str,
   return found._asdict()
 
 
-def _set_tests(values, permutations: int, seed: int) -> dict[str, dict | None]:
+def _set_tests(design, values, permutations: int, seed: int) -> dict[str, dict | None]:
   if values[PANEL]["suspects"].size < 2:
     return dict.fromkeys(values)
   tests = {
-    method: sets.compare_sets(
-      {method: v["suspects"]}, v["comparison"], permutations=permutations, seed=seed
-    )[method]._asdict()
+    method: sets.one_test(
+      design,
+      np.concatenate([v["suspects"], v["comparison"]]),
+      permutations=permutations,
+      seed=seed,
+    )._asdict()
     for method, v in values.items()
   }
   methods = [method for method in tests if method != PANEL]
@@ -293,58 +336,37 @@ def _cutoff(calibration, comparison, alpha: float) -> dict[str, Any]:
 
 
 def power_of(
-  suspects: int, comparison: int, alpha: float, effect: float | None
-) -> dict[str, float | None]:
-  """What an audit of this size can find, by the one-sided t-test.
+  design: permutation.Design, alpha: float, test: Mapping[str, Any] | None
+) -> dict[str, Any]:
+  """What an audit of this size can find, by the very test that it uses (`power`).
 
   Args:
-    suspects: number of tracks.
-    comparison: number of tracks.
+    design: see `exchange`.
     alpha: level of the test.
-    effect: as estimated, in standard deviations; None where there is no estimate.
+    test: of the panel (`sets.SetTest`); None for a single suspect.
 
   Returns:
-    `detectable`, the difference in standard deviations that is found with 80% power;
-    `detectable_auc`, the AUC between normal scores so far apart; `at_estimate`, the
-    power if the true effect were the estimated one (it restates the p-value, and says
-    nothing new); `tracks_needed`, suspects for 80% power at 1% and that effect, None
-    for no number.
+    `detectable`, the difference in standard deviations that is found with 80% power,
+    None for none; `detectable_auc`, the AUC between normal scores so far apart;
+    `at_estimate`, the power if the true effect were the estimated one (it restates the
+    p-value, and says nothing new); `tracks_needed`, suspects for 80% power at 1% and
+    that effect, None for no number, with `tracks_needed_ci` at both ends of the
+    effect's 95% interval.
   """
-  short = lambda d: sets.power(d, suspects, comparison, alpha) - _WANTED_POWER
-  reachable = short(_LARGEST_EFFECT) > 0
-  detectable = optimize.brentq(short, 0.0, _LARGEST_EFFECT) if reachable else None
+  finite = lambda value: value if math.isfinite(value) else None
+  effects = power.critical_effects(design, alpha)
+  detectable = finite(power.detectable(effects))
   found = {
     "detectable": detectable,
     "detectable_auc": detectable and float(stats.norm.cdf(detectable / 2**0.5)),
     "at_estimate": None,
     "tracks_needed": None,
+    "tracks_needed_ci": [None, None],
   }
-  if effect is None:
+  if test is None:
     return found
-  needed = sets.tracks_needed(effect, comparison)
   return found | {
-    "at_estimate": sets.power(effect, suspects, comparison, alpha),
-    "tracks_needed": needed if math.isfinite(needed) else None,
+    "at_estimate": power.at(effects, test["effect"]),
+    "tracks_needed": finite(test["tracks_needed"]),
+    "tracks_needed_ci": [finite(end) for end in test["tracks_needed_ci"]],
   }
-
-
-def outlier_p_values(suspects, reference) -> np.ndarray:
-  """Whether suspects look unlike the reference, without any model; conformal, [m].
-
-  Every track is as strange as it is far from its nearest neighbours among the others,
-  in standard deviations of the features. For too few suspects to learn a side from.
-
-  Args:
-    suspects: [m, f] features of tracks.
-    reference: [n, f] of the reference's.
-  """
-  found = []
-  for suspect in np.asarray(suspects, float):
-    table = np.vstack([suspect[None], np.asarray(reference, float)])
-    spread = table.std(axis=0)
-    table = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    apart = np.sqrt(((table[:, None] - table[None]) ** 2).sum(axis=-1))
-    np.fill_diagonal(apart, np.inf)
-    nearest = np.sort(apart, axis=1)[:, : min(5, len(table) - 1)].mean(axis=1)
-    found.append((nearest >= nearest[0]).mean())
-  return np.array(found)

@@ -162,6 +162,19 @@ def most_false_positives(target: float, n_nonmember):
   return k - (k / np.maximum(n_nonmember, 1) > target)
 
 
+def estimable(target: float, n_nonmember: int) -> bool:
+  """Whether n non-members can say anything of a rate as low as the target.
+
+  A cut above all of them is passed by one non-member in n + 1 (as ranks go), so that a
+  target below 1 / (n + 1) is out of their reach: a TPR cut there is one at 1 / (n + 1).
+
+  Args:
+    target: false-positive rate in [0, 1].
+    n_nonmember: number of non-members.
+  """
+  return target * (n_nonmember + 1) >= 1 - 1e-12
+
+
 def tpr_at_fpr(scores, labels, target: float) -> TprAtFpr:
   """True-positive rate of the largest region whose realised FPR is <= target.
 

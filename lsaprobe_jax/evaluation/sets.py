@@ -6,9 +6,10 @@ surely not in training (unpublished ones, say), following CDI (Dubinski et al., 
 2025) and BASELINES rule 6. The unit is the track: clips of one are averaged first,
 because they are not independent.
 
-The test assumes that without training the suspects' tracks and the reference's could
-be exchanged. Other music, other mastering or another age of recording break that, and
-then a small p-value says only that the sets differ.
+The test permutes the mean difference (`permutation`). It assumes that without training
+the suspects' tracks and the reference's could be exchanged. Other music, other
+mastering or another age of recording break that, and then a small p-value says only
+that the sets differ.
 """
 
 import math
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lsaprobe_jax.evaluation import comparisons, intervals, tables
+from lsaprobe_jax.evaluation import comparisons, intervals, permutation, power, tables
 
 _FEW_TRACKS = 2
 
@@ -31,14 +32,17 @@ class SetTest(NamedTuple):
     reference_tracks: number of reference tracks.
     difference: mean score of the suspects' tracks minus the reference's; positive
       is the side of membership.
-    effect: the same in standard deviations (root of the mean of both variances).
-    p_value: one-sided, by permutation of tracks; the chance of a Welch statistic at
-      least as large if tracks could be exchanged.
-    p_welch: one-sided, by Student's t with Welch's degrees of freedom: the cheap form.
+    effect: the same in standard deviations, pooled over both sides; infinite where no
+      side varies and they differ.
+    p_value: one-sided, by permutation; the chance of a mean difference at least so
+      large if tracks (or albums) could be exchanged.
+    p_welch: one-sided, by Student's t with Welch's degrees of freedom: the cheap form;
+      NaN where no side varies.
     p_holm: `p_value` corrected for the number of sets tested together.
     tracks_needed: suspect tracks that would give 80% power at 1%, if the difference is
       what was estimated and the reference stays as it is; infinite where the suspects
       lie on the wrong side, or where no number is enough against this reference.
+    tracks_needed_ci: the same at both ends of the effect's 95% interval, fewest first.
   """
 
   tracks: int
@@ -49,6 +53,7 @@ class SetTest(NamedTuple):
   p_welch: float
   p_holm: float
   tracks_needed: float
+  tracks_needed_ci: intervals.Interval
 
 
 class NullRejections(NamedTuple):
@@ -99,22 +104,21 @@ def compare_sets(
 ) -> dict[str, SetTest]:
   """Tests each set of suspects against one reference, corrected by Holm.
 
-  Where there are no more than `permutations` ways to divide the tracks, all are
-  taken and p is exact; otherwise so many are drawn, the observed one counted in
-  (Phipson and Smyth 2010), so that p is never 0.
+  Sets whose tracks all score alike, and unlike the reference, are the strongest
+  evidence there is; where no track differs from another p is 1.
 
   Args:
     suspects: scores of tracks (`track_means`) by the set's name.
     reference: [r] scores of tracks surely not in training.
-    permutations: see above.
+    permutations: see `permutation.p_values`.
     seed: of the draws.
 
   Returns:
     A test for each name.
 
   Raises:
-    ValueError: naming the set that has fewer than two tracks, or scores that vary
-      neither in it nor in the reference.
+    ValueError: naming the set that has fewer than two tracks, or a score that is not
+      finite.
   """
   reference = _checked("the reference", reference)
   tests = {
@@ -169,11 +173,14 @@ def null_rejections(
       f" {_FEW_TRACKS}: give more non-member tracks"
     )
   rng = np.random.default_rng(seed)
+  halves = permutation.design(np.arange(means.size) < size)
   rejected = np.zeros((draws, 2), bool)
   for draw in range(draws):
     order = rng.permutation(means)
-    p_values = _p_values("a division", order[:size], order[size:], permutations, rng)
-    rejected[draw] = np.array(p_values) <= alpha
+    p_value = permutation.p_values(
+      halves, order, permutations=permutations, seed=int(rng.integers(2**32))
+    )
+    rejected[draw] = np.array([p_value, _welch(order[:size], order[size:])]) <= alpha
   counts = rejected.sum(axis=0)
   (low, high), (low_welch, high_welch) = (
     stats.binomtest(int(count), draws).proportion_ci(method="exact") for count in counts
@@ -201,12 +208,12 @@ def format_tests(
     Lines of text.
   """
   header = ["suspects", "tracks", "reference", "difference", "effect"]
-  header += ["p", "p Holm", "p Welch", "tracks for 80% power at 1%"]
+  header += ["p", "p Holm", "p Welch", "tracks for 80% power at 1% [95%]"]
   cells = [
     [name, str(test.tracks), str(test.reference_tracks), f"{test.difference:+.4g}"]
     + [f"{test.effect:+.2f}"]
     + [f"{p:.2g}" for p in (test.p_value, test.p_holm, test.p_welch)]
-    + [f"{test.tracks_needed:g}" if test.tracks_needed < math.inf else "no number"]
+    + [format_tracks_needed(test.tracks_needed, test.tracks_needed_ci)]
     for name, test in tests.items()
   ]
   lines = tables.align([header, *cells])
@@ -220,38 +227,10 @@ def format_tests(
   return "\n".join(lines)
 
 
-def power(effect: float, tracks: int, reference_tracks: int, alpha: float) -> float:
-  """Power of the one-sided two-sample t-test, by the noncentral t (Cohen 1988).
-
-  Args:
-    effect: difference of means in standard deviations.
-    tracks: in one group, at least 1.
-    reference_tracks: in the other, at least 1; with `tracks`, at least 3.
-    alpha: rate of false positives, in (0, 1).
-  """
-  freedom = tracks + reference_tracks - 2
-  shift = effect / math.sqrt(1 / tracks + 1 / reference_tracks)
-  return float(stats.nct.sf(stats.t.ppf(1 - alpha, freedom), freedom, shift))
-
-
-def tracks_needed(
-  effect: float, reference_tracks: int, *, alpha: float = 0.01, wanted: float = 0.8
-) -> float:
-  """Smallest number of tracks with the wanted power against this reference.
-
-  Returns:
-    A whole number from 2 on, or infinity where the reference is too small for any.
-  """
-  # As many tracks as one likes leave the reference's own error.
-  most = 1_000_000
-  if effect <= 0 or power(effect, most, reference_tracks, alpha) < wanted:
-    return math.inf
-  low, high = 1, most
-  while high - low > 1:
-    middle = (low + high) // 2
-    enough = power(effect, max(middle, 2), reference_tracks, alpha) >= wanted
-    low, high = (low, middle) if enough else (middle, high)
-  return float(max(high, 2))
+def format_tracks_needed(needed: float, ci: intervals.Interval) -> str:
+  """A number of tracks with its interval; 'none' stands for no number."""
+  text = lambda number: f"{number:g}" if math.isfinite(number) else "none"
+  return f"{text(needed)} [{text(ci[0])}, {text(ci[1])}]"
 
 
 def _checked(name: str, values) -> np.ndarray:
@@ -264,50 +243,63 @@ def _checked(name: str, values) -> np.ndarray:
 
 
 def _test(name: str, suspects, reference, permutations, seed) -> SetTest:
-  p_value, p_welch = _p_values(name, suspects, reference, permutations, seed)
+  suspect = np.arange(suspects.size + reference.size) < suspects.size
+  return one_test(
+    permutation.design(suspect),
+    np.concatenate([suspects, reference]),
+    permutations=permutations,
+    seed=seed,
+  )
+
+
+def one_test(
+  design: permutation.Design, scores, *, permutations: int, seed: int
+) -> SetTest:
+  """The test of one set; `p_holm` is NaN, as it is for the caller to correct.
+
+  Args:
+    design: who the suspects are and how they are exchanged; two tracks a side.
+    scores: [n] of tracks, finite.
+    permutations: see `permutation.p_values`.
+    seed: of the draws.
+  """
+  scores = np.asarray(scores, float)
+  suspects, reference = scores[design.suspect], scores[~design.suspect]
+  sizes = suspects.size, reference.size
+  p_value = permutation.p_values(design, scores, permutations=permutations, seed=seed)
   difference = float(suspects.mean() - reference.mean())
-  spread = math.sqrt((suspects.var(ddof=1) + reference.var(ddof=1)) / 2)
-  effect = difference / spread
+  effect = _in_deviations(difference, suspects, reference)
+  low, high = power.effect_interval(effect, *sizes)
+  needed = lambda effect: power.tracks_needed(effect, reference.size)
   return SetTest(
     tracks=suspects.size,
     reference_tracks=reference.size,
     difference=difference,
     effect=effect,
-    p_value=p_value,
-    p_welch=p_welch,
+    p_value=float(p_value),
+    p_welch=_welch(suspects, reference),
     p_holm=math.nan,
-    tracks_needed=tracks_needed(effect, reference.size),
+    tracks_needed=needed(effect),
+    tracks_needed_ci=(needed(high), needed(low)),
   )
 
 
-def _p_values(
-  name: str, suspects, reference, permutations, seed
-) -> tuple[float, float]:
-  """One-sided, by permutation and by Welch."""
+def _in_deviations(difference: float, suspects, reference) -> float:
+  """A difference in pooled standard deviations."""
+  squares = sum(side.var() * side.size for side in (suspects, reference))
+  spread = math.sqrt(squares / (suspects.size + reference.size - 2))
+  if spread > 0:
+    return difference / spread
+  return math.copysign(math.inf, difference) if difference else 0.0
+
+
+def _welch(suspects, reference) -> float:
+  """One-sided p-value of Welch's t-test; NaN where no side varies."""
   if np.ptp(suspects) == np.ptp(reference) == 0:
-    raise ValueError(
-      f"all tracks of {name} have one score, and so have all of the reference: nothing"
-      " says how much tracks differ; give scores that are not rounded or cut off"
-    )
-  found = stats.permutation_test(
-    (suspects, reference),
-    _welch,
-    permutation_type="independent",
-    vectorized=True,
-    alternative="greater",
-    n_resamples=permutations,
-    rng=np.random.default_rng(seed),
-  )
+    return math.nan
   moments = lambda x: (x.mean(), x.std(ddof=1), x.size)
-  welch = stats.ttest_ind_from_stats(
-    *moments(suspects), *moments(reference), equal_var=False, alternative="greater"
+  return float(
+    stats.ttest_ind_from_stats(
+      *moments(suspects), *moments(reference), equal_var=False, alternative="greater"
+    ).pvalue
   )
-  return float(found.pvalue), float(welch.pvalue)
-
-
-def _welch(x, y, axis):
-  """Welch's statistic; its size does not depend on which set is the larger."""
-  error = x.var(axis, ddof=1) / x.shape[axis] + y.var(axis, ddof=1) / y.shape[axis]
-  # Divisions of tied scores may have no spread: infinite, and so the most extreme.
-  with np.errstate(divide="ignore"):
-    return (x.mean(axis) - y.mean(axis)) / np.sqrt(error)

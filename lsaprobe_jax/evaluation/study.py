@@ -8,12 +8,13 @@ carry `ablation` and `value` besides, one tidy record a setting and method.
 """
 
 import gzip
-import json
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from lsaprobe_jax import row_schema
 from lsaprobe_jax.evaluation import calibration, combination, summary
 
 MAIN, TUNE = "main", "tune"
@@ -37,19 +38,39 @@ def read(folder: pathlib.Path) -> dict[str, list[dict]]:
     text = path.read_bytes()
     try:
       text = gzip.decompress(text) if path.suffix == ".gz" else text
-      rows = [json.loads(line) for line in text.splitlines()]
-    except (ValueError, OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
       raise ValueError(f"{path}: damaged ({error}); write it again") from error
-    parts[path.name.split(".")[0]] = rows
+    if text and not text.endswith(b"\n"):
+      raise ValueError(f"{path}: damaged (ends in half a row); write it again")
+    # At each value of an ablation, and less a reference's score too, a row is another.
+    rows = row_schema.parse(path, text, more=("value", "calibrated")).values()
+    parts[path.name.split(".")[0]] = [row for row in rows if row_schema.has_score(row)]
   if MAIN not in parts:
     raise ValueError(f"{folder}: has no {MAIN}.jsonl(.gz); give a folder of rows")
   return parts
 
 
+def check_ablations(parts: dict[str, list[dict]]) -> None:
+  """Refuses files of ablations whose rows do not say at which value they were made.
+
+  Args:
+    parts: see `read`.
+
+  Raises:
+    ValueError: names the file.
+  """
+  for name, rows in parts.items():
+    for row in () if name in (MAIN, TUNE) else rows:
+      if not isinstance(row.get("value"), str | int | float):
+        raise ValueError(
+          f"{name}.jsonl: a row of {row['clip']} says under no `value` at which"
+          " setting it was made; remove the file or write it again"
+        )
+
+
 def pack(rows: Iterable[dict]) -> bytes:
   """Rows as the bytes of a .jsonl.gz, the same for the same rows."""
-  text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-  return gzip.compress(text.encode(), mtime=0)
+  return gzip.compress(row_schema.lines(list(rows)).encode(), mtime=0)
 
 
 def pool(rows: Iterable[dict], over: str) -> list[dict]:
@@ -212,5 +233,7 @@ def _auc(record: dict) -> str:
 
 
 def _tpr(record: dict, target: str) -> str:
+  if record["tpr"][target] is None:
+    return "not estimable"
   flag = "*" if record["flagged"][target] else ""
   return f"{100 * record['tpr'][target]:.1f}%{flag}"

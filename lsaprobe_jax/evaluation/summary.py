@@ -65,12 +65,14 @@ def summarise(
 
   By target FPR: `tpr` (`tpr_roc` in BASELINES rule 2) with `fpr_realised`,
   `false_positives` and `ties` (clips at the cut: one a model is no tie) is cut on the
-  judged clips' own ROC. `tpr_calibrated` and `fpr_calibrated`, the rate it came to on
-  the judged non-members, are cut where the split dev of the same setting and model,
-  `n_dev` clips, says (`roc.cutoff`); None where that cannot be estimated, for a mean
-  under either model. `precision`, by base rate besides, goes with `tpr` and the 95%
-  upper bound on its FPR (`roc.fpr_bound`), as 0 of few false positives prove no rate
-  of 0: at least so many of those accused are members.
+  judged clips' own ROC. `tpr`, its interval and `precision` are None where the target
+  is below 1 / (n + 1) of a model's n non-members (`roc.estimable`). `tpr_calibrated`
+  and `fpr_calibrated`, the rate it came to on the judged non-members, are cut where the
+  split dev of the same setting and model, `n_dev` clips, says (`roc.cutoff`); they are
+  None where that cannot be estimated, for a mean under either model. `precision`, by
+  base rate besides, goes with `tpr` and the 95% upper bound on its FPR
+  (`roc.fpr_bound`), as 0 of few false positives prove no rate of 0: at least so many of
+  those accused are members.
 
   `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
   with every clip its own cluster, both widened for the cross-fitted blind scores;
@@ -113,8 +115,9 @@ def gates(records: list[dict]) -> list[dict]:
 
   Returns:
     One dict a gate: `kind` (`blind` or, for the null control, `reference`), `record`,
-    `holds` (whether the interval contains 0.5; None without interval) and `leak`, the
-    smallest that could have been seen: half the interval's width.
+    `holds` (whether the interval contains 0.5; None without interval) and `leak`, half
+    the interval's width: an AUC of this classifier or method that is nearer to 0.5 is
+    not told from it. A leak that it does not hear is not bounded by that.
   """
   raw = [r for r in records if not r["calibrated"]]
   blind = [r for r in raw if r["method"] == BLIND]
@@ -237,8 +240,12 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
     _interval(intervals.interval(estimate, mean, cross_fitted=cross_fitted))
     for estimate in (estimates.clustered, estimates.delong)
   )
+  known = {
+    target: all(roc.estimable(float(target), n) for n in estimates.n_nonmember)
+    for target in by_target
+  }
   tpr_ci = {
-    target: _interval(bounds) if auc_ci else None
+    target: _interval(bounds) if auc_ci and known[target] else None
     for target, bounds in zip(by_target, estimates.tpr_ci, strict=True)
   }
   reached = [row["reached"] for row in rows if row["reached"] is not None]
@@ -256,7 +263,9 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
     "auc": float(estimates.clustered.auc @ mean),
     "auc_ci": auc_ci,
     "auc_ci_delong": auc_ci_delong,
-    "tpr": {t: _mean([p.tpr for p in ps]) for t, ps in by_target.items()},
+    "tpr": {
+      t: _mean([p.tpr for p in ps]) if known[t] else None for t, ps in by_target.items()
+    },
     "tpr_ci": tpr_ci,
     "fpr_realised": {
       t: _mean([p.fpr_realised for p in ps]) for t, ps in by_target.items()
@@ -267,7 +276,10 @@ def _record(setting: dict, model: str, estimates: _Estimates, targets) -> dict:
     "flagged": {t: any(p.flagged for p in ps) for t, ps in by_target.items()},
     "ties": {t: sum(p.ties for p in ps) for t, ps in by_target.items()},
     "precision": {
-      t: _precision(ps, tpr_ci[t], estimates.n_nonmember) for t, ps in by_target.items()
+      t: _precision(ps, tpr_ci[t], estimates.n_nonmember)
+      if known[t]
+      else dict.fromkeys(map(str, BASE_RATES))
+      for t, ps in by_target.items()
     },
     "n_dev": estimates.n_dev,
     **_calibrated_rates(by_target, estimates.calibrated),

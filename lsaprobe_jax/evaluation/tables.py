@@ -1,14 +1,20 @@
 """Records (`summary`) as text: the gates, the main table, operating points."""
 
+from scipy import stats
+
 from lsaprobe_jax.evaluation import summary
+
+NOT_ESTIMABLE = (
+  "not estimable: n non-members say nothing of a rate below 1 / (n + 1) of a model."
+)
 
 
 def format_gates(records: list[dict]) -> str:
   """The two gates of BASELINES rule 5; they are read on side a against side b.
 
   The first line is the blind baseline: its AUC, its interval clustered by track,
-  whether that contains 0.5, and the smallest leak that could have been seen, the
-  half-width of the interval: an AUC nearer to 0.5 is not told from it at 5%. Then
+  whether that contains 0.5, and the half-width of the interval: an AUC of this
+  classifier that is nearer to 0.5 is not told from it at 5%. Then
   the null control, one line for each raw setting scored under the reference.
 
   Args:
@@ -49,6 +55,7 @@ def format_table(records: list[dict]) -> str:
     " network evaluations a clip."
   )
   lines += ["* fewer than 10 false positives expected: read with care."] * few
+  lines += [NOT_ESTIMABLE] * any(v is None for r in shown for v in r["tpr"].values())
   return "\n".join(lines + summary.readings(shown))
 
 
@@ -81,12 +88,19 @@ def format_operating_points(records: list[dict]) -> str:
   lines += [
     "(FPR%): realised on the test clips; ties: clips at the cut, one a model is none.",
     "cut on dev: fixed beforehand on development non-members, 'not estimable' where"
-    " the target is below 1 / n dev of a model.",
+    " the target is below 1 / n dev of a model; on ROC, where it is below"
+    " 1 / (n non-members + 1).",
     "precision at a base rate of members: 95% lower bound, by the lower end of TPR's"
     " interval and the upper bounds on each model's FPR.",
   ]
   lines += ["* fewer than 10 false positives expected: read with care."] * flagged
   return "\n".join(lines)
+
+
+def share(hits: int, of: int) -> str:
+  """A share in percent with its exact (Clopper-Pearson) 95% interval."""
+  low, high = stats.binomtest(hits, of).proportion_ci(method="exact")
+  return f"{100 * hits / of:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def align(cells: list[list[str]]) -> list[str]:
@@ -121,7 +135,8 @@ def _gate(gate: dict) -> str:
     return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
   line += f" {_bounds(record['auc_ci'])} by track, "
   line += "contains 0.5" if gate["holds"] else f"does not contain 0.5: {failure}"
-  return f"{line}; smallest leak that could have been seen: {gate['leak']:.3f}"
+  of = "this classifier" if gate["kind"] == summary.BLIND else "this method"
+  return f"{line}; an AUC of {of} within {gate['leak']:.3f} of 0.5 would not be seen"
 
 
 def _setting(record: dict) -> str:
@@ -154,7 +169,10 @@ def _operating_cells(record: dict, target: str) -> list[str]:
   return [
     *setting_cells(record),
     f"{float(target):.1%}",
-    f"{100 * record['tpr'][target]:.1f} {realised}{'*' * record['flagged'][target]}",
+    "not estimable"
+    if record["tpr"][target] is None
+    else f"{100 * record['tpr'][target]:.1f} {realised}"
+    f"{'*' * record['flagged'][target]}",
     str(record["ties"][target]),
     "not estimable"
     if calibrated is None
@@ -165,6 +183,8 @@ def _operating_cells(record: dict, target: str) -> list[str]:
 
 
 def _tpr(record: dict, target: str) -> str:
+  if record["tpr"][target] is None:
+    return "not estimable"
   text = f"{100 * record['tpr'][target]:.1f}"
   if record["tpr_ci"][target] is not None:
     low, high = record["tpr_ci"][target]

@@ -11,18 +11,20 @@ import numpy as np
 
 from lsaprobe_jax.evaluation import audit, tables
 from lsaprobe_jax.report import figures, page
+from lsaprobe_jax.text import cell, printable_leaves
 
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = tuple("=+-@\t\r")
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
 
 
 def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
-  """One or two sentences: refused, evidence, or none and what could have been seen.
+  """A few sentences: refused, evidence, or none; and what the answer takes for granted.
+
+  The first sentence says whether a reference model took off what is easy about a track
+  for any model.
 
   Args:
     gates: `name`, `holds`, `text`, `mend`.
-    found: see `audit.judge`, None where there is no verdict.
+    found: see `audit.judge`, with `calibrated`; None where there is no verdict.
   """
   if found is None:
     failed = [gate for gate in gates if gate["holds"] is False]
@@ -31,23 +33,39 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
       f"No verdict. {'A gate fails' if len(failed) == 1 else 'Gates fail'}: {reasons}."
     )
   p_value, alpha = found["p_value"], found["alpha"]
-  if found["evidence"]:
-    who, about = "the suspects score", "It is about the set as a whole."
-    if len(found["tracks"]) == 1:
-      who = "the suspect scores"
-      about = "Of one track: whatever else sets it apart would look the same."
+  how = "" if found["calibrated"] else ", not calibrated for difficulty"
+  if not found["evidence"]:
     return (
-      f"Evidence of training: {who} above tracks that the model has not seen (p ="
-      f" {p_value:.2g}, at most {alpha:g}). {about}"
+      f"No evidence of training{how} (p = {p_value:.2g}, above {alpha:g});"
+      f" {_seen(found['power']['detectable'])}."
     )
-  size = found["power"]["detectable"]
-  seen = (
-    "an audit of this size finds nothing reliably"
-    if size is None
-    else f"a difference of {size:.2g} standard deviations would have been found with"
-    " 80% power"
-  )
-  return f"No evidence of training (p = {p_value:.2g}, above {alpha:g}); {seen}."
+  single = len(found["tracks"]) == 1
+  who = "the suspect scores" if single else "the suspects score"
+  lines = [
+    f"Evidence of training{how}: {who} above tracks that the model has not seen"
+    f" (p = {p_value:.2g}, at most {alpha:g}).",
+    "Of one track: whatever else sets it apart would look the same."
+    if single
+    else "It is about the set as a whole.",
+  ]
+  if not found["calibrated"]:
+    lines.append(
+      "No reference model was given: music that is easier for any model would look the"
+      " same, and the gates see gross differences only."
+    )
+  if not found["by_album"]:
+    lines.append(
+      "Tracks were taken for independent: likeness to tracks of the same album that"
+      " were trained on would look the same."
+    )
+  return " ".join(lines)
+
+
+def _seen(size: float | None) -> str:
+  if size is None:
+    return "an audit of this size finds nothing reliably"
+  deviations = f"{size:.2g} standard deviations"
+  return f"a difference of {deviations} would have been found with 80% power"
 
 
 def build(
@@ -86,27 +104,30 @@ def build(
     found = found | {"tracks": sorted(tracks, key=order)}
   comparison = found["cutoffs"][audit.PANEL]["of"] if found else None
   each = collections.Counter(clips["suspect"])
-  return {
-    **given,
-    "suspects": _side(given["suspects"], facts["suspect"], clips["suspect"]),
-    "reference": _side(given["reference"], facts["reference"], clips["reference"]),
-    "clip_seconds": clip_seconds,
-    "clips_per_track": min(each.values()),
-    "verdict": verdict(gates, found),
-    "gates": gates,
-    "notes": notes,
-    "found": found,
-    "methods": [m for m in found["cutoffs"] if m != audit.PANEL] if found else [],
-    "comparison": comparison,
-    "lowest": f"{1 / (comparison + 1):.3g}" if comparison else None,
-    "failed": failed,
-    "files": [
-      fact | {"side": side, "source": sources[fact["track"]]}
-      for side, own in facts.items()
-      for fact in own
-    ],
-    "run": page.settings_of(run) | {"environments": environments},
-  }
+  # The only place where names from files enter: every document is made from this.
+  return printable_leaves(
+    {
+      **given,
+      "suspects": _side(given["suspects"], facts["suspect"], clips["suspect"]),
+      "reference": _side(given["reference"], facts["reference"], clips["reference"]),
+      "clip_seconds": clip_seconds,
+      "clips_per_track": min(each.values()),
+      "verdict": verdict(gates, found),
+      "gates": gates,
+      "notes": notes,
+      "found": found,
+      "methods": [m for m in found["cutoffs"] if m != audit.PANEL] if found else [],
+      "comparison": comparison,
+      "lowest": f"{1 / (comparison + 1):.3g}" if comparison else None,
+      "failed": failed,
+      "files": [
+        fact | {"side": side, "source": sources[fact["track"]]}
+        for side, own in facts.items()
+        for fact in own
+      ],
+      "run": page.settings_of(run) | {"environments": environments},
+    }
+  )
 
 
 def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str, Any]:
@@ -147,12 +168,8 @@ def table(dossier: dict[str, Any]) -> str:
       row += ["above the level" if found["flagged"] else "not told apart", found["q"]]
       row += [found[kind][m] for kind in ("p", "score") for m in methods]
     row += [""] * (len(header) - len(row))
-    writer.writerow([_cell(value) for value in row])
+    writer.writerow([cell(value) for value in row])
   return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-  return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def draw(
@@ -203,7 +220,11 @@ def text(dossier: dict[str, Any]) -> str:
     header = ["score", "difference", "p", "p Holm"]
     cells = [
       [
-        *(m, f"{s['effect']:+.2f} sd", f"{s['p_value']:.2g}"),
+        *(
+          m,
+          "no spread" if s["effect"] is None else f"{s['effect']:+.2f} sd",
+          f"{s['p_value']:.2g}",
+        ),
         "" if m == audit.PANEL else f"{s['p_holm']:.2g}",
       ]
       for m, s in found["sets"].items()

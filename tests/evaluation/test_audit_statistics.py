@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lsaprobe_jax.evaluation import audit, sets
+from lsaprobe_jax.evaluation import audit, permutation, power
 
 SIZE = audit.smallest_reference(0.05, 4, 20)
 
@@ -59,7 +59,7 @@ def test_members_are_found():
 def test_a_single_suspect_has_its_conformal_p_value():
   found = audit.judge(scores(np.random.default_rng(2), suspects=1), alpha=0.05)
   assert found["sets"][audit.PANEL] is None
-  assert found["p_value"] == found["tracks"][0]["p"][audit.PANEL]
+  assert found["p_value"] == pytest.approx(found["tracks"][0]["p"][audit.PANEL])
   assert found["power"]["detectable"] > 1
   assert found["power"]["at_estimate"] is None
 
@@ -121,24 +121,52 @@ def test_a_reference_that_is_too_small_is_refused():
 
 
 def test_power_is_that_of_the_test():
-  found = audit.power_of(12, 20, 0.05, 0.9)
-  assert sets.power(found["detectable"], 12, 20, 0.05) == pytest.approx(0.8)
+  made = permutation.design(np.arange(32) < 12)
+  test = {"effect": 0.9, "tracks_needed": 20.0, "tracks_needed_ci": (8.0, math.inf)}
+  found = audit.power_of(made, 0.05, test)
+  effects = power.critical_effects(made, 0.05)
+  assert power.at(effects, found["detectable"]) == pytest.approx(0.8, abs=1e-3)
   assert found["detectable_auc"] == pytest.approx(
     stats.norm.cdf(found["detectable"] / math.sqrt(2))
   )
-  assert found["at_estimate"] == pytest.approx(sets.power(0.9, 12, 20, 0.05))
+  assert found["at_estimate"] == power.at(effects, 0.9)
+  assert found["tracks_needed_ci"] == [8.0, None]
 
 
-def test_outliers_are_seen_without_a_model():
-  rng = np.random.default_rng(0)
-  reference = rng.normal(size=(30, 5))
-  far = audit.outlier_p_values(reference[:1] + 50, reference)
-  assert far[0] == pytest.approx(1 / 31)
-  p_values = np.concatenate(
-    [
-      audit.outlier_p_values(table[:1], table[1:])
-      for table in rng.normal(size=(200, 31, 5))
-    ]
-  )
-  law = stats.binom(200, 3 / 31)
-  assert law.ppf(0.005) <= (p_values <= 0.1).sum() <= law.ppf(0.995)
+@pytest.mark.parametrize("comparison", [19, 25, 39, 41])
+def test_flags_expected_by_chance_follow_the_grid_of_p_values(comparison):
+  """The mean over 4,000 deals of exchangeable tracks, at 5%."""
+  rng = np.random.default_rng(comparison)
+  scores = rng.normal(size=(4_000, comparison + 1))
+  p_values = np.array([audit.conformal(s[:1], s[1:])[0] for s in scores])
+  expected = audit.expected_flags(1, comparison, 0.05)
+  law = stats.binom(4_000, expected)
+  assert law.ppf(0.001) <= (p_values <= 0.05).sum() <= law.ppf(0.999)
+  assert audit.expected_flags(7, 39, 0.05) == pytest.approx(7 * 2 / 40)
+  assert audit.expected_flags(7, 41, 0.05) == pytest.approx(7 * 2 / 42)
+
+
+def test_album_mates_of_what_was_trained_on_are_no_evidence_by_album():
+  """Twelve suspects of one album, alike by nature, against forty of eight others."""
+  rng, evidence = np.random.default_rng(8), {True: 0, False: 0}
+  names = {
+    "suspects": [f"s{i}" for i in range(12)],
+    "comparison": [f"c{i}" for i in range(40)],
+    "calibration": [f"d{i}" for i in range(12)],
+  }
+  albums = {f"s{i}": "theirs" for i in range(12)}
+  albums |= {f"c{i}": f"other {i // 5}" for i in range(40)}
+  for draw in range(20):
+    parts = {
+      part: {"loss": {t: 3.0 * (part == "suspects") + rng.normal() for t in tracks}}
+      for part, tracks in names.items()
+    }
+    found = audit.Scores(**parts).with_panel()
+    for known in evidence:
+      judged = audit.judge(
+        found, alpha=0.05, permutations=199, seed=draw, albums=albums if known else None
+      )
+      evidence[known] += judged["evidence"]
+      assert judged["by_album"] == known
+      assert judged["lowest"] == pytest.approx(1 / 9 if known else 1 / 200)
+  assert evidence == {True: 0, False: 20}

@@ -1,5 +1,6 @@
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -31,8 +32,10 @@ def test_cross_over_by_hand():
   assert (a["n_member"], a["n_nonmember"], a["n_tracks"]) == (2, 2, 4)
   assert (mean["n_member"], mean["n_nonmember"], mean["n_tracks"]) == (4, 4, 4)
   assert mean["n_dropped"] == 0
-  assert a["tpr"] == {"0.001": 0.5, "0.01": 0.5, "0.05": 0.5}
-  assert mean["tpr"]["0.05"] == 0.75
+  # Two non-members say nothing of a rate below a third.
+  assert a["tpr"] == mean["tpr"] == dict.fromkeys(("0.001", "0.01", "0.05"))
+  assert mean["tpr_ci"]["0.05"] is None
+  assert set(mean["precision"]["0.05"].values()) == {None}
   assert mean["fpr_realised"]["0.05"] == mean["false_positives"]["0.05"] == 0
   assert all(mean["flagged"].values())
   assert mean["reached"] == 0.75
@@ -40,8 +43,29 @@ def test_cross_over_by_hand():
   assert mean["seconds"] == 0.5
   assert mean["auc_ci"][0] < 0.875 < mean["auc_ci"][1]
   assert mean["auc_ci"] == mean["auc_ci_delong"]  # one clip a track
-  low, high = mean["tpr_ci"]["0.05"]
+  a, _, mean, _ = _summarise(toy.rows(), targets=(0.34,))
+  assert (a["tpr"]["0.34"], mean["tpr"]["0.34"]) == (0.5, 0.75)
+  low, high = mean["tpr_ci"]["0.34"]
   assert low <= 0.75 <= high
+
+
+@pytest.mark.parametrize(
+  ("target", "known"), [(0.05, True), (0.04, True), (0.0384, False)]
+)
+def test_a_target_below_one_in_n_plus_one_is_not_estimable(target, known):
+  """25 non-members: 1 / 26 is 0.03846."""
+  rng, rows = np.random.default_rng(0), []
+  for i in range(50):
+    side = "ab"[i % 2]
+    changes = dict(clip=f"c{i}", track=f"t{i}", group=side)
+    changes["split"] = "member" if side == "a" else "nonmember"
+    rows.append(toy.row("target", "c1", rng.normal()) | changes)
+  (record,) = _summarise(rows, targets=(target,))
+  assert (record["tpr"][str(target)] is not None) == known
+  assert (record["tpr_ci"][str(target)] is not None) == known
+  line = tables.format_table([record]).splitlines()[2]
+  assert ("not estimable" not in line) == known
+  assert (tables.NOT_ESTIMABLE in tables.format_table([record])) != known
 
 
 def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
@@ -96,14 +120,14 @@ def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips()
 def test_ties_and_precision_by_hand():
   rows = [row | {"score": min(row["score"], 3.0)} for row in toy.rows(("A", "B"))]
   # A: 3, 2 against 3, 1. B: 3, 3 against 1, 2.
-  a, b, mean = _summarise(rows, targets=(0.01, 0.5))
-  assert a["ties"] == {"0.01": 0, "0.5": 1}  # nothing; down to c2
-  assert b["ties"]["0.01"] == mean["ties"]["0.01"] == 2
-  assert set(a["precision"]["0.01"].values()) == {None}  # nobody is accused
+  a, b, mean = _summarise(rows, targets=(0.34, 0.5))
+  assert a["ties"] == {"0.34": 0, "0.5": 1}  # nothing; down to c2
+  assert b["ties"]["0.34"] == mean["ties"]["0.34"] == 2
+  assert set(a["precision"]["0.34"].values()) == {None}  # nobody is accused
   # No false positive of 2: 1 - 0.025^(1/2) bounds the rate at 97.5%.
-  low, bound = b["tpr_ci"]["0.01"][0], 1 - 0.025**0.5
+  low, bound = b["tpr_ci"]["0.34"][0], 1 - 0.025**0.5
   expected = 0.01 * low / (0.01 * low + 0.99 * bound)
-  assert b["precision"]["0.01"]["0.01"] == pytest.approx(expected)
+  assert b["precision"]["0.34"]["0.01"] == pytest.approx(expected)
   assert mean["false_positives"]["0.5"] == 2
   # P(at most 1 of 2 accepted) = 1.25% at the bound on either model's rate.
   bound = roc.fpr_bound(1, 2, 0.9875)
@@ -147,7 +171,10 @@ def test_operating_points_read_as_text():
   cells = [line[column:].split("  ")[0] for line in lines[:6]]
   # The cut of 20 clips is known at 5%: everything lies above 0.
   assert cells == [*["not estimable"] * 2, "100.0 (100.0)", *["not estimable"] * 3]
-  assert "50.0 (0.0)*" in lines[0]
+  column = header.index("TPR% (FPR%) on ROC")
+  assert all(line[column:].startswith("not estimable") for line in lines[:6])
+  own = tables.format_operating_points(_summarise(single, targets=(0.34,)))
+  assert "50.0 (0.0)*" in own
   assert tables.format_operating_points([]).startswith("method")
 
 
@@ -207,9 +234,9 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
     split = "member" if side == "a" else "nonmember"
     changes = dict(clip=name, track=name, group=side, split=split)
     rows.append(toy.row("target", "c1", rng.normal()) | changes)
-  for how in (dict(seed=0), dict(seed=1), dict(seed=0, targets=(0.2,))):
-    (record,) = summary.summarise(rows, resamples=37, **how)
-    targets = how.get("targets", summary.TARGETS)
+  several, one = (0.05, 0.1, 0.3), (0.2,)
+  for seed, targets in ((0, several), (1, several), (0, one)):
+    (record,) = summary.summarise(rows, targets, resamples=37, seed=seed)
     direct = intervals.bootstrap(
       [[row["score"] for row in rows]],
       [row["split"] == "member" for row in rows],
@@ -217,7 +244,7 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
       [row["group"] for row in rows],
       targets,
       resamples=37,
-      seed=how["seed"],
+      seed=seed,
     )
     expected = [intervals.percentile_ci(values) for values in direct.tpr[0]]
     np.testing.assert_allclose(list(record["tpr_ci"].values()), expected)
@@ -248,7 +275,9 @@ def test_gates_and_table_read_as_text():
   records = _summarise(toy.rows() + blind)
   first, second = tables.format_gates(records).splitlines()
   assert first.startswith("blind baseline, A against B (toy): AUC 0.750 [")
-  assert "contains 0.5; smallest leak that could have been seen: 0." in first
+  assert re.search(
+    r"contains 0.5; an AUC of this classifier within 0\.\d+ of 0.5 would not be", first
+  )
   assert second.startswith("null control, lsa_probe mrstft t = 0.6 T (toy): AUC 0.625")
   leaking = [{**r, "auc_ci": [0.6, 0.8]} for r in records]
   assert "does not contain 0.5: THE SPLIT LEAKS" in tables.format_gates(leaking)
@@ -266,5 +295,6 @@ def test_gates_and_table_read_as_text():
   assert [line[column : column + 5] for line in lines[:4]] == [
     *("0.750", "0.750", "1.000", "0.875")
   ]
-  assert lines[-1].startswith("* fewer than 10")
+  assert lines[-2].startswith("* fewer than 10")
+  assert lines[-1] == tables.NOT_ESTIMABLE
   assert "method" in tables.format_table([])

@@ -1,6 +1,7 @@
 """launch.audit on a tiny model: dossier, resume, refusals, bad inputs."""
 
 import csv
+import dataclasses
 import html
 import json
 import pathlib
@@ -21,8 +22,10 @@ from launching import (
 )
 
 from configs import audit as audit_config
-from launch import audit_gates, auditing
+from launch import audit_gates, audit_shift, auditing, common
 from lsaprobe_jax import checkpoints
+from lsaprobe_jax.data import albums
+from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.clips import Clip
 from lsaprobe_jax.evaluation import audit, summary
 
@@ -85,7 +88,12 @@ def test_a_dossier_is_written(finished, folder):
   found = dossier(workdir)
   assert found["verdict"] in done.stdout
   gates = {gate["name"]: gate["holds"] for gate in found["gates"]}
-  assert gates.pop("reference not in the model's own record") is None
+  unknown = (
+    "reference not in the model's own record",
+    "neither side in the reference model's own record",
+    "albums",
+  )
+  assert [gates.pop(name) for name in unknown] == [None] * 3
   assert set(gates.values()) == {True}
   assert {"blind baseline", "null control", "size of the reference"} <= gates.keys()
   assert found["methods"] == ["loss - reference", "lsa_probe - reference"]
@@ -187,7 +195,7 @@ def test_one_file_is_a_suspect(folder):
   inputs = auditing.read(settings(folder), *paths)
   assert inputs.suspects.tracks == ("suspect-03",)
   assert len(inputs.suspects) == 3
-  assert "no classifier can be taught" in gates(inputs)["blind baseline"].text
+  assert "told apart by 96 acoustic features" in gates(inputs)["blind baseline"].text
   assert not set(inputs.comparison.tracks) & set(inputs.calibration.tracks)
 
 
@@ -215,8 +223,110 @@ def test_a_reference_that_the_model_records_is_refused(folder, tmp_path):
   inputs = auditing.read(config, *paths)
   gate = gates(inputs)["reference not in the model's own record"]
   assert gate.holds is False
-  assert gate.text.startswith("2 of 42 reference clips")
-  assert any("names 5 of 24 suspect clips" in note for note in inputs.notes)
+  tracks = len({clip.track for clip in clean.comparison.clips[:2]})
+  assert gate.text.startswith(f"{tracks} of 14 reference tracks are recorded")
+  assert clean.comparison.clips[0].track in gate.text
+  own = {clip.track for clip in clean.suspects.clips[:5]}
+  assert any(f"holds {len(own)} of 8 suspects" in note for note in inputs.notes)
+
+
+def recorded_as(folder, clips):
+  """A model folder whose record holds clips (id, hash of the samples)."""
+  seen = [{"id": name, "sha256": sha256} for name, sha256 in clips]
+  training = {"group": "a", "clips": seen, "config": {}}
+  checkpoints.save_model(folder, tiny_weights(MODEL, 1), MODEL, training)
+  return str(folder)
+
+
+@pytest.mark.parametrize("side", ["suspects", "comparison", "calibration"])
+def test_a_reference_model_that_was_trained_on_a_side_is_refused(
+  folder, tmp_path, side
+):
+  """From stored rows this made evidence out of nothing: p = 0.001 for 0.60."""
+  paths = str(folder / "suspects"), str(folder / "reference")
+  config = settings(folder, **{"corpus.clip_seconds": 0.256})
+  clip = getattr(auditing.read(config, *paths), side).clips[0]
+  seen = [("other@0+256", clip.sha256)]
+  config.targets.reference = recorded_as(tmp_path / "m", seen)
+  inputs = auditing.read(config, *paths)
+  gate = gates(inputs)["neither side in the reference model's own record"]
+  assert inputs.refused
+  assert clip.track in gate.text
+  assert "1 by their samples" in gate.text
+  assert "another reference model" in gate.mend
+
+
+def test_a_track_cut_elsewhere_is_known_by_its_name(folder, tmp_path):
+  paths = str(folder / "suspects"), str(folder / "reference")
+  config = settings(folder, **{"corpus.clip_seconds": 0.256})
+  seen = [("10@0000100+256", "0" * 64), ("elsewhere@0000100+256", "1" * 64)]
+  config.targets.reference = recorded_as(tmp_path / "m", seen)
+  gate = gates(auditing.read(config, *paths))[
+    "neither side in the reference model's own record"
+  ]
+  assert gate.holds is False
+  assert "1 of 14 reference tracks are recorded as trained on (0 by their" in gate.text
+  assert "reference-10" in gate.text
+  assert "rename other music" in gate.mend
+
+
+def test_embedded_models_that_saw_the_other_half_are_no_reference_models():
+  config = audit_config.get_config()
+  config.targets.model = "diffwave-multigenre-a"
+  config.targets.reference = "diffwave-multigenre-b"
+  targets, _ = common.load_targets(config)
+  b = corpora.open_corpus(
+    "multigenre", sample_rate=8000, clip_seconds=0.512, clips_per_track=1, groups=["b"]
+  )
+  named = [dataclasses.replace(c, track=f"reference-{c.track}") for c in b.clips]
+  sides = {"reference": dataclasses.replace(b, clips=tuple(named))}
+  found = {
+    target.name: audit_gates.not_recorded(target, sides, "record") for target in targets
+  }
+  assert found["model"].holds
+  assert found["reference"].holds is False
+  assert "36 of 36 reference tracks" in found["reference"].text
+
+
+def albums_of(folder, tmp_path, name):
+  """The reference in folders of two tracks, suspects tagged as one album."""
+  for i, path in enumerate(sorted((folder / "reference").iterdir())):
+    target = tmp_path / "reference" / f"album {i // 2}" / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, target)
+  (tmp_path / "suspects").mkdir()
+  for path in sorted((folder / "suspects").glob("0?.wav")):
+    samples, rate = soundfile.read(path)
+    target = tmp_path / "suspects" / f"{path.stem}.flac"
+    with soundfile.SoundFile(target, "w", rate, 1) as file:
+      file.album = name
+      file.write(samples)
+  return str(tmp_path / "suspects"), str(tmp_path / "reference")
+
+
+def test_whole_albums_are_exchanged_where_they_are_known(folder, tmp_path):
+  paths = albums_of(folder, tmp_path, "Theirs")
+  inputs = auditing.read(settings(folder), *paths)
+  assert {inputs.albums[track] for track in inputs.suspects.tracks} == {"Theirs"}
+  named = {track: album for track, album in inputs.albums.items() if "-10" in track}
+  assert set(named.values()) == {"album 1"}
+  gate = gates(inputs)["albums"]
+  # One album against those of which some track is compared.
+  others = len({inputs.albums[track] for track in inputs.comparison.tracks})
+  assert f"can be exchanged in {others + 1} ways" in gate.text
+  assert gate.holds == (1 / (others + 1) <= 0.2)
+  refused = auditing.read(settings(folder, alpha=0.1), *paths)
+  assert gates(refused)["albums"].holds is False
+  assert "--config.albums=tracks" in gates(refused)["albums"].mend
+  asked = auditing.read(settings(folder, albums="tracks"), *paths)
+  assert asked.albums is None
+  assert gates(asked)["albums"].holds is None
+
+
+def test_albums_of_a_built_corpus_are_its_packages():
+  found = albums.of_tracks("multigenre")
+  assert len(found) == 88
+  assert found["ufoai-David01"] == "ufoai-music"
 
 
 def test_all_tracks_have_the_same_number_of_clips(folder, tmp_path):
@@ -257,8 +367,9 @@ def test_inputs_that_cannot_be_used(folder, given, message):
   ("change", "message"),
   [
     ({"alpha": 0.7}, "--config.alpha=0.7"),
-    ({"corpus.clips_per_track": 0}, "clips_per_track is at least 1"),
+    ({"corpus.clips_per_track": 0}, "clips_per_track=0: at least 1"),
     ({"methods": ()}, "names none"),
+    ({"albums": "all"}, "--config.albums=all: one of"),
   ],
 )
 def test_settings_that_cannot_be_used(folder, change, message):
@@ -326,6 +437,7 @@ def test_a_method_that_does_not_vary_is_a_failed_gate():
   ]
   inputs = types.SimpleNamespace(
     gates=[],
+    albums=None,
     **{
       side: types.SimpleNamespace(clips=tuple(c for c in clips if c.group == group))
       for side, group in (
@@ -355,6 +467,36 @@ def test_a_method_that_does_not_vary_is_a_failed_gate():
   assert found is not None
   assert gates[-1].holds is None
   assert "does not vary" in gates[-1].text
+
+
+def test_easier_tracks_are_audited_from_stored_rows(launcher):
+  root = pathlib.Path(__file__).parents[2]
+  study = f"--study={root / 'results/mini'}"
+  done = launcher.run("audit_shift", study, "--audits=2", "--shifts=0,1")
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert [line.split()[:2] for line in lines[2:6]] == [["A", "7"]] * 2 + [
+    ["B", "6"]
+  ] * 2
+  drawn = [float(line.split()[2]) for line in lines[2:6]]
+  assert drawn[1] > drawn[0] + 0.5
+  assert drawn[3] > drawn[2] + 0.5
+  assert "rank correlation with the reference model's Loss is 0." in lines[6]
+  done = launcher.run("audit_shift", study, "--shifts=nan")
+  assert "--shifts are numbers from 0 to 10" in complaint(done)
+
+
+def test_suspects_are_drawn_by_as_much_as_asked_for():
+  ease = np.random.default_rng(0).normal(size=46)
+  for shift in (0.5, 1.0):
+    slope = audit_shift.slope_for(ease, 7, shift)
+    drawn = [
+      audit_shift.shift_of(ease, audit_shift.draw_suspects(ease, 7, slope, 10**6 + i))
+      for i in range(400)
+    ]
+    assert np.mean(drawn) == pytest.approx(shift, abs=0.06)
+  with pytest.raises(ValueError, match="cannot be 9 sd off"):
+    audit_shift.slope_for(ease, 7, 9)
 
 
 def test_how_often_stored_audits_find_evidence(launcher):

@@ -10,6 +10,8 @@ FOUND = {
   "p_value": 0.01,
   "alpha": 0.05,
   "evidence": True,
+  "calibrated": True,
+  "by_album": True,
   "tracks": [{}],
   "power": {"detectable": None},
 }
@@ -21,10 +23,24 @@ FOUND = {
     ({}, "the suspect scores above .* Of one track"),
     ({"tracks": [{}, {}]}, "the suspects score above .* about the set as a whole"),
     ({"evidence": False, "p_value": 0.3}, "No evidence .* finds nothing reliably"),
+    ({"calibrated": False}, "^Evidence of training, not calibrated for difficulty: "),
+    ({"calibrated": False}, "easier for any model would look the same"),
+    (
+      {"calibrated": False, "evidence": False},
+      "^No evidence of training, not calibrated for difficulty",
+    ),
+    ({"by_album": False}, "likeness to tracks of the same album"),
   ],
 )
 def test_a_verdict_is_about_as_many_tracks_as_there_are(changes, message):
   assert re.search(message, dossier.verdict([], FOUND | changes))
+
+
+def test_what_is_ruled_out_is_not_said():
+  said = dossier.verdict([], FOUND)
+  assert said.startswith("Evidence of training: ")
+  assert "easier" not in said
+  assert "album" not in said
 
 
 def test_without_a_verdict_the_failing_gates_are_named():
