@@ -2,10 +2,13 @@
 
 python -m launch.fuzz --inputs=10000 [--seed=0] [--workdir=DIR]
 
-Real files (wav, flac, ogg, mp3, aiff, a built corpus's manifest, a folder of records, a
-model folder, a diffusers pipeline, a PyTorch checkpoint) are mutated: bits flipped,
-bytes overwritten with extremes, cut short, spliced, emptied, replaced by noise or by a
-file of another kind.
+Real files (wav, flac, ogg, mp3, aiff, a built corpus's manifest, a folder of records,
+model folders, a diffusers pipeline, a PyTorch checkpoint, rows of results, a working
+folder) are mutated: bits flipped, bytes overwritten with extremes, cut short, spliced,
+emptied, replaced by noise or by a file of another kind; or well-formed ones are made
+whose structure is hostile: deep, shared, overlapping, of huge counts or sizes. Sound is
+decoded twice, after two other files, and must hold the same samples; the beginning of a
+real file must sound as that file begins.
 Some settings of configs/mini.py are changed to others of their types. A process with
 limits on memory and time reads each. It must come back with a valid result, or with one
 of this project's errors, in one line that names the file or flag. Anything else (an
@@ -22,7 +25,7 @@ import tempfile
 
 from absl import app, flags, logging
 
-from launch import fuzzing
+from launch import common, fuzzing
 
 _INPUTS = flags.DEFINE_integer("inputs", 10_000, "How many.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the mutations.")
@@ -44,4 +47,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

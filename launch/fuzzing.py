@@ -15,8 +15,8 @@ from absl import app, logging
 from tqdm import tqdm
 
 from configs import mini
-from launch import converting, mutations, opening
-from lsaprobe_jax import checkpoints, torch_reader
+from launch import common, converting, mutations, opening, specimens, workdir
+from lsaprobe_jax import checkpoints, results, torch_reader
 from lsaprobe_jax.data import audio
 from lsaprobe_jax.data import corpus as corpora
 
@@ -26,6 +26,8 @@ SECONDS, PATIENCE = 20.0, 6
 # Of address space beyond what the process has at the start; array_record's 65 threads
 # reserve 1.3 GiB of it, and it waits for ever where it cannot have them.
 BYTES = 2 << 30
+# What a cut changes before itself: a window that overlaps, a reservoir of bits.
+_LAST_FRAMES = 2 * 2048
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,11 +35,14 @@ def read(kind: str, path: pathlib.Path) -> str:
   """What became of an input: 'accepted', 'refused: ...' or 'unexplained: ...'."""
   errors = {
     "model": (checkpoints.CheckpointError,),
+    "network": (checkpoints.CheckpointError,),
     "weights": (checkpoints.CheckpointError,),
     "pipeline": (checkpoints.CheckpointError,),
     # Its documented errors.
     "torch": (torch_reader.UnsafeCheckpointError, ValueError, KeyError),
     "config": (app.UsageError,),
+    "rows": (results.RowError,),
+    "workdir": (app.UsageError,),
   }.get(kind, (audio.AudioError,))
   try:
     valid = _read(kind, path)
@@ -51,15 +56,22 @@ def read(kind: str, path: pathlib.Path) -> str:
 
 
 def _read(kind: str, path: pathlib.Path) -> bool:
-  if kind in mutations.SOUND:
-    samples, rate = audio.decode(path)
-    finite = bool(np.all(np.isfinite(samples)))
-    return samples.ndim == 1 and samples.size > 0 and finite and rate > 0
+  if kind in specimens.SOUND:
+    return _hears_only_the_file(path, path.parents[1] / "seeds")
+  if kind == "rows":
+    rows = results.RowFile(path / specimens.ROWS).rows
+    return all(row["score"] is None or np.isfinite(row["score"]) for row in rows)
+  if kind == "workdir":
+    workdir.claim_workdir(path, specimens.IDENTITY)
+    return True
+  if kind == "network":
+    generator, record = common.load_generator(str(path), num_steps=1)
+    return generator.sample_rate > 0 and np.isfinite(generator.scale) and bool(record)
   if kind == "manifest":
     opened = corpora.open_corpus(path, sample_rate=16000, clip_seconds=0.5)
     return opened.audio.shape == (len(opened), 8000) and len(opened) > 0
   if kind == "records":
-    rate, seconds = mutations.RATE, mutations.RECORD_SECONDS
+    rate, seconds = specimens.RATE, specimens.RECORD_SECONDS
     opened = corpora.open_corpus(path, sample_rate=rate, clip_seconds=seconds)
     return bool(np.all(np.isfinite(opened.audio[:]))) and len(opened) > 0
   if kind == "config":
@@ -74,6 +86,32 @@ def _read(kind: str, path: pathlib.Path) -> bool:
     path = converting.find_model(str(path))
   params, record = checkpoints.load_model(path)
   return isinstance(params, dict) and isinstance(record["model"], dict)
+
+
+def _hears_only_the_file(path: pathlib.Path, seeds: pathlib.Path) -> bool:
+  """Whether the samples are the file's own, whatever was decoded before.
+
+  The file is decoded before and after other real files. Where it is the beginning of a
+  real file, its samples must begin as that file's do, but for the last frames of a
+  lossy format.
+  """
+  found = []
+  for others in ((), ("mp3",), ("flac", "ogg")):
+    for other in others:
+      audio.decode(seeds / other)
+    samples, rate = audio.decode(path)
+    sound = samples.ndim == 1 and samples.size > 0 and rate > 0
+    if not (sound and np.all(np.isfinite(samples))):
+      return False
+    found.append(samples)
+  if not all(np.array_equal(found[0], again) for again in found[1:]):
+    return False
+  if path.stem != mutations.CUT:
+    return True
+  whole, _ = audio.decode(seeds / path.suffix[1:])
+  lossy = path.suffix in (".ogg", ".mp3")
+  same = max(found[0].size - (_LAST_FRAMES if lossy else 0), 0)
+  return found[0].size <= whole.size and np.array_equal(found[0][:same], whole[:same])
 
 
 def _serve(connection, cache: str) -> None:
@@ -96,7 +134,9 @@ class Reader:
   def __init__(self):
     # What takes seconds to import is imported once, not by every new process.
     self._context = multiprocessing.get_context("forkserver")
-    self._context.set_forkserver_preload(["launch.evaluation", "launch.mutations"])
+    self._context.set_forkserver_preload(
+      ["launch.evaluation", "launch.mutations", "launch.specimens"]
+    )
     # What is converted here is of no use to anyone.
     self._cache = tempfile.TemporaryDirectory(prefix="fuzz-models-")
     self._start()
@@ -152,7 +192,7 @@ def fuzz(folder: pathlib.Path, inputs: int, seed: int) -> collections.Counter:
   """
   seeds = folder / "seeds"
   seeds.mkdir(parents=True)
-  mutations.make_seeds(seeds)
+  specimens.make_seeds(seeds)
   outcomes, reader = collections.Counter(), Reader()
   try:
     for i in tqdm(range(inputs), unit="input"):

@@ -1,43 +1,23 @@
-"""Real files of every kind that this project reads, and changes to them.
+"""Changes to real files of every kind that this project reads; for launch.fuzz."""
 
-For launch.fuzz: `make_seeds` writes one of each kind, `write_input` a changed copy.
-"""
-
-import collections
-import io
 import json
 import math
 import pathlib
-import pickle
-import re
 import shutil
-import sys
-import types
-import zipfile
 from collections.abc import Sequence
 
-import jax
 import numpy as np
-import soundfile
-from flax import traverse_util
-from safetensors.numpy import save_file
 
 from configs import mini
-from launch import common
+from launch import common, structures
+from launch.specimens import CONFIG, ROWS, SOUND
 from lsaprobe_jax import checkpoints
-from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import manifest as manifests
-from lsaprobe_jax.data import vorbis
-from lsaprobe_jax.data.tfds import building, planning
-from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.models.musicldm import porting
 
-SOUND = ("wav", "flac", "ogg", "mp3", "aiff")
 KINDS = (*SOUND, "manifest", "records", "model", "weights")
-KINDS += ("pipeline", "torch", "config")
-RATE = 16000  # Hz, of all sound but that of `config`
-RECORD_SECONDS = 0.5
-CONFIG = "config.json"
+KINDS += ("network", "pipeline", "torch", "config", "rows", "workdir")
+# A sound of this name is the beginning of the real file and nothing else.
+CUT = "cut"
 
 _EXTREMES = (
   b"\x00" * 4,
@@ -75,201 +55,19 @@ _SETTINGS = {
     "bisection",
   ),
 }
-_MODEL = dict(
-  family="diffwave",
-  network=dict(channels=4, layers=2, dilation_cycle=2, embedding_width=8),
-  schedule=dict(name="linear", num_steps=20, beta_start=1e-4, beta_end=0.2),
-  sample_rate=8000,
-  scale=4.0,
-)
-
-
-_PIPELINE = {
-  "unet": dict(
-    in_channels=2, out_channels=2, block_out_channels=[4, 4],
-    down_block_types=["DownBlock2D", "CrossAttnDownBlock2D"],
-    up_block_types=["CrossAttnUpBlock2D", "UpBlock2D"],
-    layers_per_block=1, norm_num_groups=2, cross_attention_dim=[4, 4],
-    attention_head_dim=2, class_embed_type="simple_projection",
-    projection_class_embeddings_input_dim=3, class_embeddings_concat=True,
-  ),
-  "vae": dict(
-    in_channels=1, out_channels=1, block_out_channels=[4], latent_channels=2,
-    down_block_types=["DownEncoderBlock2D"], up_block_types=["UpDecoderBlock2D"],
-    layers_per_block=1, norm_num_groups=2, scaling_factor=0.8,
-  ),
-  "vocoder": dict(
-    model_in_dim=8, sampling_rate=16000, upsample_initial_channel=4,
-    upsample_rates=[5, 8], upsample_kernel_sizes=[16, 16], resblock_kernel_sizes=[3],
-    resblock_dilation_sizes=[[1, 3]], normalize_before=False,
-  ),
-  "scheduler": dict(
-    _class_name="DDIMScheduler", beta_start=0.0015, beta_end=0.0195,
-    beta_schedule="scaled_linear", num_train_timesteps=20, steps_offset=1,
-    clip_sample=False, set_alpha_to_one=False, prediction_type="epsilon",
-  ),
-}  # fmt: skip
-
-
-def make_seeds(folder: pathlib.Path) -> None:
-  """Writes a file or folder of each kind, from a second of real music."""
-  clips = corpora.open_corpus(
-    "multigenre",
-    sample_rate=RATE,
-    clip_seconds=1.0,
-    clips_per_track=1,
-    groups=["dev"],
-  )
-  music = clips.audio[0]
-  for suffix in SOUND:
-    soundfile.write(folder / suffix, music, RATE, format=suffix.upper())
-  _write_built(folder / "manifest", music, RATE, {"x": "a"})
-  _write_records(folder, "records")
-  params = {"layer": {"kernel": np.ones((3, 4), np.float32), "bias": np.zeros(4)}}
-  checkpoints.save_model(folder / "model", params, {"family": "x"}, {"clips": []})
-  shutil.copytree(folder / "model", folder / "weights")
-  _write_pipeline(folder / "pipeline")
-  (folder / "torch").write_bytes(_torch_file())
-  _write_config(folder / "config", music[::2])
-
-
-def _write_built(
-  folder: pathlib.Path, music: np.ndarray, rate: int, groups: dict[str, str]
-) -> None:
-  """A built corpus of one piece [samples] under several ids (id -> group)."""
-  folder.mkdir(parents=True)
-  tracks = []
-  for serial, (name, group) in enumerate(groups.items()):
-    file = folder / f"{name}.ogg"
-    vorbis.write(file, music, rate, serial=serial)
-    track = manifests.Track(
-      id=name, title="t", author="a", package="p", path="x", licence="CC0",
-      group=group, duplicates=name, file=file.name, changes="none",
-      sha256=manifests.sha256(file),
-      segments=(manifests.Segment(start_seconds=1.0, seconds=len(music) / rate),),
-    )  # fmt: skip
-    tracks.append(track)
-  made = manifests.Manifest(
-    corpus="fuzz",
-    sample_rate=rate,
-    segment_seconds=len(music) / rate,
-    recipe={},
-    tracks=tuple(tracks),
-  )
-  manifests.write(folder, made)
-
-
-def _write_records(folder: pathlib.Path, name: str) -> None:
-  """Two seconds of `folder/wav` as records in `folder/name`."""
-
-  class Fuzz(building.MusicBuilder, skip_registration=True):
-    """The sound that is there already, twice."""
-
-    DATASET, LICENCE_NOTE = "fuzz", "CC0"
-
-    def root(self, dl_manager):
-      return folder
-
-    def sources(self, root):
-      source = lambda i: planning.Source(
-        track=f"x{i}", path="wav", title="t", author="a", licence="CC0",
-        work=f"w{i}", performer=f"p{i}", stratum="s",
-      )  # fmt: skip
-      return [source(i) for i in range(2)], []
-
-  config = building.MusicConfig.named(sample_rate=RATE, segment_seconds=RECORD_SECONDS)
-  built = building.build(Fuzz, config, folder, folder / "built")
-  shutil.move(built, folder / name)
-  shutil.rmtree(folder / "built")
-
-
-def _write_config(folder: pathlib.Path, music: np.ndarray) -> None:
-  """Settings of configs/mini.py with a corpus and a model of a few bytes."""
-  groups = dict(a=2, b=2, dev=7)
-  tracks = {f"{group}{i}": group for group, n in groups.items() for i in range(n)}
-  _write_built(folder / "corpus", music, _MODEL["sample_rate"], tracks)
-  zero = lambda leaf: np.zeros(leaf.shape, leaf.dtype)
-  weights = jax.tree.map(zero, generators.abstract_params(_MODEL))
-  checkpoints.save_model(folder / "network", weights, _MODEL, {})
-  changes = {
-    "corpus.path": str(folder / "corpus"),
-    "corpus.clip_seconds": 0.25,
-    "part": "all",
-    **{
-      f"targets.{name}": str(folder / "network") for name in mini.get_config().targets
-    },
-  }
-  (folder / CONFIG).write_text(json.dumps(changes))
-
-
-def _write_pipeline(folder: pathlib.Path) -> None:
-  """A pipeline of a few kilobytes, as diffusers saves one."""
-  abstract = generators.abstract_params(porting.model_config(_PIPELINE))
-  folder.mkdir()
-  index = {"_class_name": porting.PIPELINES[0]}
-  (folder / porting.INDEX_FILE).write_text(json.dumps(index))
-  for part, config in _PIPELINE.items():
-    (folder / part).mkdir()
-    file = "scheduler_config" if part == "scheduler" else "config"
-    (folder / part / f"{file}.json").write_text(json.dumps(config))
-  for part, stem in porting.WEIGHTS.items():
-    flat = traverse_util.flatten_dict(abstract[part], sep=".")
-    tensors = dict(_torch_tensor(name, leaf.shape) for name, leaf in flat.items())
-    save_file(tensors, folder / part / f"{stem}.safetensors")
-
-
-def _torch_tensor(name: str, shape: tuple[int, ...]) -> tuple[str, np.ndarray]:
-  """Ones under the name and with the axes that PyTorch has for one of our leaves."""
-  layer, _, kind = name.rpartition(".")
-  layer = re.sub(r"_(\d+)", r".\1", layer)
-  if kind == "kernel":
-    # Linear and convolutions: the last two axes lead, the other way round.
-    shape = (shape[-1], shape[-2], *shape[:-2])
-  name = f"{layer}.{'bias' if kind == 'bias' else 'weight'}"
-  return name, np.ones(shape, np.float32)
-
-
-def _torch_file() -> bytes:
-  """What torch.save writes for a state dict, without PyTorch."""
-  names = {"torch": "FloatStorage", "torch._utils": "_rebuild_tensor_v2"}
-  for module, name in names.items():
-    sys.modules[module] = types.ModuleType(module)
-    stand_in = type(name, (), {"__module__": module})
-    setattr(sys.modules[module], name, stand_in)
-
-  class Storage:
-    pass
-
-  class Tensor:
-    def __reduce__(self):
-      rebuild = sys.modules["torch._utils"]._rebuild_tensor_v2
-      return rebuild, (Storage(), 0, (3, 4), (4, 1), False, collections.OrderedDict())
-
-  class Pickler(pickle.Pickler):
-    def persistent_id(self, value):
-      if isinstance(value, Storage):
-        return "storage", sys.modules["torch"].FloatStorage, "0", "cpu", 12
-      return None
-
-  data = io.BytesIO()
-  try:
-    Pickler(data, protocol=2).dump({"model": {"weight": Tensor()}, "step": 3})
-  finally:
-    for module in names:
-      del sys.modules[module]
-  archive = io.BytesIO()
-  with zipfile.ZipFile(archive, "w") as file:
-    file.writestr("archive/data.pkl", data.getvalue())
-    file.writestr("archive/byteorder", "little")
-    file.writestr("archive/data/0", np.arange(12, dtype="<f4").tobytes())
-  return archive.getvalue()
 
 
 def mutate(data: bytes, others: Sequence[bytes], rng: np.random.Generator) -> bytes:
   """One to four changes to a file's bytes, half of them within its first 128."""
+  if data[:1] in (b"{", b"[") and rng.random() < 0.7:
+    if rng.random() < 0.3:
+      return structures.json_text(json.loads(data), rng)
+    return _mutate_json(data, rng)
+  return _mutate_bytes(data, others, rng)
+
+
+def _mutate_bytes(data: bytes, others: Sequence[bytes], rng) -> bytes:
   data = bytearray(data)
-  if data[:1] == b"{" and rng.random() < 0.6:
-    return _mutate_json(bytes(data), rng)
   for _ in range(rng.integers(1, 5)):
     near = len(data) if rng.random() < 0.5 else min(len(data), 128)
     at = int(rng.integers(0, max(near, 1)))
@@ -338,6 +136,30 @@ def _flat(tree: dict, prefix: str = "") -> dict:
   return flat
 
 
+def _chosen(kind: str, path: pathlib.Path, rng: np.random.Generator) -> pathlib.Path:
+  """The file of a folder of this kind that is changed."""
+  if kind in ("records", "pipeline", "workdir"):
+    parts = sorted(file for file in path.rglob("*") if file.is_file())
+    return parts[rng.integers(0, len(parts))]
+  names = {
+    "manifest": manifests.FILENAME,
+    "model": checkpoints.MODEL_FILE,
+    "network": checkpoints.MODEL_FILE,
+    "rows": ROWS,
+  }
+  return path / names.get(kind, checkpoints.WEIGHTS_FILE)
+
+
+def _mutate_lines(data: bytes, others, rng: np.random.Generator) -> bytes:
+  """One line of JSON changed, or the file as any other."""
+  if rng.random() < 0.3:
+    return _mutate_bytes(data, others, rng)
+  lines = data.splitlines(keepends=True)
+  at = rng.integers(0, len(lines))
+  lines[at] = mutate(lines[at].rstrip(b"\n"), others, rng) + b"\n"
+  return b"".join(lines)
+
+
 def write_input(
   seeds: pathlib.Path, folder: pathlib.Path, kind: str, rng: np.random.Generator
 ) -> pathlib.Path:
@@ -349,18 +171,26 @@ def write_input(
     return path
   files = [path for path in sorted(seeds.rglob("*")) if path.is_file()]
   others = [path.read_bytes() for path in files]
+  if kind in SOUND and rng.random() < 0.3:
+    whole = (seeds / kind).read_bytes()
+    path = folder / f"{CUT}.{kind}"
+    path.write_bytes(whole[: int(rng.integers(1, len(whole)))])
+    return path
   if kind in SOUND or kind == "torch":
     path = folder / f"input.{kind}"
-    path.write_bytes(mutate((seeds / kind).read_bytes(), others, rng))
+    if kind == "torch" and rng.random() < 0.5:
+      path.write_bytes(structures.torch_file(rng))
+    else:
+      path.write_bytes(mutate((seeds / kind).read_bytes(), others, rng))
     return path
   path = shutil.copytree(seeds / kind, folder / kind, dirs_exist_ok=True)
-  if kind in ("records", "pipeline"):
-    parts = sorted(file for file in path.rglob("*") if file.is_file())
-    file = parts[rng.integers(0, len(parts))]
+  file = _chosen(kind, path, rng)
+  if kind == "weights" and rng.random() < 0.3:
+    file.write_bytes(structures.safetensors(rng))
+  elif kind == "rows":
+    file.write_bytes(_mutate_lines(file.read_bytes(), others, rng))
   else:
-    name = {"manifest": manifests.FILENAME, "model": checkpoints.MODEL_FILE}
-    file = path / name.get(kind, checkpoints.WEIGHTS_FILE)
-  file.write_bytes(mutate(file.read_bytes(), others, rng))
+    file.write_bytes(mutate(file.read_bytes(), others, rng))
   if kind == "weights":
     # A hash that fits, or nothing behind that check would ever be reached.
     record = json.loads((path / checkpoints.MODEL_FILE).read_text())

@@ -17,10 +17,23 @@ from absl import app
 from launching import ROOT, complaint, eval_flags, read_rows
 
 from configs import mini
-from launch import common, evaluation, fuzzing, mutations
+from launch import (
+  common,
+  evaluation,
+  fuzzing,
+  mutations,
+  opening,
+  specimens,
+  structures,
+)
+from lsaprobe_jax.data import audio
 from lsaprobe_jax.results import ALONE, RowFile, Shard
 
-ROW = dict(clip="c", model="A", corpus="x", method="m", distance=None, t_ratio=None)
+ROW = dict(
+  clip="c", track="c", group="a", split="member", model="A", corpus="x", method="m",
+  distance=None, t_ratio=None, calibrated=False, cost=None, reached=None,
+  forward_passes=0, backward_passes=0, seconds=0.0,
+)  # fmt: skip
 
 
 def load(workdir, settings, shard=ALONE):
@@ -38,6 +51,38 @@ def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
   assert {kind for kind, _ in outcomes} == set(mutations.KINDS)
   said = {name.split(":")[0] for _, name in outcomes}
   assert said == {"accepted", "refused"}
+  accepted = {kind for kind, name in outcomes if name == "accepted"}
+  assert accepted > {*specimens.SOUND, "records", "model", "network", "config", "rows"}
+
+
+def test_the_fuzzer_sees_samples_that_are_not_the_files(tmp_path, monkeypatch):
+  """As from a buffer that holds what was decoded before it."""
+  seeds = tmp_path / "seeds"
+  seeds.mkdir()
+  specimens.make_seeds(seeds)
+  (tmp_path / "own").mkdir()
+  whole = (seeds / "wav").read_bytes()
+  path = tmp_path / "own" / "cut.wav"
+  path.write_bytes(whole[: len(whole) // 2])
+  assert fuzzing.read("wav", path) == "accepted"
+  decode, before = audio.decode, []
+
+  def stale(source):
+    samples, rate = decode(source)
+    if before and source == path:
+      samples = np.concatenate([samples, before[-1][:100]])
+    before.append(samples)
+    return samples, rate
+
+  monkeypatch.setattr(audio, "decode", stale)
+  assert fuzzing.read("wav", path) == "unexplained: a result that is not valid"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_hostile_structures_are_refused_or_read(tmp_path, seed):
+  path = tmp_path / "input.torch"
+  path.write_bytes(structures.torch_file(np.random.default_rng(seed)))
+  assert not fuzzing.read("torch", path).startswith("unexplained")
 
 
 def test_the_fuzzer_sees_crashes_hangs_and_memory(tmp_path, monkeypatch):
@@ -57,7 +102,7 @@ def test_the_fuzzer_sees_crashes_hangs_and_memory(tmp_path, monkeypatch):
 
 def test_the_same_seed_gives_the_same_inputs(tmp_path):
   (tmp_path / "seeds").mkdir()
-  mutations.make_seeds(tmp_path / "seeds")
+  specimens.make_seeds(tmp_path / "seeds")
   made = []
   for name in "xy":
     (tmp_path / name).mkdir()
@@ -113,7 +158,7 @@ def in_a_mount(folder, options, code):
 
 
 def test_a_disk_that_is_really_full_leaves_whole_rows(tmp_path):
-  """A file system of 256 kB, which something else fills up but for a page."""
+  """A file system of 512 kB, which something else fills up but for a page."""
   code = f"""
 import errno, os, pathlib
 from lsaprobe_jax.results import RowFile, write_whole
@@ -141,7 +186,7 @@ again = RowFile(path)
 again.append(rows[kept:])
 print(kept, len(again.rows), len(path.read_text().splitlines()))
 """
-  kept, all_rows, lines = map(int, in_a_mount(tmp_path, "size=256k", code).split())
+  kept, all_rows, lines = map(int, in_a_mount(tmp_path, "size=512k", code).split())
   assert 20 < kept < 1000
   assert all_rows == lines == 1000
 
@@ -149,6 +194,9 @@ print(kept, len(again.rows), len(path.read_text().splitlines()))
 def test_a_full_disk_ends_an_evaluation_in_one_line(launcher, settings, tmp_path):
   """The first rows, the blind baseline's, find no room behind those already there."""
   workdir, limit = tmp_path / "full", 30_000
+  config = mini.get_config()
+  config.update_from_flattened_dict(settings)
+  common.claim_workdir(workdir, opening.open_checked(config, None).identity)
   fill(workdir / "scores.jsonl", limit)
   before = len(read_rows(workdir / "scores.jsonl"))
   process = launcher.start("eval", *eval_flags(workdir, settings))
