@@ -32,7 +32,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 from sklearn import metrics
 
-from launch import building, common, evaluation
+from launch import building, command, common, evaluation
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
 from lsaprobe_jax.evaluation import intervals, searches, summary
 
@@ -173,4 +173,4 @@ def main(argv):
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  command.run(main)

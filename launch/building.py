@@ -34,8 +34,26 @@ def make_search(settings: ConfigDict, name: str | None = None):
     return searches.get(
       name, eta_max=settings.eta_max, norm=settings.norm, **settings[name]
     )
-  except ValueError as error:
+  except (ValueError, TypeError) as error:
     raise app.UsageError(f"--config.search: {error}") from error
+
+
+def check_searches(settings: ConfigDict, flag: str = "--config") -> None:
+  """Refuses settings of any search: recordings use others than the one named.
+
+  Args:
+    settings: see `make_search`.
+    flag: what an error puts before a setting's name.
+  """
+  names = [key for key, value in settings.items() if isinstance(value, ConfigDict)]
+  # First the one that is used, whose settings matter most.
+  for name in sorted(names, key=lambda name: name != settings.name):
+    try:
+      make_search(settings, name)
+    except app.UsageError as error:
+      text = str(error).replace("--config", flag, 1)
+      raise app.UsageError(text) from error
+  make_search(settings)
 
 
 def make_distance_of(config: ConfigDict, corpus: Corpus) -> distances.Distance:

@@ -18,7 +18,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import common, evaluation
+from launch import command, common, evaluation
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.evaluation import summary
 
@@ -143,4 +143,4 @@ def main(argv):
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "train", "workdir", "output"])
-  app.run(main)
+  command.run(main)

@@ -1,30 +1,42 @@
 """What the launchers share: configurations, working folders, corpora, targets."""
 
-import contextlib
-import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
 import platform
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import Any
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import ConfigDict
 
 from launch import converting
+from launch.command import ending_in_one_line, run
+from launch.workdir import claim_workdir, lock_workdir, note_environment
 from lsaprobe_jax import checkpoints, parallel
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.results import first_line, temporary_beside, write_whole
+from lsaprobe_jax.text import printable
+
+__all__ = [
+  "claim_workdir",
+  "digest",
+  "ending_in_one_line",
+  "fewest_times",
+  "jsonable",
+  "load_generator",
+  "load_targets",
+  "lock_workdir",
+  "note_environment",
+  "open_corpus",
+  "run",
+  "use_compilation_cache",
+  "use_devices",
+]
 
 _COMPILATION_CACHE = flags.DEFINE_string(
   "compilation_cache",
@@ -74,158 +86,6 @@ def digest(value: Any) -> str:
 def jsonable(config: ConfigDict) -> dict[str, Any]:
   """A configuration as plain JSON values (tuples become lists)."""
   return json.loads(config.to_json_best_effort())
-
-
-def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
-  """Ties a working folder to what it is for, or refuses another use of it.
-
-  Several processes may claim it at once, for the same: the first ties it.
-
-  Args:
-    workdir: created if missing.
-    identity: everything that decides the results: settings, hashes of weights and
-      data.
-
-  Raises:
-    app.UsageError: the folder holds results of something else.
-  """
-  path = workdir / "run.json"
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-      _create(path, json.dumps(identity, indent=1, sort_keys=True) + "\n")
-    before = json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
-  changed = _differences(before, identity)
-  if changed:
-    raise app.UsageError(
-      f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
-      " a new folder or delete this one"
-    )
-
-
-@contextlib.contextmanager
-def ending_in_one_line(kept: str) -> Iterator[None]:
-  """Ends a launcher without a traceback on a full disk, or a folder that went away.
-
-  Args:
-    kept: what the same command then goes on from; what is on disk is whole.
-  """
-  try:
-    yield
-  except (OSError, AudioError) as error:
-    raise SystemExit(
-      f"error: {error}; mend that and give the same command, which goes on from {kept}"
-    ) from error
-
-
-_locks: dict[pathlib.Path, IO] = {}
-
-
-def lock_workdir(workdir: pathlib.Path, share: str | None = None) -> None:
-  """Keeps a second process off a working folder, or a share, while this one lives.
-
-  The kernel lets go of the lock when the process ends, however it does. Where a
-  network folder offers no locks there is a warning and none is held.
-
-  Args:
-    workdir: claimed already.
-    share: processes that share a folder have shares of different names; None for one
-      that has the folder alone.
-
-  Raises:
-    app.UsageError: another process has it, or the folder cannot be written.
-  """
-  # Those that share the folder hold this together, one that is alone against them.
-  _hold(workdir, "alone", fcntl.LOCK_SH if share else fcntl.LOCK_EX)
-  if share:
-    _hold(workdir, share, fcntl.LOCK_EX)
-
-
-def _hold(workdir: pathlib.Path, name: str, how: int) -> None:
-  path = (workdir / f"{name}.lock").absolute()
-  if path in _locks:
-    return
-  try:
-    file = path.open("a+")
-    _lock(file, workdir, how)
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()}")
-    file.flush()
-  except OSError as error:
-    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
-  _locks[path] = file
-
-
-def _lock(file: IO, workdir: pathlib.Path, how: int) -> None:
-  try:
-    fcntl.flock(file, how | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    file.seek(0)
-    raise app.UsageError(
-      f"--workdir={workdir} is in use by {file.read().strip() or 'another process'};"
-      " wait for it, end it, or choose a new folder"
-    ) from error
-  except OSError as error:
-    logging.warning("%s cannot be locked: %s", workdir, error)
-
-
-def note_environment(workdir: pathlib.Path) -> None:
-  """Adds this command and its versions to WORKDIR/environment.json, each once.
-
-  It ties the folder to nothing: a run may go on under another version, and a reader
-  should see that it did.
-  """
-  path = workdir / "environment.json"
-  packages = ("lsaprobe_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "librosa")
-  module = pathlib.Path(sys.argv[0]).stem
-  now = {
-    "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
-    "python": platform.python_version(),
-    "packages": {name: _version(name) for name in packages},
-    "devices": sorted({device.device_kind for device in jax.local_devices()}),
-    "processor": platform.machine(),
-  }
-  try:
-    before = json.loads(path.read_text()) if path.exists() else []
-  except ValueError as error:
-    raise app.UsageError(f"{path}: damaged ({error}); delete it") from error
-  if now not in before:
-    write_whole(path, json.dumps([*before, now], indent=1) + "\n")
-
-
-def _version(package: str) -> str:
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return "not installed"
-
-
-def _create(path: pathlib.Path, text: str) -> None:
-  """Writes a file all at once, unless another process was first."""
-  temporary = temporary_beside(path)
-  temporary.write_text(text)
-  try:
-    # Unlike a rename, a link does not replace what is there.
-    os.link(temporary, path)
-  except FileExistsError:
-    pass
-  finally:
-    temporary.unlink()
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-  """Dotted names of the values in which two nested dicts differ."""
-  if not (isinstance(before, dict) and isinstance(now, dict)):
-    return [] if before == now else [name]
-  return [
-    difference
-    for key in sorted(before.keys() | now.keys())
-    for difference in _differences(
-      before.get(key), now.get(key), f"{name}.{key}" if name else key
-    )
-  ]
 
 
 def open_corpus(
@@ -286,16 +146,17 @@ def load_targets(
       )
     except checkpoints.CheckpointError as error:
       raise app.UsageError(f"{flag(name)}: {error}") from error
-    training = record["training"] or {}
-    clips = training.get("clips")
-    targets.append(
-      Target(
-        name=name,
-        generator=generator,
-        group=training.get("group"),
-        members=clips and {clip["id"]: clip["sha256"] for clip in clips},
-      )
-    )
+    try:
+      training = record["training"] or {}
+      clips = training.get("clips")
+      members = clips and {clip["id"]: clip["sha256"] for clip in clips}
+      group = training.get("group")
+    except (KeyError, TypeError, AttributeError) as error:
+      raise app.UsageError(
+        f"{flag(name)}: {source}: its training record is damaged"
+        f" ({type(error).__name__}: {error}); copy the model again"
+      ) from error
+    targets.append(Target(name=name, generator=generator, group=group, members=members))
     hashes[name] = record["weights_sha256"]
   _check_alike(targets)
   return targets, {"weights": hashes}
@@ -319,7 +180,8 @@ def load_generator(
   params, record = checkpoints.load_model(converting.find_model(source))
   model = record["model"]
   try:
-    checkpoints.check_fit(params, generators.abstract_params(model), source)
+    abstract = generators.abstract_params(model, len(jax.tree.leaves(params)))
+    checkpoints.check_fit(params, abstract, source)
     if random_key is not None:
       params = generators.random_params(model, random_key)
     generator = generators.build_generator(model, params, num_steps, **settings)
@@ -328,8 +190,8 @@ def load_generator(
   # Sizes that make no network: what flax and jax raise on them is almost anything.
   except Exception as error:
     raise checkpoints.CheckpointError(
-      f"{source}: its model.json does not describe a model"
-      f" ({type(error).__name__}: {first_line(error)})"
+      f"{printable(source)}: its model.json does not describe a model"
+      f" ({checkpoints.reason(error)})"
     ) from error
   return generator, record
 

@@ -32,6 +32,7 @@ import functools
 import tqdm
 from absl import app, flags
 
+from launch import command
 from lsaprobe_jax.data import recipes
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.clips import Corpus
@@ -48,9 +49,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder to build it in.")
 _DOWNLOADS = flags.DEFINE_string(
   "downloads", "downloads", "Folder for packages; those in it are not fetched again."
 )
-_RATE = flags.DEFINE_integer("rate", 16000, "Sample rate, Hz.", lower_bound=8000)
+_RATE = flags.DEFINE_integer("rate", 16000, "Sample rate, Hz.", 8_000, 768_000)
 _SEGMENT_SECONDS = flags.DEFINE_float(
-  "segment_seconds", 4.0, "Length of an excerpt.", lower_bound=0.1
+  "segment_seconds", 4.0, "Length of an excerpt.", 0.1, 14_400
 )
 _SEGMENTS = flags.DEFINE_integer(
   "segments_per_track", 2, "Excerpts of a track; 0 takes all of it.", lower_bound=0
@@ -68,7 +69,9 @@ _WORKERS = flags.DEFINE_integer(
   "workers", 1, "maestro_v3, fma_*: processes that decode.", lower_bound=1
 )
 _DESCRIBE = flags.DEFINE_string("describe", None, "Corpus name or folder to describe.")
-_CLIP_SECONDS = flags.DEFINE_float("clip_seconds", 1.0, "--describe: length of clips.")
+_CLIP_SECONDS = flags.DEFINE_float(
+  "clip_seconds", 1.0, "--describe: length of clips.", 1e-3, 14_400
+)
 
 
 def _recipe() -> recipes.Recipe:
@@ -98,7 +101,7 @@ def _describe(corpus: Corpus) -> None:
   for group in GROUPS:
     hours = clips[group] * corpus.clip_seconds / 3600
     print(f"{group:<10}{tracks[group]:>8}{clips[group]:>8}{hours:>9.4f}")
-  print(f"left out: {len(corpus.errors)}")
+  print(f"errors and remarks: {len(corpus.errors)}")
   for _, message in corpus.errors:
     print(f"  {message}")
 
@@ -162,8 +165,8 @@ def main(argv):
     else:
       _build(_recipe())
   except (AudioError, FetchError, OSError) as error:
-    raise SystemExit(f"error: {error}") from error
+    command.fail(error)
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main)

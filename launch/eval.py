@@ -14,7 +14,16 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from launch import building, common, estimating, evaluation, hosts, opening
+from launch import (
+  command,
+  common,
+  estimating,
+  evaluation,
+  hosts,
+  opening,
+  records,
+  settings,
+)
 from lsaprobe_jax.results import ALONE, MissingRows, rows_to_json, write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -42,8 +51,8 @@ def main(argv):
   common.use_devices()
   shard = hosts.join()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  if _RECORD.value and building.PROBE not in config.methods:
-    raise app.UsageError(f"--record: needs {building.PROBE} in --config.methods")
+  settings.check(config)
+  records.check(config, workdir, _RECORD.value)
   if _DRY_RUN.value:
     opened = opening.open_checked(config, _LIMIT.value)
     print(estimating.text(*estimating.of_evaluation(config, opened)))
@@ -59,12 +68,12 @@ def main(argv):
         error,
       )
       return
-    records = evaluation.print_report(run, rows)
-    write_whole(workdir / "summary.json", rows_to_json(records))
+    summary = evaluation.print_report(run, rows)
+    write_whole(workdir / "summary.json", rows_to_json(summary))
     common.note_environment(workdir)
     logging.info("wrote %s", workdir / "summary.json")
     if _RECORD.value:
-      evaluation.record(run, workdir, _RECORD.value)
+      records.record(run, workdir, _RECORD.value)
 
 
 def _score(run: evaluation.Evaluation, shard) -> list[dict]:
@@ -79,4 +88,4 @@ def _score(run: evaluation.Evaluation, shard) -> list[dict]:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  command.run(main)

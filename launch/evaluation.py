@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from launch import building, common, opening
 from launch.building import PROBE
-from lsaprobe_jax import attacks, diffusion, distances, probe, recording
+from lsaprobe_jax import attacks, diffusion, distances, probe
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.blind import blind_scores
 from lsaprobe_jax.attacks.lsa_probe import (
@@ -25,8 +25,7 @@ from lsaprobe_jax.evaluating import Scorer, Target, row_identity
 from lsaprobe_jax.evaluation import calibration, comparisons, summary, tables
 from lsaprobe_jax.evaluation.summary import MATCHED
 from lsaprobe_jax.results import ALONE, Shard, SharedRows
-
-PAPER_SEARCH = "bisection"
+from lsaprobe_jax.row_schema import CURVE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,7 @@ def run_blind(run: Evaluation) -> list[dict[str, Any]]:
     | dict(forward_passes=0, backward_passes=0, seconds=0.0)
     for clip, score in zip(clips, scores, strict=True)
   ]
-  run.scores.append(rows[i] for i in run.scores.to_score(rows))
+  run.scores.keep(rows[i] for i in run.scores.to_score(rows))
   return rows
 
 
@@ -200,10 +199,17 @@ def run_lsa_probe(run: Evaluation, distance) -> list[dict[str, Any]]:
     (run.curves.wait if matched else run.curves.require)()
     names = {"t_ratio": run.config.t_ratio, "distance": run.config.distance}
     curves = [row for row in run.curves.asked if names.items() <= row.items()]
-    rows = probe_rows(run, curves, run.config.tau.eta_ref)
+    try:
+      rows = probe_rows(run, curves, run.config.tau.eta_ref)
+    except ValueError as error:
+      raise app.UsageError(
+        f"--workdir: its curves cannot be read: {error}; delete the folder, and they"
+        " are made again"
+      ) from error
     run.scores.ask(rows)
-    run.scores.append(row for row in rows if row not in run.scores)
-    return [run.scores.get(row) for row in rows]
+    run.scores.keep(row for row in rows if row not in run.scores)
+    found = (run.scores.get(row) for row in rows)
+    return [row for row in found if row is not None]
   return _search_with_targets(run, distance)
 
 
@@ -216,7 +222,7 @@ def run_curves(run: Evaluation, distance) -> list[dict[str, Any]]:
     run.curves,
     {target.name: attack for target in run.targets},
     (run.development, run.halves),
-    method="damage_curve",
+    method=CURVE,
     t_ratio=run.config.t_ratio,
     distance=run.config.distance,
   )
@@ -229,6 +235,7 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
     own = [row for row in curves if row["model"] == target.name]
     table = lambda name, rows: np.array([row[name] for row in rows])
     dev = [row for row in own if row["split"] == "dev"]
+    _check_development(len(dev))
     worst = read_damages(table("budgets", dev), table("damages", dev), eta_ref)
     tau = _tau(run, target, worst)
     kept = own if run.cuts else [row for row in own if row["split"] != "dev"]
@@ -237,38 +244,6 @@ def probe_rows(run: Evaluation, curves, eta_ref: float) -> list[dict[str, Any]]:
       row | {"method": PROBE} | cost for row, cost in zip(kept, costs, strict=True)
     ]
   return rows
-
-
-def record(run: Evaluation, workdir: pathlib.Path, count: int) -> None:
-  """Records some clips of each side under the first target, in WORKDIR/records.
-
-  Args:
-    run: a finished evaluation of the probe.
-    workdir: where its rows are.
-    count: clips of each side.
-  """
-  target, config = run.targets[0], run.config
-  names = {"method": PROBE, "model": target.name}
-  rows = [row for row in run.scores.asked if names.items() <= row.items()]
-  # Beside the evaluation's own search the paper's, whose two loops the report replays.
-  searches_used = dict.fromkeys((config.search.name, PAPER_SEARCH))
-  settings = recording.Settings(
-    target=target,
-    distance=make_distance(run),
-    distance_name=config.distance,
-    searches={
-      name: building.make_search(config.search, name) for name in searches_used
-    },
-    t_ratio=config.t_ratio,
-    eta_ref=config.tau.eta_ref,
-    quantile=config.tau.quantile,
-    seed=config.seed,
-  )
-  folder = workdir / recording.FOLDER
-  try:
-    recording.record(folder, settings, run.halves, run.development, rows, count)
-  except (OSError, ValueError) as error:
-    raise app.UsageError(f"--record={count}: {folder}: {error}") from error
 
 
 def _search_with_targets(run: Evaluation, distance) -> list[dict[str, Any]]:
@@ -307,10 +282,14 @@ def calibrate(run: Evaluation, distance) -> dict[str, Any]:
   }
 
 
+def _check_development(count: int) -> None:
+  if count < opening.MIN_DEVELOPMENT_CLIPS:
+    raise opening.too_few_development(count)
+
+
 def _tau(run: Evaluation, target: Target, damages):
   """tau of one target from the worst D of its development clips at eta_ref."""
-  if len(damages) < opening.MIN_DEVELOPMENT_CLIPS:
-    raise opening.too_few_development(len(damages))
+  _check_development(len(damages))
   tau = probe.calibrate_tau(damages, run.config.tau.quantile)
   if not 0 < tau < np.inf:
     raise app.UsageError(

@@ -14,7 +14,7 @@ import pathlib
 import jax
 from absl import app, flags, logging
 
-from launch import common, footprint
+from launch import command, common, footprint
 from lsaprobe_jax.models import generator as generators
 from lsaprobe_jax.models.musicldm import porting
 from lsaprobe_jax.results import write_whole
@@ -75,4 +75,4 @@ takes the weights once and the working memory n times.
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main)

@@ -6,11 +6,12 @@ from typing import Any
 from absl import app
 from ml_collections import ConfigDict
 
-from launch import building, common
+from launch import building, common, settings
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.evaluating import Target
+from lsaprobe_jax.evaluation import summary
 
 # A 95th percentile of fewer is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
@@ -43,20 +44,20 @@ def open_checked(config: ConfigDict, limit: int | None) -> Opened:
   Raises:
     app.UsageError: names the setting.
   """
+  settings.check(config)
+  building.check_searches(config.search)
   targets, identity = common.load_targets(config)
-  settings, rate = config.corpus, targets[0].generator.sample_rate
-  halves = common.open_corpus(settings, rate, settings.clips_per_track, ["a", "b"])
+  wanted, rate = config.corpus, targets[0].generator.sample_rate
+  halves = common.open_corpus(wanted, rate, wanted.clips_per_track, ["a", "b"])
   try:
     halves = halves.take(splits.keep(halves.clips, config.part, limit))
   except ValueError as error:
     raise app.UsageError(f"--config.part: {error}") from error
-  development = common.open_corpus(
-    settings, rate, settings.dev_clips_per_track, ["dev"]
-  )
-  if settings.scored_seconds:
+  development = common.open_corpus(wanted, rate, wanted.dev_clips_per_track, ["dev"])
+  if wanted.scored_seconds:
     try:
       halves, development = (
-        c.head(settings.scored_seconds) for c in (halves, development)
+        c.head(wanted.scored_seconds) for c in (halves, development)
       )
     except ValueError as error:
       raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
@@ -84,15 +85,8 @@ def fitted(config, targets, identity, halves, development) -> Opened:
 
 def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
   """Refuses, before anything is scored, what would only fail on the way."""
-  building.make_search(config.search)
-  if config.batch_size < 0:
-    raise app.UsageError(f"--config.batch_size={config.batch_size}: 0 finds it")
-  if config.num_steps < 1:
-    raise app.UsageError(f"--config.num_steps={config.num_steps}: at least 1")
-  if not 0 < config.tau.quantile <= 1:
-    raise app.UsageError(
-      f"--config.tau.quantile={config.tau.quantile}: above 0 and at most 1"
-    )
+  settings.check(config)
+  building.check_searches(config.search)
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise too_few_development(len(development))
   if config.get("stop_at") == "mel" and config.distance != "waveform":
@@ -114,6 +108,30 @@ def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
         target.split(clip)
     except ValueError as error:
       raise app.UsageError(f"--config.corpus: {error}") from error
+  _check_cross_over(targets, halves)
+
+
+def _check_cross_over(targets: list[Target], halves: Corpus) -> None:
+  """Refuses models A and B of which each clip is not a member of exactly one."""
+  crossed = [target for target in targets if target.name in summary.CROSS_OVER]
+  if len(crossed) < len(summary.CROSS_OVER):
+    return
+  same = [c.id for c in halves.clips if len({t.split(c) for t in crossed}) == 1]
+  if not same:
+    return
+  unknown = [target.name for target in crossed if target.members is None]
+  if unknown:
+    raise app.UsageError(
+      f"--config.targets: nothing records what {' and '.join(unknown)} had in training,"
+      " so that group a would be taken for the members of both models of the"
+      " cross-over; give one such model alone, under another name than A or B"
+      " (--config.targets={'model': ...}), or models that launch.train made"
+    )
+  raise app.UsageError(
+    f"--config.targets: {len(same)} clips, such as {same[0]}, are on the same side"
+    " under A and B by their training records; in a cross-over every clip is a member"
+    " of exactly one: give models of the two groups"
+  )
 
 
 def _check_sides(config, halves: Corpus):

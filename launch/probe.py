@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from launch import common
+from launch import command, common
 from lsaprobe_jax import diffusion, distances, search
 from lsaprobe_jax.attacks.lsa_probe import DamageCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
@@ -22,37 +22,57 @@ _MODEL = flags.DEFINE_string(
   "model", None, "Embedded model, folder, or source of launch.convert.", required=True
 )
 _AUDIO = flags.DEFINE_string("audio", None, "An audio file.", required=True)
-_SECONDS = flags.DEFINE_float("seconds", 4.0, "Length of the clip.", lower_bound=0)
-_START = flags.DEFINE_float("start", 0.0, "Where it begins, seconds.", lower_bound=0)
+_SECONDS = flags.DEFINE_float("seconds", 4.0, "Length of the clip.", 1e-3, 14_400)
+_START = flags.DEFINE_float("start", 0.0, "Where it begins, seconds.", 0, 14_400)
 _T_RATIO = flags.DEFINE_float("t_ratio", 0.6, "Time of the state, of T.")
-_STEPS = flags.DEFINE_integer("num_steps", 10, "DDIM steps.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("num_steps", 10, "DDIM steps.", 1, 1_000)
 _DISTANCE = flags.DEFINE_string("distance", "mr_stft", "The distance.")
-_RUNGS = flags.DEFINE_integer("rungs", 16, "Budgets tried.", lower_bound=2)
-_ASCENT = flags.DEFINE_integer("ascent", 2, "Ascent steps a budget.", lower_bound=1)
+_RUNGS = flags.DEFINE_integer("rungs", 16, "Budgets tried.", 2, 10_000)
+_ASCENT = flags.DEFINE_integer("ascent", 2, "Ascent steps a budget.", 1, 10_000)
 _ETA_MAX = flags.DEFINE_float("eta_max", 0.8, "The largest budget.")
 _TAU = flags.DEFINE_float("tau", None, "The perceptual target.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the noise.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", 0, 2**31 - 1)
+
+
+def _check_flags() -> None:
+  """Refuses what no curve can be made or read with; NaN is refused as flags are."""
+  for name, value, most in (
+    ("tau", _TAU.value, 1e30),
+    ("eta_max", _ETA_MAX.value, 1e6),
+  ):
+    if value is not None and not 1e-30 <= value <= most:
+      raise ValueError(f"--{name}={value:g}: a number above 0 and at most {most:g}")
 
 
 def _load_clip(rate: int) -> np.ndarray:
-  """The clip at the model's rate, float32 [samples]."""
+  """The clip at the model's rate, float32 [samples]; AudioError as for a corpus."""
+  path = pathlib.Path(_AUDIO.value)
   samples, start = round(_SECONDS.value * rate), round(_START.value * rate)
-  found, own = audio_files.decode(pathlib.Path(_AUDIO.value))
+  recording = audio_files.read_recording(path)
+  for remark in recording.remarks:
+    logging.warning("%s", remark)
+  found, own = recording.samples, recording.rate
   clip = audio_files.resample(found, own, rate)[start : start + samples]
   if len(clip) < samples:
-    raise ValueError(f"{_AUDIO.value}: {len(clip)} samples are left, not {samples}")
-  return np.asarray(clip, np.float32)
+    raise ValueError(f"{path}: {len(clip)} samples are left, not {samples}")
+  clip = np.asarray(clip, np.float32)
+  audio_files.check(clip, path)
+  return clip
 
 
 def _report(outcome) -> None:
-  for eta, damage in zip(
-    outcome.details["budgets"], outcome.details["damages"], strict=True
-  ):
+  """Prints the curve and the cost; ValueError where D is not finite along it."""
+  curves = [np.asarray(outcome.details[name]) for name in ("budgets", "damages")]
+  if not np.all(np.isfinite(curves)):
+    raise ValueError(
+      "D is not finite along the curve, which says nothing of the clip: look at"
+      " --audio, --distance and the weights of --model"
+    )
+  for eta, damage in zip(*curves, strict=True):
     print(f"eta {eta:.4f}  D {damage:.5g}")
   if _TAU.value is None:
     return
-  curves = (outcome.details[name][None] for name in ("budgets", "damages"))
-  (cost,) = read_costs(*curves, _TAU.value, _ETA_MAX.value)
+  (cost,) = read_costs(*(x[None] for x in curves), _TAU.value, _ETA_MAX.value)
   if cost["reached"]:
     print(f"C_adv {cost['cost']:.4f} at tau {_TAU.value:g}")
   else:
@@ -65,6 +85,7 @@ def main(argv):
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   common.use_compilation_cache()
   try:
+    _check_flags()
     generator, _ = common.load_generator(_MODEL.value, _STEPS.value)
     clip = _load_clip(generator.sample_rate)
     t = diffusion.timestep(generator.schedule, _T_RATIO.value)
@@ -86,8 +107,11 @@ def main(argv):
     outcome.backward_passes,
     time.perf_counter() - start,
   )
-  _report(outcome)
+  try:
+    _report(outcome)
+  except ValueError as error:
+    raise app.UsageError(str(error)) from error
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main)

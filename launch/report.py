@@ -15,6 +15,7 @@ import pathlib
 
 from absl import app, flags, logging
 
+from launch import command
 from lsaprobe_jax.evaluation import summary
 from lsaprobe_jax.report import html, page, reading, static
 from lsaprobe_jax.results import write_whole
@@ -44,25 +45,29 @@ def main(argv):
   results = _read("workdir", _WORKDIR.value)
   if _SWEEP.value:
     try:
-      results = reading.combine(results, _read("sweep", _SWEEP.value))
+      with reading.explained("a file of the folder"):
+        results = reading.combine(results, _read("sweep", _SWEEP.value))
     except ValueError as error:
       raise app.UsageError(f"--sweep={_SWEEP.value}: {error}") from error
   try:
-    built = page.build(results)
+    with reading.explained("its summary or recording"):
+      built = page.build(results)
+      text = html.render(built, page.sounds(results))
   except ValueError as error:
     raise app.UsageError(f"--workdir={_WORKDIR.value}: {error}") from error
   output = pathlib.Path(_OUTPUT.value or pathlib.Path(_WORKDIR.value) / "report.html")
-  text = html.render(built, page.sounds(results))
   try:
     write_whole(output, text)
-    logging.info("wrote %s, %.1f MB", output, len(text.encode()) / 1e6)
+    logging.info("wrote %s, %.1f MB", output, output.stat().st_size / 1e6)
     if _FIGURES.value:
-      for path in static.save_all(results, built, output.parent / "figures"):
+      with reading.explained("its summary"):
+        drawn = static.save_all(results, built, output.parent / "figures")
+      for path in drawn:
         logging.info("wrote %s", path)
-  except OSError as error:
+  except (OSError, ValueError) as error:
     raise app.UsageError(f"--output={output}: {error}") from error
 
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["workdir"])
-  app.run(main)
+  command.run(main)

@@ -25,7 +25,7 @@ import re
 
 from absl import app, flags, logging
 
-from launch import studies
+from launch import command, studies
 from lsaprobe_jax.evaluation import study, summary
 from lsaprobe_jax.results import write_whole
 
@@ -44,7 +44,8 @@ def add(name: str, source: pathlib.Path, target: pathlib.Path) -> None:
   """Stores the rows of a study that launch.sweep wrote."""
   try:
     parts = study.read(source)
-  except ValueError as error:
+    study.check_ablations(parts)
+  except (OSError, ValueError) as error:
     raise app.UsageError(f"--add={name}={source}: {error}") from error
   target.mkdir(parents=True, exist_ok=True)
   for path in target.glob("*.jsonl.gz"):
@@ -91,9 +92,12 @@ def main(argv):
   summarise = functools.partial(summary.summarise, resamples=_RESAMPLES, seed=_SEED)
   tables = {}
   for folder in folders:
-    parts = study.read(folder)
-    tables[folder.name], records = studies.make_tables(parts, summarise)
-    studies.draw(parts, records, root / "docs" / "figures" / folder.name)
+    try:
+      parts = study.read(folder)
+      tables[folder.name], records = studies.make_tables(parts, summarise)
+      studies.draw(parts, records, root / "docs" / "figures" / folder.name)
+    except (OSError, ValueError) as error:
+      raise app.UsageError(f"--root={root}: {folder.name}: {error}") from error
   versions = {name: importlib.metadata.version(name) for name in _DRAWN_BY}
   made_by = root / "docs" / "figures" / "versions.json"
   write_whole(made_by, json.dumps(versions, indent=1) + "\n")
@@ -103,4 +107,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  app.run(main)
+  command.run(main)

@@ -19,19 +19,20 @@ import soundfile
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from launch import common
+from launch import command, common
 from lsaprobe_jax import checkpoints, diffusion, probe
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.evaluating import clip_number
 from lsaprobe_jax.results import write_whole
+from lsaprobe_jax.text import printable
 
 _MODELS = flags.DEFINE_list("models", None, "Embedded models or model folders.")
 _OUTPUT = flags.DEFINE_string("output", None, "Sounds and index.md go here.")
 _T_RATIOS = flags.DEFINE_list("t_ratios", ["0.2", "0.6"], "Times of the states, of T.")
-_STEPS = flags.DEFINE_integer("num_steps", 50, "DDIM steps.", lower_bound=1)
-_COUNT = flags.DEFINE_integer("count", 2, "Clips of each half.", lower_bound=1)
-_DRAWS = flags.DEFINE_integer("draws", 4, "Sounds from noise.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the noise.")
+_STEPS = flags.DEFINE_integer("num_steps", 50, "DDIM steps.", 1, 1_000)
+_COUNT = flags.DEFINE_integer("count", 2, "Clips of each half.", 1, 1_000)
+_DRAWS = flags.DEFINE_integer("draws", 4, "Sounds from noise.", 1, 1_000)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the noise.", 0, 2**31 - 1)
 
 _HEAD = """# Samples to listen to
 
@@ -128,14 +129,14 @@ def _model_part(name: str, folder: pathlib.Path, times: list[float]) -> str:
   lines = []
   for number, (half, clip, audio) in enumerate(_chosen(corpus, members)):
     own = f"{stem}-{number}"
-    credit = f"{clip.title}, {clip.author} ({clip.licence})"
+    credit = printable(f"{clip.title}, {clip.author} ({clip.licence})")
     key = jax.random.fold_in(base, clip_number(clip.id))
     sounds = {"clip": audio, "coded": _autoencode(generator, audio)}
     for ratio, t in states.items():
       sounds[f"t{ratio:g}"] = _reconstruct(generator, audio, key, t)
     cells = [_player(folder, f"{own}-{k}", x, rate) for k, x in sounds.items()]
     lines.append([half, html.escape(credit), *cells])
-    logging.info("%s: %s", name, clip.id)
+    logging.info("%s: %s", name, printable(clip.id))
   header = ["", "clip", "as it is", "encoded, decoded"]
   header += [f"from t = {ratio:g} T" for ratio in times]
   drawn = []
@@ -168,4 +169,4 @@ def main(argv):
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["models", "output"])
-  app.run(main)
+  command.run(main)

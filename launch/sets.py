@@ -16,8 +16,11 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from launch import command
+from lsaprobe_jax import results
 from lsaprobe_jax.evaluation import calibration, sets, summary, tables
-from lsaprobe_jax.results import RowFile, to_json, write_whole
+from lsaprobe_jax.results import to_json, write_whole
+from lsaprobe_jax.text import printable_leaves
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished evaluation.")
 _METHOD = flags.DEFINE_string("method", "lsa_probe", "Whose scores to read.")
@@ -36,28 +39,24 @@ _SUSPECTS = flags.DEFINE_list(
   " tracks that the model was trained on.",
 )
 _PERMUTATIONS = flags.DEFINE_integer(
-  "permutations", 9_999, "At most so many divisions for a p-value.", lower_bound=99
+  "permutations", 9_999, "At most so many divisions for a p-value.", 99, 1_000_000
 )
 _DRAWS = flags.DEFINE_integer(
-  "draws", 200, "Divisions of non-members to see whether p keeps its level.", 1
+  "draws", 200, "Divisions of non-members to see whether p keeps its level.", 1, 100_000
 )
 _ALPHA = flags.DEFINE_float("alpha", 0.05, "That level.", 1e-6, 0.5)
-_SEED = flags.DEFINE_integer("seed", 0, "Of all divisions.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of all divisions.", 0, 2**32 - 1)
 
 Rows = list[dict[str, Any]]
 
 
 def read_rows(workdir: pathlib.Path) -> Rows:
   """Rows of an evaluation; UsageError where there is none or it is under way."""
-  path = workdir / "scores.jsonl"
   try:
-    # RowFile would cut off half a row, which another process may be writing.
-    if not path.read_bytes().endswith(b"\n"):
-      raise ValueError("holds no whole row at its end; let launch.eval finish")
-    rows = RowFile(path).rows
+    # Names as they are shown, and as globs are therefore written.
+    return printable_leaves(results.read_rows(workdir / "scores.jsonl"))
   except (OSError, ValueError) as error:
-    raise app.UsageError(f"--workdir={workdir}: {path.name}: {error}") from error
-  return [row for row in rows if row["score"] is not None]
+    raise app.UsageError(f"--workdir={workdir}: {error}") from error
 
 
 def choose(rows: Rows) -> Rows:
@@ -148,7 +147,10 @@ def compare(rows: Rows, suspects: dict[str, set[str]]):
 
 def _gates(workdir: pathlib.Path) -> str:
   """The gates of the evaluation, on all of its clips."""
-  return tables.format_gates(summary.summarise(read_rows(workdir), resamples=1))
+  try:
+    return tables.format_gates(summary.summarise(read_rows(workdir), resamples=1))
+  except ValueError as error:
+    raise app.UsageError(f"--workdir={workdir}: {error}") from error
 
 
 def main(argv):
@@ -167,11 +169,14 @@ def main(argv):
     },
     "null_rejections": rejections._asdict(),
   }
-  write_whole(workdir / "sets.json", json.dumps(to_json(found), indent=1) + "\n")
+  try:
+    write_whole(workdir / "sets.json", json.dumps(to_json(found), indent=1) + "\n")
+  except OSError as error:
+    raise app.UsageError(f"--workdir={workdir}: {error}") from error
   print(f"\n{_gates(workdir)}\n\n{sets.format_tests(tests, rejections)}\n")
   logging.info("wrote %s", workdir / "sets.json")
 
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["workdir"])
-  app.run(main)
+  command.run(main)

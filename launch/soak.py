@@ -26,6 +26,7 @@ import soundfile
 from absl import app, flags, logging
 from tqdm import tqdm
 
+from launch import common
 from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import generator as generators
@@ -35,7 +36,7 @@ _KILLS = flags.DEFINE_integer("kills", 30, "How many processes to kill.", lower_
 _PROCESSES = flags.DEFINE_list(
   "processes", ["1", "2"], "Numbers of processes to run by, in turns."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of when to kill whom.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of when to kill whom.", 0, 2**32 - 1)
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "An empty folder to keep everything in (default: a temporary one)."
 )
@@ -286,4 +287,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  app.run(main)
+  common.run(main)

@@ -16,6 +16,7 @@ from lsaprobe_jax.evaluation import (
 )
 from lsaprobe_jax.report import figures
 from lsaprobe_jax.results import rows_to_json, write_whole
+from lsaprobe_jax.text import printable_leaves
 
 Records = list[dict[str, Any]]
 
@@ -30,6 +31,8 @@ def make_tables(
   parts: dict[str, list[dict]], summarise: Callable[[list[dict]], Records]
 ) -> tuple[dict[str, str], dict[str, Records]]:
   """(Markdown by the name of the table, records by the name of the part)."""
+  parts = printable_leaves(parts)
+  study.check_ablations(parts)
   rows = study.main_rows(parts)
   records = {study.MAIN: summarise(rows)}
   against = comparisons.against(rows)
@@ -148,7 +151,7 @@ def draw(
   parts: dict[str, list[dict]], records: dict[str, Records], folder: pathlib.Path
 ) -> list[pathlib.Path]:
   """All figures of a study, as PNG and SVG."""
-  rows = study.main_rows(parts)
+  rows = study.main_rows(printable_leaves(parts))
   paths = figures.save(figures.methods(records[study.MAIN]), folder / "methods")
   drawn = [(name, cal) for name in (study.PROBE, study.LOSS) for cal in (False, True)]
   there = {(row["method"], row["calibrated"]) for row in rows}

@@ -27,7 +27,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import building, common, evaluation, studies
+from launch import building, command, common, evaluation, studies, variations
 from lsaprobe_jax import distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import read_costs
@@ -235,6 +235,7 @@ def _ablations(config: ConfigDict) -> dict[str, Any]:
 
 def _check(config: ConfigDict) -> None:
   """Refuses, before anything is scored, what would only fail on the way."""
+  variations.check_sweep(config)
   _check_ablations(config)
   _check_methods(config)
   for name in set(_ABLATIONS.value).intersection(config.sweep.variants):
@@ -354,4 +355,4 @@ def _report(config: ConfigDict, workdir: pathlib.Path) -> str:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  command.run(main)

@@ -22,7 +22,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from launch import common, converting
+from launch import command, common, converting, settings
 from lsaprobe_jax import checkpoints, distances, objectives, training
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.models import generator as generators
@@ -39,6 +39,8 @@ _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Time some steps and estimate the training; write nothing."
 )
 
+_MOST_IN_BATCH = 65_536
+
 # Steps that are timed, after one that compiles.
 _TIMED_STEPS = 3
 # Times at which the loss on whole groups is followed.
@@ -47,14 +49,12 @@ _HELD_T = (0.1, 0.2, 0.4, 0.6)
 
 def _open_corpora(config: ConfigDict) -> tuple[Corpus, dict[str, Corpus]]:
   """The trained groups' clips, and those of the groups whose loss is followed."""
-  settings, rate = config.corpus, config.model.sample_rate
+  opened, rate = config.corpus, config.model.sample_rate
   held = {
-    group: common.open_corpus(settings, rate, config.held_clips_per_track, [group])
+    group: common.open_corpus(opened, rate, config.held_clips_per_track, [group])
     for group in config.held_groups
   }
-  trained = common.open_corpus(
-    settings, rate, settings.clips_per_track, settings.groups
-  )
+  trained = common.open_corpus(opened, rate, opened.clips_per_track, opened.groups)
   return trained, held
 
 
@@ -210,7 +210,8 @@ def _load_initial(
         f" {found.get(name)!s:.100} and {model.get(name)!s:.100}"
       )
   try:
-    checkpoints.check_fit(params, generators.abstract_params(found), folder)
+    count = len(jax.tree.leaves(params))
+    checkpoints.check_fit(params, generators.abstract_params(found, count), folder)
   except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--config.initial: {error}") from error
   return params, record
@@ -284,9 +285,12 @@ def _estimate(config: ConfigDict) -> str:
 
 
 def _check(config: ConfigDict) -> None:
-  for name in ("epochs", "batch_size", "log_every", "eval_epochs", "save_epochs"):
-    if config[name] < 1:
-      raise app.UsageError(f"--config.{name}={config[name]}: at least 1")
+  settings.check(config)
+  # A batch is padded to its size, however few clips there are.
+  if not 1 <= config.batch_size <= _MOST_IN_BATCH:
+    raise app.UsageError(
+      f"--config.batch_size={config.batch_size}: at least 1, at most {_MOST_IN_BATCH}"
+    )
 
 
 def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -324,7 +328,10 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
   if (latest := saved.restore_latest(state)) is not None:
     first, state = latest
     logging.info("resumed after epoch %d", first)
-  log = training.LossLog(workdir / "losses.jsonl", first * per_epoch)
+  try:
+    log = training.LossLog(workdir / "losses.jsonl", first * per_epoch)
+  except ValueError as error:
+    raise app.UsageError(f"--workdir: {error}") from error
   total = config.epochs * per_epoch
   bar = tqdm(initial=first * per_epoch, total=total, unit="step", desc="training")
   for epoch in range(first, config.epochs):
@@ -346,4 +353,4 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  command.run(main)

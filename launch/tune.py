@@ -7,18 +7,17 @@ the clip scores behind it lie in a folder of its own, and the table goes to
 WORKDIR/tried.md. The same command continues a run that was interrupted.
 """
 
-import copy
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import building, common, evaluation
+from launch import building, command, common, evaluation, variations
 from lsaprobe_jax.evaluation import calibration, summary
+from lsaprobe_jax.results import write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A `base` and the `grid` to try.", lock_config=True
@@ -26,17 +25,6 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the table go here.")
 
 _COLUMNS = ("method", "model", "calibrated", "auc", "auc_ci", "reached")
-
-
-def settings(config: ConfigDict) -> Iterator[tuple[dict[str, Any], ConfigDict]]:
-  """(what the grid changes, the evaluation that comes of it), one by one."""
-  for changes in config.grid:
-    changes = dict(changes)
-    changed = copy.deepcopy(config.base)
-    changed.update_from_flattened_dict(changes)
-    if changed.part != "tune":
-      raise app.UsageError(f"part is {changed.part}: choices are made on tune tracks")
-    yield changes, changed
 
 
 def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str, Any]]:
@@ -98,7 +86,8 @@ def _try_all(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
   """Scores every setting; writes and returns what became of each."""
   workdir.mkdir(parents=True, exist_ok=True)
   scorer, lines = None, []
-  for number, (changes, changed) in enumerate(settings(config)):
+  # All of them are checked before the first is scored.
+  for number, (changes, changed) in enumerate(variations.of_grid(config)):
     methods = list(changed.methods)
     name = common.digest(common.jsonable(changed))[:12]
     run = evaluation.load(changed, workdir / name, limit=None, cuts=False)
@@ -108,11 +97,11 @@ def _try_all(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
     records = try_setting(run, methods)
     lines.append({"changes": changes, "methods": methods, "records": records})
     logging.info("%d of %d\n%s", number + 1, len(config.grid), table(lines[-1:]))
-    (workdir / "tried.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
-    (workdir / "tried.md").write_text(table(lines))
+    write_whole(workdir / "tried.jsonl", "".join(f"{json.dumps(x)}\n" for x in lines))
+    write_whole(workdir / "tried.md", table(lines))
   return lines
 
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  command.run(main)

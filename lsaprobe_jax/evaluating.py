@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from lsaprobe_jax import parallel
@@ -60,7 +59,9 @@ class Target:
 
 def clip_number(clip_id: str) -> int:
   """A clip's number for `jax.random.fold_in`, from its id alone."""
-  return int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:4], "big")
+  # A name need not be Unicode: its bytes then come as lone surrogates.
+  name = clip_id.encode("utf-8", "surrogatepass")
+  return int.from_bytes(hashlib.sha256(name).digest()[:4], "big")
 
 
 def row_identity(
@@ -97,10 +98,12 @@ class Scorer:
 
     Args:
       seed: of the draws of noise.
-      batch_size: clips on a device at once; 0 finds what fits.
-      most: clips that there are at most, where 0 is to be found.
+      batch_size: clips on a device at once, no more than there are; 0 finds what fits.
+      most: clips that there are at most, where that is known.
     """
     self._seed = seed
+    if most is not None:
+      batch_size = min(batch_size, most)
 
     def score(shared, audio, number, t):
       seed, generator, attack = shared
@@ -127,8 +130,9 @@ class Scorer:
   ) -> list[dict[str, Any]]:
     """Rows of the corpus's clips, from the file or scored now.
 
-    A clip whose score is not a number is reported and left out, and so is one that is
-    for another process to score and not there yet.
+    A clip whose score or other figures are not finite is reported and left out
+    (`row_schema`), and so is one that is for another process to score and not there
+    yet.
 
     Args:
       file: where rows are kept.
@@ -156,16 +160,10 @@ class Scorer:
       start = time.perf_counter()
       for batch, outcome in parts:
         seconds = (time.perf_counter() - start) / len(outcome.score)
-        done, failed = [], []
-        for i, (_, row) in enumerate(new[batch]):
-          row = row | _figures(outcome, i) | {"seconds": round(seconds, 4)}
-          if np.isfinite(row["score"]):
-            done.append(row)
-          else:
-            logging.error("%s: score is %s; left out", row["clip"], row["score"])
-            failed.append(row)
-        file.append(done)
-        file.leave_out(failed)
+        file.keep(
+          row | _figures(outcome, i) | {"seconds": round(seconds, 4)}
+          for i, (_, row) in enumerate(new[batch])
+        )
         bar.update(len(outcome.score))
         start = time.perf_counter()
 

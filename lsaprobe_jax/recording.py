@@ -22,14 +22,16 @@ from absl import logging
 from flax import struct
 from tqdm import tqdm
 
-from lsaprobe_jax import parallel, probe
+from lsaprobe_jax import parallel, probe, strict_json
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.distances.spectral import LogMel
 from lsaprobe_jax.evaluating import Target, clip_number
 from lsaprobe_jax.results import to_json, write_whole
 
-FOLDER = "records"
+FOLDER, INDEX = "records", "index.json"
+# What mends one that is damaged.
+AGAIN = "delete it, and it is made again"
 
 # Fractions of T; the evaluation's own is added.
 TIMES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
@@ -68,7 +70,9 @@ def choose(rows: Sequence[Mapping], count: int) -> list[dict[str, Any]]:
       (row for row in rows if row["split"] == split),
       key=lambda row: (row["score"], row["clip"]),
     )
-    ranks = np.linspace(0, 1, count) if count > 1 else np.array([0.5])
+    # More than there are would only take memory.
+    few = min(count, len(side))
+    ranks = np.linspace(0, 1, few) if few > 1 else np.array([0.5])
     places = sorted({int(rank * (len(side) - 1) + 0.5) for rank in ranks if side})
     for place in places:
       rank = place / max(len(side) - 1, 1)
@@ -208,7 +212,7 @@ def record(
   """
   folder.mkdir(parents=True, exist_ok=True)
   chosen = choose(rows, count)
-  _write_index(folder / "index.json", settings, halves, development, chosen)
+  _write_index(folder / INDEX, settings, halves, development, chosen)
   _keep_sounds(folder / "sounds.npz", halves, {item["row"]["clip"] for item in chosen})
   new = [i["row"] for i in chosen if not (folder / _file(i["row"])).exists()]
   search, eta = next(iter(settings.searches.values())), np.float32(settings.eta_ref)
@@ -236,7 +240,9 @@ def _write_index(
   development: Corpus,
   chosen: list[dict[str, Any]],
 ) -> None:
-  before = json.loads(path.read_text()) if path.exists() else {}
+  before = {}
+  if path.exists():
+    before = strict_json.read(path, dict, AGAIN)
   index = {
     "rule": RULE,
     "model": settings.target.name,
@@ -259,8 +265,9 @@ def _write_index(
 
 
 def _file(row: Mapping) -> str:
-  name = hashlib.sha256(f"{row['model']} {row['clip']}".encode()).hexdigest()[:16]
-  return f"{name}.npz"
+  name = f"{row['model']} {row['clip']}".encode("utf-8", "surrogatepass")
+  stem = hashlib.sha256(name).hexdigest()[:16]
+  return f"{stem}.npz"
 
 
 def _about(clip: Clip) -> dict[str, str]:

@@ -10,22 +10,40 @@ import math
 import os
 import pathlib
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-# What makes a row the only one of its kind.
-ROW_KEY = ("clip", "model", "corpus", "method", "distance", "t_ratio", "seed")
+from lsaprobe_jax import row_schema
+from lsaprobe_jax.files import open_own, temporary_beside, write_whole
+from lsaprobe_jax.row_schema import ROW_KEY, RowError, key_of
+from lsaprobe_jax.text import printable
+
+__all__ = [
+  "ALONE",
+  "ROW_KEY",
+  "MissingRows",
+  "RowError",
+  "RowFile",
+  "Shard",
+  "SharedRows",
+  "first_line",
+  "open_own",
+  "read_rows",
+  "rows_to_json",
+  "temporary_beside",
+  "to_json",
+  "write_whole",
+]
 
 
 def to_json(value: Any) -> Any:
   """NumPy scalars as Python's, NaN and infinities as None."""
   if isinstance(value, dict):
     return {key: to_json(item) for key, item in value.items()}
-  if isinstance(value, list):
+  if isinstance(value, list | tuple):
     return [to_json(item) for item in value]
   if isinstance(value, np.ndarray | np.generic):
     value = value.item()
@@ -54,32 +72,27 @@ def rows_to_json(rows: list[dict]) -> str:
   return json.dumps(rows, indent=2, allow_nan=False) + "\n"
 
 
-def write_whole(path: pathlib.Path, data: str | bytes) -> None:
-  """Replaces a file at once: who reads it, or is killed, sees all of it or none."""
-  temporary = temporary_beside(path)
-  try:
-    with temporary.open("wb") as file:
-      file.write(data.encode() if isinstance(data, str) else data)
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(path)
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
-def temporary_beside(path: pathlib.Path) -> pathlib.Path:
-  """A name in the same folder that no other process uses, on any host."""
-  return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-
-
 def first_line(error: BaseException) -> str:
   """What an error says, as part of a one-line message; its kind if it says nothing."""
   lines = str(error).strip().splitlines()
   return lines[0] if lines else type(error).__name__
 
 
+def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Rows with a score of a file that no one is writing, which stays as it is.
+
+  Raises:
+    RowError: a line is not a row, or the last one is not whole.
+    OSError: the file cannot be read.
+  """
+  data = path.read_bytes()
+  if not data.endswith(b"\n"):
+    raise RowError(f"{path}: ends in half a row; let launch.eval finish")
+  return [row for row in row_schema.parse(path, data).values() if _scored(row)]
+
+
 class RowFile:
-  """A JSON-lines file of result rows.
+  """A JSON-lines file of result rows (`row_schema`).
 
   Rows are appended a batch at a time and flushed to the disk. A line that a kill cut
   short is removed when the file is opened again, so that every line is whole.
@@ -89,27 +102,42 @@ class RowFile:
     self._path = path
     self._rows: dict[tuple, dict[str, Any]] = {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
+    if path.exists() or path.is_symlink():
       self._read()
 
   def _read(self):
-    self._rows |= _parse(self._path, data := self._path.read_bytes())
-    whole = _whole(data)
-    if whole < len(data):
-      with self._path.open("r+b") as file:
+    with open_own(self._path, os.O_RDWR, "r+b") as file:
+      data = file.read()
+      whole = _whole(data)
+      self._rows |= row_schema.parse(self._path, data[:whole])
+      if whole < len(data):
         file.truncate(whole)
 
   def __contains__(self, row: dict[str, Any]) -> bool:
     """Whether a row of this kind is there; `row` needs the keys of ROW_KEY."""
-    return _key(row) in self._rows
+    return key_of(row) in self._rows
 
   def get(self, row: dict[str, Any]) -> dict[str, Any] | None:
-    """The stored row of this kind, or None."""
-    return self._rows.get(_key(row))
+    """The stored row of this kind, or None where there is none or it has no score."""
+    found = self._rows.get(key_of(row))
+    return found if found is not None and _scored(found) else None
 
   def to_score(self, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Positions of the rows that are not there yet and for this process to score."""
     return [i for i, row in enumerate(rows) if row not in self]
+
+  def keep(self, rows: Iterable[dict[str, Any]]) -> None:
+    """Writes rows that are results; the others are named in the log and left out."""
+    sound, failed = [], []
+    for row in rows:
+      try:
+        _require_score(row)
+        sound.append(row)
+      except RowError as error:
+        logging.error("%s: %s; left out", printable(row["clip"]), error)
+        failed.append(row)
+    self.append(sound)
+    self.leave_out(failed)
 
   def leave_out(self, rows: Iterable[dict[str, Any]]) -> None:
     """Takes note of rows that were tried and have no score; here none is kept."""
@@ -120,20 +148,43 @@ class RowFile:
     return list(self._rows.values())
 
   def append(self, rows: Iterable[dict[str, Any]]) -> None:
-    """Writes rows and waits until they are on the disk; ValueError on a double."""
-    rows = [to_json(row) for row in rows]
+    """Writes rows and waits until they are on the disk.
+
+    Raises:
+      RowError: one is there already, or is not a result: its score is not finite, or
+        another field is not what `row_schema` says. Nothing is written.
+    """
+    rows = list(rows)
     for row in rows:
-      if row in self:
-        raise ValueError(f"{self._path}: a second row for {_key(row)}")
-      self._rows[_key(row)] = row
-    with self._path.open("a") as file:
-      file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+      try:
+        _require_score(row)
+      except RowError as error:
+        raise RowError(f"{self._path}: {printable(row.get('clip'))}: {error}") from None
+    self._write(rows)
+
+  def _write(self, rows: list[dict[str, Any]]) -> None:
+    new: dict[tuple, dict[str, Any]] = {}
+    for row in map(to_json, rows):
+      if row in self or key_of(row) in new:
+        raise RowError(f"{self._path}: a second row for {key_of(row)}")
+      new[key_of(row)] = row
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    with open_own(self._path, flags, "a") as file:
+      self._rows |= new
+      file.write(row_schema.lines(list(new.values())))
       file.flush()
       os.fsync(file.fileno())
 
 
-def _key(row: dict[str, Any]) -> tuple:
-  return tuple(row[name] for name in ROW_KEY)
+def _scored(row: dict[str, Any]) -> bool:
+  return row_schema.has_score(row)
+
+
+def _require_score(row: dict[str, Any]) -> None:
+  """RowError unless a row may be written as a result."""
+  row_schema.check(row)
+  if not _scored(row):
+    raise RowError(f"score is {row['score']}")
 
 
 def _leaves(value, path: str) -> Iterator[tuple[str, object]]:
@@ -150,27 +201,6 @@ def _leaves(value, path: str) -> Iterator[tuple[str, object]]:
 def _whole(data: bytes) -> int:
   """Length of the lines that are complete."""
   return data.rfind(b"\n") + 1
-
-
-def _parse(path: pathlib.Path, data: bytes, first: int = 0) -> dict[tuple, dict]:
-  """Rows by their keys in the complete lines of a file; ValueError on any other line.
-
-  Args:
-    path: for the error.
-    data: the file from byte `first` on, the beginning of a line.
-    first: see there.
-  """
-  rows = {}
-  for number, line in enumerate(data[: _whole(data)].splitlines(), 1):
-    try:
-      row = json.loads(line)
-      rows[_key(row)] = row
-    except (ValueError, KeyError, TypeError) as error:
-      after = f" after byte {first}" if first else ""
-      raise ValueError(
-        f"{path}: line {number}{after} is not a result row; mend or remove it"
-      ) from error
-  return rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,14 +258,15 @@ class SharedRows(RowFile):
         file.seek(first)
         data = file.read()
       # Another process's last line may still be on its way; it is left for later.
-      for key, row in _parse(path, data, first).items():
+      whole = _whole(data)
+      for key, row in row_schema.parse(path, data[:whole], first).items():
         self._rows.setdefault(key, row)
-      self._offsets[seen] = first + _whole(data)
+      self._offsets[seen] = first + whole
 
   def ask(self, rows: Sequence[dict[str, Any]]) -> None:
     """Counts these rows, given with all others of their kind, to what must be there."""
     self.refresh()
-    self._asked |= {_key(row): (row, i) for i, row in enumerate(rows)}
+    self._asked |= {key_of(row): (row, i) for i, row in enumerate(rows)}
 
   def to_score(self, rows: Sequence[dict[str, Any]]) -> list[int]:
     """See RowFile; of the rows that are missing, those of this process's shard.
@@ -250,12 +281,7 @@ class SharedRows(RowFile):
   def leave_out(self, rows: Iterable[dict[str, Any]]) -> None:
     """See RowFile; notes none where this process is alone: a rerun tries again."""
     if self.shard.count > 1:
-      self.append({**row, "score": None} for row in rows)
-
-  def get(self, row: dict[str, Any]) -> dict[str, Any] | None:
-    """The stored row of this kind, or None where there is none or it has no score."""
-    found = super().get(row)
-    return None if found is None or found["score"] is None else found
+      self._write([row_schema.tried_in_vain(row) for row in rows])
 
   @property
   def asked(self) -> list[dict[str, Any]]:
@@ -301,8 +327,6 @@ class SharedRows(RowFile):
     if not any(self._shards.glob(self._pattern)):
       return
     rest = sorted(self._rows.keys() - self._asked.keys(), key=str)
-    rows = self.asked + [
-      self._rows[key] for key in rest if self._rows[key]["score"] is not None
-    ]
-    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    write_whole(self._merged, text)
+    others = [self._rows[key] for key in rest]
+    rows = self.asked + [row for row in others if _scored(row)]
+    write_whole(self._merged, row_schema.lines(rows))

@@ -6,6 +6,7 @@ from its last checkpoint repeats the same losses as one that was left alone.
 
 import functools
 import json
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,8 @@ import numpy as np
 import optax
 from flax import struct
 
-from lsaprobe_jax import parallel
+from lsaprobe_jax import parallel, strict_json
+from lsaprobe_jax.files import open_own, write_whole
 
 
 class TrainState(struct.PyTreeNode):
@@ -126,21 +128,32 @@ class LossLog:
   """Losses as JSON lines; a resumed run cuts what lies after its checkpoint."""
 
   def __init__(self, path: pathlib.Path, resume_step: int):
+    """Opens the log.
+
+    Args:
+      path: of the file.
+      resume_step: rows of later steps are cut.
+
+    Raises:
+      ValueError: a whole line is not a row of losses.
+    """
     self._path = path
     rows = []
     if path.exists():
-      for line in path.read_text().splitlines():
+      # What stands behind the last line's end was cut short by a kill.
+      *lines, _ = path.read_bytes().split(b"\n")
+      for number, line in enumerate(lines, 1):
         try:
-          row = json.loads(line)
-        except json.JSONDecodeError:
-          continue  # the line that a kill cut short
-        if row["step"] <= resume_step:
-          rows.append(line)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(f"{line}\n" for line in rows))
-    temporary.replace(path)
+          step = strict_json.loads(line)["step"]
+          if step <= resume_step:
+            rows.append(line.decode())
+        except (ValueError, TypeError, LookupError) as error:
+          raise ValueError(
+            f"{path}: line {number} is not a row of losses; mend or remove it"
+          ) from error
+    write_whole(path, "".join(f"{line}\n" for line in rows))
 
   def write(self, **row: Any) -> None:
     """Appends one row; it must hold `step`."""
-    with self._path.open("a") as file:
+    with open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "a") as file:
       file.write(json.dumps(row) + "\n")

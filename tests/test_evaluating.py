@@ -1,3 +1,4 @@
+import hashlib
 import types
 
 import jax
@@ -85,3 +86,34 @@ def test_a_clip_without_a_score_counts_as_done_for_others(tmp_path, count):
   for file in files:
     assert file.missing_shards() == []
     assert [row["clip"] for row in file.asked] == ["u", "w"]
+
+
+def odd(generator, key, audio, t):
+  """An attack with a figure that is not finite where the clip says so."""
+  tau = jnp.where(audio[0] > 1, jnp.nan, 1.0)
+  zero = 0 * t
+  return Outcome(
+    score=audio[0], forward_passes=zero, backward_passes=zero, details={"tau": tau}
+  )
+
+
+def test_a_score_beside_a_figure_that_is_not_finite_is_left_out(tmp_path, caplog):
+  """The score alone would be ranked: a tau of NaN reads as one never reached."""
+  names = ["u", "v\n\udce9", "w"]
+  clips = [
+    types.SimpleNamespace(id=name, track=name, group="dev", sha256="h")
+    for name in names
+  ]
+  audio = np.array([[1, 1], [2, 2], [0, 0]], np.float32)
+  corpus = types.SimpleNamespace(name="c", clips=clips, audio=audio)
+  file = RowFile(tmp_path / "rows.jsonl")
+  attack = jax.tree_util.Partial(odd)
+  rows = Scorer(0, 10**9, 3)(file, attack, TARGET, corpus, t=3, method="m")
+  assert [row["clip"] for row in rows] == ["u", "w"]
+  assert "v\\n\\udce9: tau is nan, not a number above 0; left out" in caplog.text
+  assert [row["clip"] for row in RowFile(tmp_path / "rows.jsonl").rows] == ["u", "w"]
+
+
+def test_a_name_that_is_not_text_has_a_number():
+  assert clip_number("caf\udce9.wav@0") != clip_number("caf\udcea.wav@0")
+  assert clip_number("x") == int.from_bytes(hashlib.sha256(b"x").digest()[:4], "big")

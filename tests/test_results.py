@@ -9,7 +9,10 @@ from lsaprobe_jax.results import ALONE, RowFile, Shard, SharedRows, rows_to_json
 
 def row(clip, **more):
   identity = dict(model="A", corpus="c", method="m", distance=None, t_ratio=0.6, seed=0)
-  return {"clip": clip, **identity, "score": 1.0} | more
+  identity |= dict(track=clip, group="a", split="member", calibrated=False)
+  figures = dict(score=1.0, cost=None, reached=None, seconds=0.0)
+  figures |= dict(forward_passes=1, backward_passes=0)
+  return {"clip": clip, **identity, **figures} | more
 
 
 def test_rows_come_back(tmp_path):

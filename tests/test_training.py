@@ -210,3 +210,13 @@ def test_a_resumed_log_drops_what_lies_after_its_checkpoint(tmp_path):
   ]
   training.LossLog(path, 0)
   assert path.read_text() == ""
+
+
+@pytest.mark.parametrize(
+  "line", ["5", "{}", '{"step": "x"}', '{"step": 1, "loss": NaN}']
+)
+def test_a_damaged_log_is_named_with_its_line(tmp_path, line):
+  path = tmp_path / "losses.jsonl"
+  path.write_text(f'{{"step": 1, "loss": 1.0}}\n{line}\n')
+  with pytest.raises(ValueError, match=r"losses.jsonl: line 2 is not a row of losses"):
+    training.LossLog(path, 4)

@@ -95,7 +95,13 @@ class DamageCurve(struct.PyTreeNode):
 
 
 def read_damages(budgets, damages, eta) -> np.ndarray:
-  """Worst D within the budget eta of n clips, [n], from curves [n, rungs]."""
+  """Worst D within the budget eta of n clips, [n], from curves [n, rungs].
+
+  Raises:
+    ValueError: eta is not above 0, or a curve cannot be read (`read_costs`).
+  """
+  _check_positive("eta", eta)
+  budgets, damages = _checked_curves(budgets, damages)
   return np.asarray(_vmap_curves(lambda curve: curve.damage_at(eta), budgets, damages))
 
 
@@ -110,7 +116,16 @@ def read_costs(budgets, damages, tau, eta_max=np.inf) -> list[dict[str, Any]]:
 
   Returns:
     One dict a clip: `score`, `cost`, `reached`, `margin`, `descents`, `tau`.
+
+  Raises:
+    ValueError: tau is not a finite number above 0, eta_max is not above 0, D is not
+      finite somewhere on a curve, or its budgets do not grow. A search that was never
+      answered must not read as one whose target was not reached.
   """
+  _check_positive("tau", tau)
+  if eta_max != np.inf:
+    _check_positive("eta_max", eta_max)
+  budgets, damages = _checked_curves(budgets, damages)
 
   def read(curve):
     found = curve.search_result(tau, eta_max)
@@ -127,6 +142,30 @@ def read_costs(budgets, damages, tau, eta_max=np.inf) -> list[dict[str, Any]]:
     {name: column[i].item() for name, column in columns.items()} | {"tau": float(tau)}
     for i in range(len(budgets))
   ]
+
+
+def _check_positive(name: str, value) -> None:
+  # In float32, in which it is compared: 1e300 is infinite there, and 1e-60 is 0.
+  with np.errstate(over="ignore", under="ignore"):
+    single = np.float32(value)
+  if not 0 < single < np.inf:
+    raise ValueError(f"{name} is {value}, not a finite number above 0")
+
+
+def _checked_curves(budgets, damages) -> tuple[np.ndarray, np.ndarray]:
+  """Curves [n, rungs] as float32; ValueError on one that cannot be read."""
+  budgets, damages = (np.asarray(x, np.float32) for x in (budgets, damages))
+  if budgets.shape != damages.shape or budgets.ndim != 2:
+    raise ValueError(
+      f"budgets {budgets.shape} and damages {damages.shape} are not both [n, rungs]"
+    )
+  if bad := int(np.sum(~np.isfinite(damages))):
+    raise ValueError(f"D is not finite at {bad} of {damages.size} budgets")
+  if not np.all(np.isfinite(budgets)) or np.any(budgets[:, :1] <= 0):
+    raise ValueError("budgets are not finite numbers above 0")
+  if np.any(np.diff(budgets, axis=1) <= 0):
+    raise ValueError("budgets do not grow along a curve")
+  return budgets, damages
 
 
 def _vmap_curves(read, budgets, damages):

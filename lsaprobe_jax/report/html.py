@@ -10,6 +10,7 @@ import jinja2
 import markupsafe
 
 from lsaprobe_jax.results import to_json
+from lsaprobe_jax.text import printable_leaves
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -20,14 +21,16 @@ _ESCAPES = {c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 def render(page: dict[str, Any], sounds: dict[str, str]) -> str:
   """The page as HTML.
 
-  All text is escaped by Jinja2, all data by `script_json`; a strict policy lets only
-  this file's own script and style run, by their hashes, and loads nothing.
+  Text is made printable (`text`), then escaped by Jinja2, and all data by
+  `script_json`; a strict policy lets only this file's own script and style run, by
+  their hashes, and loads nothing.
 
   Args:
     page: see `page.build`.
     sounds: see `page.sounds`.
   """
   script = (_TEMPLATES / "page.js").read_text()
+  page, sounds = printable_leaves((page, sounds))
   return _fill(
     "page.html",
     _source(script),
@@ -45,6 +48,7 @@ def render_dossier(dossier: dict[str, Any], figures: dict[str, str]) -> str:
     dossier: see `dossier.build`.
     figures: data URIs by name.
   """
+  dossier = printable_leaves(dossier)
   return _fill("dossier.html", "'none'", page=dossier, figures=figures)
 
 
@@ -97,6 +101,8 @@ def auc(record: dict[str, Any]) -> str:
 
 def percent(record: dict[str, Any], target: str) -> str:
   """TPR at a target FPR in percent, with its interval and its flag."""
+  if record["tpr"][target] is None:
+    return "not estimable"
   text = f"{100 * record['tpr'][target]:.1f}%"
   if record["tpr_ci"][target] is not None:
     low, high = record["tpr_ci"][target]

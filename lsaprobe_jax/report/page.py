@@ -37,6 +37,7 @@ def build(results: Results) -> dict[str, Any]:
   """
   probe = _probe_record(results.records)
   about = results.recording.index["about"] if results.recording else {}
+  budgets = ablation(results, "eta_max", (study.PROBE,))
   return {
     "corpus": probe["corpus"],
     "targets": TARGETS,
@@ -49,12 +50,18 @@ def build(results: Results) -> dict[str, Any]:
     # Of those that a distance makes another.
     "distances": ablation(results, "distance", (study.PROBE, "random_stability")),
     "times": ablation(results, "t_ratio"),
-    "budgets": ablation(results, "eta_max", (study.PROBE,)),
+    "budgets": budgets,
+    "budget_targets": estimable(budgets or []),
     "explorer": explorer(results),
     "clips": clips(results, probe),
     "sets": results.sets,
     "run": run(results),
   }
+
+
+def estimable(records: Records) -> list[str]:
+  """Target FPRs at which some record has a TPR."""
+  return [t for t in TARGETS if any(r["tpr"][t] is not None for r in records)]
 
 
 def _probe_record(records: Records) -> dict[str, Any]:

@@ -1,18 +1,18 @@
 """What a working folder holds, read whole and checked: rows, records, recordings."""
 
+import contextlib
 import dataclasses
-import json
 import math
 import pathlib
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from lsaprobe_jax import strict_json
 from lsaprobe_jax.evaluation import calibration, roc, study, summary
-from lsaprobe_jax.results import ROW_KEY
+from lsaprobe_jax.results import ROW_KEY, first_line, read_rows
+from lsaprobe_jax.text import printable, printable_leaves
 
 Rows = list[dict[str, Any]]
 Records = list[dict[str, Any]]
@@ -20,8 +20,11 @@ Summarise = Callable[[Rows], Records]
 
 # Scores of two runs of the same thing, on machines that round otherwise.
 _SAME = 1e-3
-# Of an archive whose bytes are cut short or changed.
-_DAMAGED = (zipfile.BadZipFile, zlib.error)
+# What every record of a summary has, of what is shown of it.
+_RECORD = (
+  "corpus", "method", "distance", "t_ratio", "calibrated", "model", "n_member",
+  "n_nonmember", "auc", "auc_ci", "tpr", "tpr_ci", "flagged",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,24 +74,66 @@ class Results:
 def read(workdir: pathlib.Path, summarise: Summarise) -> Results:
   """The folder of launch.eval or of launch.sweep, or a study in results/.
 
+  All text comes back as it may stand in a page or a figure (`text.printable`).
+
   Args:
     workdir: see above.
     summarise: makes the records that a study of stored rows comes without.
 
   Raises:
-    ValueError: there is nothing to report in the folder, or a summary that is not of
-      its rows; the message says which command to run.
+    ValueError: there is nothing to report in the folder, a file in it is damaged, or
+      the summary is not of its rows; the message says which command to run.
+    OSError: a file cannot be read.
   """
   if not workdir.is_dir():
     raise ValueError("no such folder; give one that launch.eval or launch.sweep wrote")
-  if (workdir / "scores.jsonl").exists():
-    found = _read_evaluation(workdir)
-  elif (workdir / "main.jsonl").exists() or (workdir / "main.jsonl.gz").exists():
-    found = _read_study(workdir, summarise)
-  else:
-    raise ValueError(
-      "has neither scores.jsonl nor main.jsonl; run launch.eval or launch.sweep there"
+  with explained("a file of the folder"):
+    found = _read(workdir, summarise)
+    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    texts = ("rows", "records", "ablations", "run", "environments", "sets")
+    found = dataclasses.replace(
+      found, **{name: printable_leaves(fields[name]) for name in texts}
     )
+    _check_summaries(found)
+  return found
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+  """Makes what damaged data does to the code that reads it a ValueError, in one line.
+
+  Files are checked as they are read. Of what is as deep as in a summary or a recording
+  only shapes are, and this stands for the rest.
+
+  Args:
+    what: the data, for the message.
+  """
+  try:
+    yield
+  except (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+  ) as error:
+    raise ValueError(
+      f"{what} does not hold what its command writes ({type(error).__name__}:"
+      f" {printable(first_line(error)):.200}); run that command again"
+    ) from error
+
+
+def _read(workdir: pathlib.Path, summarise: Summarise) -> Results:
+  if (workdir / "scores.jsonl").exists():
+    return _read_evaluation(workdir)
+  if (workdir / "main.jsonl").exists() or (workdir / "main.jsonl.gz").exists():
+    return _read_study(workdir, summarise)
+  raise ValueError(
+    "has neither scores.jsonl nor main.jsonl; run launch.eval or launch.sweep there"
+  )
+
+
+def _check_summaries(found: Results) -> None:
   _check_summary(found.rows, found.records)
   for rows, records in found.ablations.values():
     for value in {record["value"] for record in records}:
@@ -97,7 +142,6 @@ def read(workdir: pathlib.Path, summarise: Summarise) -> Results:
         own + calibration.by_reference(own),
         [record for record in records if record["value"] == value],
       )
-  return found
 
 
 def combine(main: Results, sweep: Results) -> Results:
@@ -133,11 +177,8 @@ def combine(main: Results, sweep: Results) -> Results:
 
 
 def _read_evaluation(workdir: pathlib.Path) -> Results:
-  text = (workdir / "scores.jsonl").read_bytes()
-  if not text.endswith(b"\n"):
-    raise ValueError("scores.jsonl ends in half a row; let launch.eval finish")
-  rows = [row for row in map(_json, text.splitlines()) if row["score"] is not None]
-  records = _read_json(workdir / "summary.json")
+  rows = read_rows(workdir / "scores.jsonl")
+  records = _read_records(workdir / "summary.json")
   if records is None:
     raise ValueError("has no summary.json; let launch.eval finish")
   return Results(
@@ -145,17 +186,18 @@ def _read_evaluation(workdir: pathlib.Path) -> Results:
     rows=rows + calibration.by_reference(rows),
     records=records,
     ablations={},
-    run=_read_json(workdir / "run.json") or {},
-    environments=_read_json(workdir / "environment.json") or [],
-    sets=_read_json(workdir / "sets.json"),
+    run=_read_json(workdir / "run.json", dict) or {},
+    environments=_read_json(workdir / "environment.json", list) or [],
+    sets=_read_json(workdir / "sets.json", dict),
     recording=_read_recording(workdir / "records"),
   )
 
 
 def _read_study(workdir: pathlib.Path, summarise: Summarise) -> Results:
   parts = study.read(workdir)
+  study.check_ablations(parts)
   rows = study.main_rows(parts)
-  tidy = _read_json(workdir / "ablations.json")
+  tidy = _read_records(workdir / "ablations.json", ("ablation", "value"))
   ablations = {
     name: (
       own,
@@ -169,66 +211,78 @@ def _read_study(workdir: pathlib.Path, summarise: Summarise) -> Results:
   return Results(
     workdir=workdir,
     rows=rows,
-    records=_read_json(workdir / "summary.json") or summarise(rows),
+    records=_read_records(workdir / "summary.json") or summarise(rows),
     ablations=ablations,
-    run=_read_json(workdir / "runs" / "main" / "run.json") or {},
-    environments=_read_json(workdir / "environment.json") or [],
-    sets=_read_json(workdir / "sets.json"),
+    run=_read_json(workdir / "runs" / "main" / "run.json", dict) or {},
+    environments=_read_json(workdir / "environment.json", list) or [],
+    sets=_read_json(workdir / "sets.json", dict),
     recording=None,
   )
 
 
 def _read_recording(folder: pathlib.Path) -> Recording | None:
-  index = _read_json(folder / "index.json")
+  index = _read_json(folder / "index.json", dict)
   if index is None:
     return None
   clips, missing = [], 0
   for item in index["clips"]:
+    if pathlib.PurePath(item["file"]).name != item["file"]:
+      raise ValueError(f"{folder / 'index.json'}: {item['file']} is not in its folder")
     path = folder / item["file"]
     if not path.exists():
       missing += 1
       continue
-    arrays = _load(path)
-    about = json.loads(str(arrays["about"]))
+    arrays = _load(path, ("about", "audio", "images"))
+    about = strict_json.loads(str(arrays["about"]))
     clips.append(
-      item | {"about": about} | {name: arrays[name] for name in ("audio", "images")}
+      printable_leaves(item | {"about": about})
+      | {name: arrays[name] for name in ("audio", "images")}
     )
-  sounds = _load(folder / "sounds.npz") if (folder / "sounds.npz").exists() else None
+  path = folder / "sounds.npz"
+  sounds = _load(path, ("clips", "audio")) if path.exists() else None
   return Recording(
-    index=index,
+    index=printable_leaves(index),
     clips=clips,
     missing=missing,
     sounds={}
     if sounds is None
-    else dict(zip(sounds["clips"].tolist(), sounds["audio"], strict=True)),
+    else dict(
+      zip(printable_leaves(sounds["clips"].tolist()), sounds["audio"], strict=True)
+    ),
   )
 
 
-def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _load(path: pathlib.Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+  """Arrays of an archive by their names, by default all."""
   try:
     # Pickles could run what they like; no array here needs one.
     with np.load(path, allow_pickle=False) as file:
-      return dict(file)
-  except (*_DAMAGED, OSError, ValueError, KeyError, EOFError) as error:
+      return {name: file[name] for name in names or file.files}
+  # Damage ends in whatever zip, zlib and NumPy's own header raise on it.
+  except Exception as error:
     raise ValueError(
-      f"{path}: damaged ({error}); delete it and run launch.eval --record again"
+      f"{path}: damaged ({first_line(error)}); delete it and run launch.eval --record"
+      " again"
     ) from error
 
 
-def _json(line: bytes) -> dict[str, Any]:
-  try:
-    return json.loads(line)
-  except ValueError as error:
-    raise ValueError(f"scores.jsonl: a line is not a row ({error})") from error
+def _read_json(path: pathlib.Path, kind: type) -> Any:
+  return strict_json.read(path, kind, "write it again") if path.exists() else None
 
 
-def _read_json(path: pathlib.Path) -> Any:
-  if not path.exists():
-    return None
-  try:
-    return json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f"{path}: damaged ({error}); write it again") from error
+def _read_records(path: pathlib.Path, more: Sequence[str] = ()) -> Records | None:
+  """Records of a summary, checked as far as figures and tables need; None without."""
+  records = _read_json(path, list)
+  for number, record in enumerate(records or ()):
+    if lacking := [name for name in (*_RECORD, *more) if name not in record]:
+      raise ValueError(
+        f"{path}: damaged (record {number} has no {lacking[0]}); write it again"
+      )
+    if not isinstance(record["auc"], int | float):
+      raise ValueError(
+        f"{path}: damaged (the AUC of record {number} is no number); write it again"
+      )
+  return records
 
 
 def _check_summary(rows: Rows, records: Records) -> None:

@@ -23,7 +23,7 @@ def test_every_launcher_has_its_line():
   done = run()
   assert done.returncode == 0, done.stderr
   lines = dict(line.split(maxsplit=3)[2:] for line in done.stdout.splitlines())
-  runs = {p.stem for p in FOLDER.glob("*.py") if "app.run(main)" in p.read_text()}
+  runs = {p.stem for p in FOLDER.glob("*.py") if ".run(main)\n" in p.read_text()}
   assert set(lines) == {f"launch.{name}" for name in runs}
   assert "launch.eval" in lines
   assert "launch.common" not in lines

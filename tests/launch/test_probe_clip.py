@@ -2,7 +2,9 @@
 
 import re
 
+import numpy as np
 import pytest
+import soundfile
 from launching import complaint
 
 AUDIO = (
@@ -45,8 +47,43 @@ def test_a_tau_out_of_reach_is_censored(launcher):
     (("--model=diffwave-piano-a", "--audio=none.wav"), "none.wav: no such file"),
     ((*FLAGS, *AUDIO, "--seconds=1000"), "samples are left, not 8000000"),
     ((*FLAGS, *AUDIO, "--t_ratio=1.5"), "t_ratio = 1.5"),
+    ((*FLAGS, *AUDIO, "--tau=0"), "--tau=0: a number above 0"),
+    ((*FLAGS, *AUDIO, "--tau=-1"), "--tau=-1: a number above 0"),
+    ((*FLAGS, *AUDIO, "--eta_max=-0.1"), "--eta_max=-0.1: a number above 0"),
+    ((*FLAGS, *AUDIO, "--seed=-1"), "--seed=-1"),
     ((*FLAGS, *AUDIO, "--distance=loud"), "no distance is called 'loud'"),
   ],
 )
 def test_what_cannot_be_probed_is_refused(launcher, flags, match):
   assert match in complaint(launcher.run("probe", *flags))
+
+
+TIMES = np.arange(4000) / 8000
+
+
+@pytest.mark.parametrize(
+  ("samples", "match"),
+  [
+    (np.zeros(4000), "silent"),
+    (np.full(4000, 0.5), "constant"),
+    (np.where(np.arange(4000) == 2000, 0.9, 0.0), "click"),
+    (1e30 * np.sin(2000 * TIMES), "export it again"),
+    (32767 * np.sin(2000 * TIMES), "they look like integers stored as floats"),
+  ],
+)
+def test_audio_that_no_cost_can_be_had_of_is_refused(
+  launcher, tmp_path, samples, match
+):
+  path = tmp_path / "clip.wav"
+  soundfile.write(path, samples, 8000, "FLOAT")
+  done = launcher.run("probe", *FLAGS, f"--audio={path}", "--seconds=0.5", "--tau=1")
+  assert match in complaint(done)
+  assert str(path) in complaint(done)
+  assert done.stdout == ""
+
+
+def test_a_level_a_little_above_full_scale_is_probed(launcher, tmp_path):
+  path = tmp_path / "clip.wav"
+  soundfile.write(path, 1.4 * np.sin(2000 * TIMES), 8000, "FLOAT")
+  flags = (f"--audio={path}", "--start=0", "--seconds=0.256")
+  assert launcher.run("probe", *FLAGS, *flags).returncode == 0

@@ -10,7 +10,7 @@
   const short = (x) => (x === null || x === undefined ? "–" : x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential(Number.isInteger(Math.log10(x)) ? 0 : 1) : String(Number(x.toPrecision(3))));
   const pick = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
   const auc = (r) => fixed(r.auc) + (r.auc_ci ? ` [${r.auc_ci.map((v) => fixed(v)).join(", ")}]` : "");
-  const tpr = (r, t) => `${(100 * r.tpr[t]).toFixed(1)}%` +
+  const tpr = (r, t) => r.tpr[t] === null ? "not estimable" : `${(100 * r.tpr[t]).toFixed(1)}%` +
     (r.tpr_ci[t] ? ` [${r.tpr_ci[t].map((v) => (100 * v).toFixed(0)).join(", ")}]` : "") +
     (r.flagged[t] ? "*" : "");
 
@@ -242,7 +242,7 @@
 
   // Raw records of an ablation, a line or a row of marks a method.
   function ablation(id, records, title, value, interval, yTitle, ref) {
-    const shown = records.filter((r) => !r.calibrated);
+    const shown = records.filter((r) => !r.calibrated && value(r) !== null);
     const values = [...new Set(shown.map((r) => r.value))];
     const numeric = values.every((v) => typeof v === "number");
     const names = [...new Set(shown.map((r) => r.label))];
@@ -271,7 +271,7 @@
   const byAuc = (id, records, title) => draw(() => ablation(id, records, title, (r) => r.auc, (r) => r.auc_ci, "AUC", 0.5));
   if (data.distances) byAuc("plot-distances", data.distances, "distance");
   if (data.times) byAuc("plot-times", data.times, "t / T");
-  if (data.budgets) {
+  if (data.budgets && data.budget_targets.length) {
     const target = $("budgets-target");
     const redraw = () => ablation("plot-budgets", data.budgets, "largest budget η_max", (r) => r.tpr[target.value], (r) => r.tpr_ci[target.value], "TPR", 0);
     target.addEventListener("change", redraw);

@@ -1,0 +1,53 @@
+"""Files of a working folder: replaced whole, and never by way of a link."""
+
+import errno
+import os
+import pathlib
+import uuid
+from typing import IO
+
+
+def write_whole(path: pathlib.Path, data: str | bytes) -> None:
+  """Replaces a file at once: who reads it, or is killed, sees all of it or none.
+
+  A link in its place is replaced and not followed. Text is written in UTF-8, lone
+  surrogates in it as backslash escapes.
+  """
+  temporary = temporary_beside(path)
+  if isinstance(data, str):
+    data = data.encode("utf-8", "backslashreplace")
+  try:
+    with temporary.open("wb") as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path: pathlib.Path) -> pathlib.Path:
+  """A name in the same folder that no other process uses, on any host."""
+  return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def open_own(path: pathlib.Path, flags: int, mode: str) -> IO:
+  """Opens a file of a working folder to write in it, and follows no link in its place.
+
+  Whoever can put a link there could otherwise have another file written.
+
+  Args:
+    path: the file, created where it is not there and `flags` say so.
+    flags: of `os.open`.
+    mode: of `open`.
+
+  Raises:
+    OSError: names the file; also where it is a link.
+  """
+  try:
+    return os.fdopen(os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), mode)
+  except OSError as error:
+    if error.errno == errno.ELOOP:
+      text = "is a link, which is not followed; delete it"
+      raise OSError(error.errno, text, str(path)) from error
+    raise
