@@ -57,7 +57,7 @@ def make_tables(
         advantages += compared
       records[name] = study.without_gates(found)
       text[name] = study.markdown_ablation(records[name])
-      text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.01")
+      text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.05")
   methods = dict.fromkeys(row["method"] for row in rows)
   rivals = [name for name in methods if f"{name}{summary.MATCHED}" in methods]
   if advantage := comparisons.format_advantage(advantages, rivals):
