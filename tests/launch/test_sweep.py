@@ -174,7 +174,8 @@ def test_every_value_has_gates_and_comparisons(swept):
     values = gates.count("\nblind baseline, A against B")
     assert values == gates.count("\nnull control, lsa_probe ") > 0
     rates = text.split(f"## {name}_tpr\n")[1].split("\n## ")[0]
-    assert rates.count("%") >= values
+    # Of four non-members a side nothing is known at 5%.
+    assert rates.count("not estimable") >= values
     compared = text.split(f"## {name}_comparisons\n")[1].split("\n## ")[0]
     assert compared.count("Paired on the clips") == values
 

@@ -90,11 +90,15 @@ def _files(folder):
   return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def test_what_cannot_be_written_ends_it_in_one_line(tmp_path, corpus_folder, launcher):
-  (tmp_path / "losses.tmp").mkdir()
-  flags = (f"--workdir={tmp_path}", *train_flags(corpus_folder))
+def test_what_cannot_be_written_ends_it_in_one_line(
+  tmp_path, trained, corpus_folder, launcher
+):
+  workdir = shutil.copytree(trained, tmp_path / "run")
+  (workdir / "losses.jsonl").unlink()
+  (workdir / "losses.jsonl").mkdir()
+  flags = (f"--workdir={workdir}", *train_flags(corpus_folder))
   line = complaint(launcher.run("train", *flags))
-  assert "losses.tmp" in line
+  assert "losses.jsonl" in line
   assert "goes on from the last checkpoint" in line
 
 
