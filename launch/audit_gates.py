@@ -94,10 +94,11 @@ def albums(design: permutation.Design, known: bool, alpha: float) -> Gate:
       " trained on would look like training",
     )
   lowest = 1 / design.arrangements
-  ways = str(design.arrangements) if design.arrangements < 10**6 else "over a million"
+  many = design.arrangements >= 10**6
   text = (
-    f"suspects and reference can be exchanged in {ways} ways that respect albums, so"
-    f" that no p-value is below {lowest:.2g}"
+    f"{'over a million' if many else design.arrangements} ways to exchange suspects and"
+    " reference respect albums"
+    + ("" if many else f", so that no p-value can be below {lowest:.2g}")
   )
   if lowest <= alpha:
     return Gate(name=name, holds=True, text=text)
@@ -187,15 +188,15 @@ def blind_baseline(
     raise app.UsageError(f"blind baseline: {error}") from error
   found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=seed)
   least = power.detectable(power.critical_effects(design, _LEVEL / 2))
-  unseen = f"of less than {least:.2g} sd" if np.isfinite(least) else "of any size"
+  seen = f"a shift of {least:.2g} sd or more" if np.isfinite(least) else "no shift"
   holds = found.p_value > _LEVEL
   return Gate(
     name="blind baseline",
     holds=holds,
-    text=f"suspects and reference are told apart by {len(blind.FEATURE_NAMES)} acoustic"
-    f" features with p = {found.p_value:.2g}; they differ most in {found.feature}"
-    f" ({found.difference:+.2g} sd). In no one feature would a shift {unseen} be seen"
-    " four times in five",
+    text="without the model, suspects and reference differ over"
+    f" {len(blind.FEATURE_NAMES)} acoustic features with p = {found.p_value:.2g}, most"
+    f" in {found.feature} ({found.difference:+.2g} sd). In one feature, {seen} would be"
+    " seen four times in five",
     mend=""
     if holds
     else "find what sets the sides apart (codec, mastering, genre, age: see the"
