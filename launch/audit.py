@@ -129,7 +129,7 @@ def main(argv):
     run = auditing.begin(config, inputs, workdir)
     with common.ending_in_one_line(f"the rows in {workdir}"):
       rows = auditing.score(run)
-    gates, scores, found, failed = auditing.find(config, inputs, rows)
+      gates, scores, found, failed = auditing.find(config, inputs, rows)
   with common.ending_in_one_line(f"the rows in {workdir}"):
     print(_write(config, inputs, gates, found, failed, rows, scores, workdir))
   logging.info("wrote %s", workdir / "dossier.html")

@@ -13,7 +13,8 @@ from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.evaluation import audit, likeness, permutation, power, summary
 
-# Level at which the sides are taken to differ without any membership.
+# Level at which the sides are taken to differ without any membership; that of the
+# verdict where that is higher, so that a gate can fail wherever a verdict can be had.
 _LEVEL = 0.05
 _LISTED = 5
 
@@ -76,16 +77,18 @@ def duplicates(facts: dict[str, list[inspection.Facts]]) -> Gate:
   )
 
 
-def albums(design: permutation.Design, known: bool, alpha: float) -> Gate:
+def albums(
+  design: permutation.Design, known: tuple[int, int] | None, config: ConfigDict
+) -> Gate:
   """Whether enough albums are there for a verdict, where whole albums are exchanged.
 
   Args:
     design: `audit.exchange` of the tracks.
-    known: whether it exchanges albums.
-    alpha: level of the verdict.
+    known: tracks whose album is known, of how many; None where tracks are exchanged.
+    config: all settings.
   """
   name = "albums"
-  if not known:
+  if known is None:
     return Gate(
       name=name,
       holds=None,
@@ -93,14 +96,17 @@ def albums(design: permutation.Design, known: bool, alpha: float) -> Gate:
       " --config.albums=tracks was given. Likeness to tracks of one album that were"
       " trained on would look like training",
     )
-  lowest = 1 / design.arrangements
+  lowest = design.lowest(config.permutations)
   many = design.arrangements >= 10**6
   text = (
-    f"{'over a million' if many else design.arrangements} ways to exchange suspects and"
-    " reference respect albums"
+    f"the album of {known[0]} of {known[1]} tracks is known;"
+    f" {'over a million' if many else design.arrangements} ways to exchange suspects"
+    " and reference respect albums"
     + ("" if many else f", so that no p-value can be below {lowest:.2g}")
   )
-  if lowest <= alpha:
+  if known[0] < known[1]:
+    text += ". Tracks of no known album are taken for independent"
+  if lowest <= config.alpha:
     return Gate(name=name, holds=True, text=text)
   return Gate(
     name=name,
@@ -169,15 +175,15 @@ def _called(model: Target) -> str:
 
 
 def blind_baseline(
-  suspects: Corpus, reference: Corpus, design: permutation.Design, seed: int
+  suspects: Corpus, reference: Corpus, design: permutation.Design, config: ConfigDict
 ) -> Gate:
   """Whether the sides cannot be told apart without any model.
 
   Args:
     suspects: their clips.
-    reference: those of calibration and comparison together.
+    reference: those that they are compared with.
     design: `audit.exchange` of the tracks of both, in that order.
-    seed: of the permutations.
+    config: all settings.
 
   Raises:
     app.UsageError: the clips are too short for the features.
@@ -186,10 +192,13 @@ def blind_baseline(
     features = np.concatenate([_track_features(side) for side in (suspects, reference)])
   except ValueError as error:
     raise app.UsageError(f"blind baseline: {error}") from error
-  found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=seed)
-  least = power.detectable(power.critical_effects(design, _LEVEL / 2))
+  level = max(_LEVEL, config.alpha)
+  if cannot := _cannot_fail("blind baseline", design, level):
+    return cannot
+  found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=config.seed)
+  least = power.detectable(power.critical_effects(design, level / 2))
   seen = f"a shift of {least:.2g} sd or more" if np.isfinite(least) else "no shift"
-  holds = found.p_value > _LEVEL
+  holds = found.p_value > level
   return Gate(
     name="blind baseline",
     holds=holds,
@@ -201,6 +210,18 @@ def blind_baseline(
     if holds
     else "find what sets the sides apart (codec, mastering, genre, age: see the"
     " differences listed) and give a reference without it",
+  )
+
+
+def _cannot_fail(name: str, design: permutation.Design, level: float) -> Gate | None:
+  """What to say of a gate that holds whatever it sees; None where it can fail."""
+  if 1 / design.arrangements <= level:
+    return None
+  return Gate(
+    name=name,
+    holds=None,
+    text=f"suspects and reference can be exchanged in {design.arrangements} ways only,"
+    f" so that no difference could be seen at {level:g}",
   )
 
 
@@ -269,19 +290,22 @@ def _null_control(name: str, scores: audit.Scores, albums, config: ConfigDict) -
   """Whether the reference model's own panel does not tell the sides apart."""
   sides = [scores.suspects[audit.PANEL], scores.comparison[audit.PANEL]]
   design = audit.exchange(*map(list, sides), albums)
+  level = max(_LEVEL, config.alpha)
+  if cannot := _cannot_fail(name, design, level):
+    return cannot
   values = np.array([value for side in sides for value in side.values()])
   settings = {"permutations": config.permutations, "seed": config.seed}
-  one_sided = permutation.p_values(design, np.stack([values, -values]), **settings)
-  p_value = min(1.0, 2 * float(one_sided.min()))
-  holds = p_value > _LEVEL
+  p_value = permutation.p_values(design, values, two_sided=True, **settings)
+  difference, _ = permutation.effect(design, values)
+  holds = bool(p_value > level)
   return Gate(
     name=name,
     holds=holds,
-    text="under the reference model, which saw neither side, suspects score"
-    f" {'above' if one_sided[0] < one_sided[1] else 'below'} the comparison tracks with"
+    text="under the reference model, which should have seen neither side, suspects"
+    f" score {'above' if difference > 0 else 'below'} the comparison tracks with"
     f" p = {p_value:.2g}, two-sided",
     mend=""
     if holds
-    else "the reference model, which saw neither side, tells them apart: it is their"
+    else "the reference model tells them apart: if it saw neither side, it is their"
     " content; give a reference of the same kind as the suspects",
   )

@@ -104,7 +104,7 @@ def albums_of(config: ConfigDict, given: dict[str, str]) -> dict[str, str] | Non
   found = {}
   for side, path in given.items():
     with _blaming(side):
-      own = album_lib.of_tracks(path)
+      own = album_lib.of_tracks(path, side)
     found |= {f"{side}-{track}": album for track, album in own.items()}
   return found or None
 

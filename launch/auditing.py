@@ -19,6 +19,7 @@ from lsaprobe_jax.evaluating import Target
 from lsaprobe_jax.evaluation import audit, calibration, summary
 
 MODEL = audit.MODEL
+REFERENCE_RECORD = "neither side in the reference model's own record"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,11 @@ def read(
     app.UsageError: something cannot be used at all.
   """
   targets, weights = common.load_targets(config, _flag)
+  if len(set(weights["weights"].values())) < len(targets):
+    raise app.UsageError(
+      "--reference_model has the weights of --model; give a model of the same kind that"
+      " saw neither side, or none"
+    )
   model = next(target for target in targets if target.name == MODEL)
   rate = model.generator.sample_rate
   seconds = config.corpus.clip_seconds or audit_sides.trained_seconds(
@@ -119,7 +125,7 @@ def _records(targets: list[Target], opened: dict[str, Corpus]) -> list[Gate]:
   gates = []
   for target in targets:
     if target.name == summary.REFERENCE:
-      sides, name = opened, "neither side in the reference model's own record"
+      sides, name = opened, REFERENCE_RECORD
     else:
       sides = {"reference": opened["reference"]}
       name = "reference not in the model's own record"
@@ -132,11 +138,18 @@ def _sides(
 ) -> list[Gate]:
   """Gates on whether the sides can be exchanged."""
   suspects, reference = opened["suspect"], opened["reference"]
+  # Those that the verdict compares, exchanged as it exchanges them. Where tracks are
+  # exchanged, the calibration tracks are as good, and make the gate see more.
   judged = audit.exchange(suspects.tracks, comparison, albums)
+  known = None
+  if albums is not None:
+    names = (*suspects.tracks, *comparison)
+    known = sum(track in albums for track in names), len(names)
+    reference = _regroup(reference, "comparison", comparison)
   heard = audit.exchange(suspects.tracks, reference.tracks, albums)
   return [
-    audit_gates.albums(judged, albums is not None, config.alpha),
-    audit_gates.blind_baseline(suspects, reference, heard, config.seed),
+    audit_gates.albums(judged, known, config),
+    audit_gates.blind_baseline(suspects, reference, heard, config),
   ]
 
 
@@ -216,6 +229,11 @@ def check(config: ConfigDict) -> None:
     )
   if not config.methods:
     raise app.UsageError("--config.methods names none")
+  if config.permutations + 1 < 1 / config.alpha:
+    raise app.UsageError(
+      f"--config.permutations={config.permutations}: no p-value would be as low as"
+      f" --config.alpha={config.alpha:g}; give at least {1 / config.alpha - 1:.0f}"
+    )
   if config.albums not in audit_sides.ALBUMS:
     raise app.UsageError(
       f"--config.albums={config.albums}: one of {audit_sides.ALBUMS}"
@@ -224,7 +242,7 @@ def check(config: ConfigDict) -> None:
 
 def prepare_refusal(workdir: pathlib.Path) -> None:
   """Makes a working folder for a dossier without scores; refuses another audit's."""
-  if (workdir / "run.json").exists():
+  if any((workdir / name).exists() for name in ("run.json", "scores.jsonl")):
     raise app.UsageError(
       f"--workdir={workdir} holds the scores of another audit; choose a new folder"
     )
@@ -264,6 +282,8 @@ def find(
     seed=config.seed,
     albums=albums,
   )
+  unknown = (g.holds is None for g in gates if g.name == REFERENCE_RECORD)
+  found["reference_unknown"] = any(unknown)
   found["calibrated"] = any(row["calibrated"] for row in rows)
   found["null"] = audit.null_rejections(scores, alpha=config.alpha, seed=config.seed)
   return gates, scores, found, failed

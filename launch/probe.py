@@ -68,6 +68,11 @@ def _report(outcome) -> None:
       "D is not finite along the curve, which says nothing of the clip: look at"
       " --audio, --distance and the weights of --model"
     )
+  if not np.any(curves[1]):
+    raise ValueError(
+      "D is 0 at every budget, so that nothing was perturbed: look at --t_ratio and the"
+      " schedule of --model"
+    )
   for eta, damage in zip(*curves, strict=True):
     print(f"eta {eta:.4f}  D {damage:.5g}")
   if _TAU.value is None:

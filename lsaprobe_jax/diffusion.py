@@ -13,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+# Of state 1: with less, a perturbation of it moves nothing in float32.
+_LEAST_NOISE = 1e-6
+
 # (state of any shape, scalar int32 t in 1..T) -> predicted noise, same shape.
 PredictNoise = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -43,6 +46,11 @@ class Schedule(struct.PyTreeNode):
     if betas.ndim != 1 or not betas.size or not np.all((betas > 0) & (betas < 1)):
       raise ValueError("betas must be a non-empty vector with values inside (0, 1)")
     alpha_bar = np.concatenate([[1.0], np.cumprod(1.0 - betas)])
+    if np.sqrt(1.0 - alpha_bar[1]) < _LEAST_NOISE:
+      raise ValueError(
+        f"a first beta of {betas[0]:.3g} adds no noise; it must be at least"
+        f" {_LEAST_NOISE**2:g}"
+      )
     return cls(
       signal=jnp.asarray(np.sqrt(alpha_bar), jnp.float32),
       noise=jnp.asarray(np.sqrt(1.0 - alpha_bar), jnp.float32),

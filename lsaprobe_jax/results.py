@@ -86,6 +86,8 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
     OSError: the file cannot be read.
   """
   data = path.read_bytes()
+  if not data:
+    raise RowError(f"{path}: holds no rows; let launch.eval finish")
   if not data.endswith(b"\n"):
     raise RowError(f"{path}: ends in half a row; let launch.eval finish")
   return [row for row in row_schema.parse(path, data).values() if _scored(row)]

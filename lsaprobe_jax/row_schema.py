@@ -213,6 +213,8 @@ def _check_curve(row: Mapping[str, Any]) -> None:
     raise RowError("budgets and damages do not have a value each")
   if not any(tried) or (row["method"] == CURVE and not all(tried)):
     raise RowError("D is not finite along the curve")
+  if not any(damages):
+    raise RowError("D is 0 at every budget, so that nothing was perturbed")
 
 
 def _shown(value: Any) -> str:

@@ -35,7 +35,10 @@ def read_header(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if size > _MOST_HEADER_BYTES:
       raise ValueError(f"a header of {size:,} bytes, which no safetensors file has")
-    header = json.loads(file.read(size)) if size else None
+    try:
+      header = json.loads(file.read(size)) if size else None
+    except RecursionError as error:
+      raise ValueError("a header that is nested too deep") from error
   if not isinstance(header, dict):
     raise ValueError("no header of a safetensors file")
   header.pop("__metadata__", None)

@@ -304,7 +304,13 @@ class Reading:
       raise self._undecodable(
         first_line(failure).rstrip("."), "re-encode it as wav or flac, or remove it"
       )
-    if there < claimed - part.slack:
+    # An Ogg stream says how long it is at its end; without that nothing is claimed.
+    if part.open_end and not failure:
+      self._remark(
+        f"cut short: the end of the stream is missing, {self._seconds(there)} s are"
+        " there; what is there is used"
+      )
+    elif there < claimed - part.slack:
       short = (
         f"cut short: the header says {self._seconds(claimed)} s,"
         f" {self._seconds(there)} s are there"
@@ -315,11 +321,6 @@ class Reading:
       self._remark(
         f"what follows after {self._seconds()} s cannot be decoded"
         f" ({first_line(failure).rstrip('.')})"
-      )
-    elif part.open_end:
-      self._remark(
-        f"cut short: the end of the stream is missing, {self._seconds(there)} s are"
-        " there; what is there is used"
       )
     elif there and (part.unknown or not known):
       self._remark(

@@ -219,7 +219,8 @@ def judge(
       evidence: whether the set's p-value under the panel is at most alpha.
       p_value: that p-value, by permutation (`permutation.p_values`).
       lowest: the smallest p-value that this audit could have given.
-      by_album: whether whole albums, or tracks within one, were exchanged.
+      albums_exchanged: whether whole albums, or tracks within one, were exchanged.
+      by_album: whether every track's album is known, and albums were exchanged.
       sets: by method the test of all suspects together (`sets.SetTest`; None for a
         single suspect); `p_holm` corrects over methods other than the panel.
       power: see `power_of`.
@@ -243,9 +244,11 @@ def judge(
     "evidence": bool(p_value <= alpha),
     "p_value": p_value,
     "lowest": design.lowest(permutations),
-    "by_album": albums is not None,
+    "albums_exchanged": not design.by_track,
+    "by_album": albums is not None
+    and all(track in albums for track in (*names, *scores.comparison[PANEL])),
     "sets": tests,
-    "power": power_of(design, alpha, tests[PANEL]),
+    "power": power_of(design, alpha, tests[PANEL], permutations),
     "tracks": tracks,
     "flagged": sum(track["flagged"] for track in tracks),
     "expected_flags": expected_flags(
@@ -298,12 +301,16 @@ def _track_verdicts(values, names: list[str], alpha: float) -> list[dict[str, An
   ]
 
 
-def null_rejections(scores: Scores, *, alpha: float, seed: int = 0) -> dict[str, Any]:
+def null_rejections(
+  scores: Scores, *, alpha: float, seed: int = 0
+) -> dict[str, Any] | None:
   """Rejections at alpha between random halves of the comparison tracks, by the panel.
 
-  See `sets.NullRejections`.
+  See `sets.NullRejections`; None of fewer than four tracks, which have no halves.
   """
   values = np.array(list(scores.comparison[PANEL].values()))
+  if values.size < 4:
+    return None
   found = sets.null_rejections(
     values, np.arange(values.size), alpha=alpha, permutations=199, seed=seed
   )
@@ -336,7 +343,10 @@ def _cutoff(calibration, comparison, alpha: float) -> dict[str, Any]:
 
 
 def power_of(
-  design: permutation.Design, alpha: float, test: Mapping[str, Any] | None
+  design: permutation.Design,
+  alpha: float,
+  test: Mapping[str, Any] | None,
+  permutations: int = 9_999,
 ) -> dict[str, Any]:
   """What an audit of this size can find, by the very test that it uses (`power`).
 
@@ -344,6 +354,7 @@ def power_of(
     design: see `exchange`.
     alpha: level of the test.
     test: of the panel (`sets.SetTest`); None for a single suspect.
+    permutations: of the test.
 
   Returns:
     `detectable`, the difference in standard deviations that is found with 80% power,
@@ -354,7 +365,7 @@ def power_of(
     effect's 95% interval.
   """
   finite = lambda value: value if math.isfinite(value) else None
-  effects = power.critical_effects(design, alpha)
+  effects = power.critical_effects(design, alpha, permutations)
   detectable = finite(power.detectable(effects))
   found = {
     "detectable": detectable,

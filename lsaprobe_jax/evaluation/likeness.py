@@ -60,7 +60,7 @@ def compare(
   spread = table.std(axis=0)
   table = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)
   masks, exact = design.masks(permutations, seed)
-  if not exact:
+  if not exact:  # the observed way is counted in
     masks = np.vstack([design.suspect[None], masks])
   statistics = np.stack([_energy(masks, table), _largest(masks, design, table)])
   # Rank 1 is the most extreme way; ties share the worst rank, which is the timid one.
@@ -77,7 +77,10 @@ def compare(
 
 
 def _energy(masks: np.ndarray, table: np.ndarray) -> np.ndarray:
-  """Energy distance [ways] between the tracks that are taken and the others."""
+  """Energy statistic [ways] of the tracks that are taken against the others.
+
+  It is the energy distance times n m / (n + m), so that sides of unlike size compare.
+  """
   apart = distance.squareform(distance.pdist(table))
   taken = masks.astype(float)
   count = taken.sum(axis=1)
@@ -86,7 +89,8 @@ def _energy(masks: np.ndarray, table: np.ndarray) -> np.ndarray:
   to_all = taken @ apart.sum(axis=1)
   between = to_all - within
   others = apart.sum() - 2 * to_all + within
-  return 2 * between / (count * rest) - within / count**2 - others / rest**2
+  apart = 2 * between / (count * rest) - within / count**2 - others / rest**2
+  return apart * count * rest / (count + rest)
 
 
 def _largest(masks, design: permutation.Design, table: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ to do with training, so where albums are known the ways respect them:
   the tracks are left, as in the usual two-sample test.
 
 The statistic is the mean difference: the mean over the suspects of a track's score less
-the mean of its stratum. With one stratum of single tracks it orders all divisions as
-the difference of the two means does.
+the mean of its stratum, times the root of their number, as albums that are exchanged
+may be of unlike size. With one stratum of single tracks it orders all divisions as the
+difference of the two means does.
 """
 
 import dataclasses
@@ -61,6 +62,11 @@ class Design:
   def arrangements(self) -> int:
     """How many ways there are, the observed one among them."""
     return math.prod(math.comb(len(s.blocks), s.taken) for s in self.strata)
+
+  @property
+  def by_track(self) -> bool:
+    """Whether any track may be exchanged with any other."""
+    return len(self.strata) == 1 and all(b.size == 1 for b in self.strata[0].blocks)
 
   def lowest(self, permutations: int) -> float:
     """The smallest p-value that `p_values` can give with so many permutations."""
@@ -139,13 +145,50 @@ def design(suspect, albums: Sequence[Hashable | None] | None = None) -> Design:
   return Design(suspect=suspect, strata=tuple(strata))
 
 
+def effect(design: Design, scores) -> tuple[float, float]:
+  """How far suspects lie above the reference, within strata.
+
+  The difference is the slope of scores on being a suspect, each less the mean of its
+  stratum, and the deviation that of what is left: of one stratum of single tracks, the
+  difference of means and the pooled standard deviation.
+
+  Args:
+    design: see `design`.
+    scores: [n] of tracks.
+
+  Returns:
+    (difference, the same in standard deviations: infinite where nothing is left over).
+  """
+  shift, centred = design.centred(design.suspect), design.centred(scores)
+  spread = float(shift @ shift)
+  if not spread:  # no track could have been exchanged with a suspect
+    return 0.0, 0.0
+  difference = float(shift @ centred) / spread
+  left = centred - difference * shift
+  scale = _ROUNDING * float(np.abs(centred).max())
+  freedom = max(scores.size - len(design.strata) - 1, 1)
+  deviation = math.sqrt(float(left @ left) / freedom)
+  if abs(difference) <= scale:
+    return difference, 0.0
+  if deviation <= scale:
+    return difference, math.copysign(math.inf, difference)
+  return difference, difference / deviation
+
+
 def mean_difference(masks: np.ndarray, centred: np.ndarray) -> np.ndarray:
-  """The statistic [..., ways] of scores [..., n] less their strata's means."""
-  return centred @ masks.T.astype(float) / masks.sum(axis=1)
+  """The statistic [..., ways] of scores [..., n] less their strata's means.
+
+  Args:
+    masks: bool [ways, n].
+    centred: `Design.centred`.
+  """
+  return centred @ masks.T.astype(float) / np.sqrt(masks.sum(axis=1))
 
 
-def p_values(design: Design, scores, *, permutations: int, seed: int) -> np.ndarray:
-  """One-sided p-values of suspects that score above the reference.
+def p_values(
+  design: Design, scores, *, permutations: int, seed: int, two_sided: bool = False
+) -> np.ndarray:
+  """p-values of suspects that score above the reference.
 
   Where there are no more ways than `permutations` all are taken and p is exact.
   Otherwise so many are drawn and the observed one is counted in (Phipson and Smyth
@@ -156,6 +199,7 @@ def p_values(design: Design, scores, *, permutations: int, seed: int) -> np.ndar
     scores: [..., n] finite scores, higher = member; all under the same permutations.
     permutations: see above.
     seed: of the draws.
+    two_sided: takes the size of the difference, so that suspects below count too.
 
   Returns:
     [...] p-values.
@@ -163,7 +207,10 @@ def p_values(design: Design, scores, *, permutations: int, seed: int) -> np.ndar
   masks, exact = design.masks(permutations, seed)
   centred = design.centred(scores)
   observed = mean_difference(design.suspect[None], centred)
-  return at_least(mean_difference(masks, centred), observed, exact, centred)
+  drawn = mean_difference(masks, centred)
+  if two_sided:
+    observed, drawn = np.abs(observed), np.abs(drawn)
+  return at_least(drawn, observed, exact, centred)
 
 
 def at_least(drawn, observed, exact: bool, scale) -> np.ndarray:

@@ -25,17 +25,22 @@ _GRID = 4_000
 _MOST_TRACKS = 1_000_000
 
 
-def critical_effects(design: permutation.Design, alpha: float) -> np.ndarray:
+def critical_effects(
+  design: permutation.Design, alpha: float, permutations: int = _PERMUTATIONS
+) -> np.ndarray:
   """Effects from which on the test rejects at alpha, one for each of 2,000 noises.
 
   Args:
     design: of the test.
     alpha: its level, in (0, 1).
+    permutations: of the test; more than 999 change power by less than it is known.
 
   Returns:
     Ascending, in standard deviations of tracks; infinite where no p is low enough.
   """
-  masks, exact = design.masks(_PERMUTATIONS, _SEED)
+  masks, exact = design.masks(min(permutations, _PERMUTATIONS), _SEED)
+  if design.lowest(permutations) > alpha:
+    return np.full(_NOISES, np.inf)
   ways = len(masks) + (not exact)
   # Others that may be at least as large; the observed way itself always is.
   allowed = math.floor(alpha * ways * (1 + 1e-12)) - 1
@@ -71,7 +76,7 @@ def detectable(effects: np.ndarray, wanted: float = WANTED) -> float:
 
 def at(effects: np.ndarray, effect: float) -> float:
   """Power at an effect, from `critical_effects`."""
-  return float((effects <= effect).mean())
+  return float(((effects <= effect) & np.isfinite(effects)).mean())
 
 
 def power(effect: float, tracks: int, reference_tracks: int, alpha: float) -> float:

@@ -30,18 +30,20 @@ class SetTest(NamedTuple):
   Attributes:
     tracks: number of suspect tracks.
     reference_tracks: number of reference tracks.
-    difference: mean score of the suspects' tracks minus the reference's; positive
-      is the side of membership.
+    difference: mean score of the suspects' tracks minus the reference's, within albums
+      where these are exchanged (`permutation.effect`); positive is the side of
+      membership.
     effect: the same in standard deviations, pooled over both sides; infinite where no
       side varies and they differ.
     p_value: one-sided, by permutation; the chance of a mean difference at least so
       large if tracks (or albums) could be exchanged.
     p_welch: one-sided, by Student's t with Welch's degrees of freedom: the cheap form;
-      NaN where no side varies.
+      NaN where no side varies, or where albums are exchanged.
     p_holm: `p_value` corrected for the number of sets tested together.
     tracks_needed: suspect tracks that would give 80% power at 1%, if the difference is
       what was estimated and the reference stays as it is; infinite where the suspects
       lie on the wrong side, or where no number is enough against this reference.
+      NaN where albums are exchanged: more tracks of the same albums add little.
     tracks_needed_ci: the same at both ends of the effect's 95% interval, fewest first.
   """
 
@@ -267,30 +269,26 @@ def one_test(
   suspects, reference = scores[design.suspect], scores[~design.suspect]
   sizes = suspects.size, reference.size
   p_value = permutation.p_values(design, scores, permutations=permutations, seed=seed)
-  difference = float(suspects.mean() - reference.mean())
-  effect = _in_deviations(difference, suspects, reference)
-  low, high = power.effect_interval(effect, *sizes)
-  needed = lambda effect: power.tracks_needed(effect, reference.size)
+  difference, effect = permutation.effect(design, scores)
+  if design.by_track:
+    ends = power.effect_interval(effect, *sizes)
+    fewest, most, needed = (
+      power.tracks_needed(e, reference.size) for e in (ends[1], ends[0], effect)
+    )
+    p_welch = _welch(suspects, reference)
+  else:
+    fewest = most = needed = p_welch = math.nan
   return SetTest(
     tracks=suspects.size,
     reference_tracks=reference.size,
     difference=difference,
     effect=effect,
     p_value=float(p_value),
-    p_welch=_welch(suspects, reference),
+    p_welch=p_welch,
     p_holm=math.nan,
-    tracks_needed=needed(effect),
-    tracks_needed_ci=(needed(high), needed(low)),
+    tracks_needed=needed,
+    tracks_needed_ci=(fewest, most),
   )
-
-
-def _in_deviations(difference: float, suspects, reference) -> float:
-  """A difference in pooled standard deviations."""
-  squares = sum(side.var() * side.size for side in (suspects, reference))
-  spread = math.sqrt(squares / (suspects.size + reference.size - 2))
-  if spread > 0:
-    return difference / spread
-  return math.copysign(math.inf, difference) if difference else 0.0
 
 
 def _welch(suspects, reference) -> float:

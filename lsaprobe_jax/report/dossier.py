@@ -24,7 +24,8 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
 
   Args:
     gates: `name`, `holds`, `text`, `mend`.
-    found: see `audit.judge`, with `calibrated`; None where there is no verdict.
+    found: see `audit.judge`, with `calibrated` and `reference_unknown`; None where
+      there is no verdict.
   """
   if found is None:
     failed = [gate for gate in gates if gate["holds"] is False]
@@ -53,10 +54,15 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
       "No reference model was given: music that is easier for any model would look the"
       " same, and the gates see gross differences only."
     )
+  elif found["reference_unknown"]:
+    lines.append(
+      "That the reference model saw neither side is taken on trust: its folder does not"
+      " say what it was trained on."
+    )
   if not found["by_album"]:
     lines.append(
-      "Tracks were taken for independent: likeness to tracks of the same album that"
-      " were trained on would look the same."
+      "Tracks, or some of them, were taken for independent: likeness to tracks of the"
+      " same album that were trained on would look the same."
     )
   return " ".join(lines)
 

@@ -170,3 +170,23 @@ def test_album_mates_of_what_was_trained_on_are_no_evidence_by_album():
       assert judged["by_album"] == known
       assert judged["lowest"] == pytest.approx(1 / 9 if known else 1 / 200)
   assert evidence == {True: 0, False: 20}
+
+
+def test_three_comparison_tracks_have_no_halves():
+  """An audit at 30% may have so few; its rate between halves is then not known."""
+  own = {"loss": {"x": 0.0, "y": 1.0, "z": 2.0}}
+  found = audit.Scores(suspects=own, comparison=own, calibration=own).with_panel()
+  assert audit.null_rejections(found, alpha=0.3) is None
+
+
+def test_album_effects_are_no_part_of_the_effect():
+  """Ten suspects and three reference tracks of X lie 6 above the others."""
+  rng = np.random.default_rng(9)
+  albums = ["x"] * 13 + [f"y{i}" for i in range(19)]
+  design = permutation.design(np.arange(32) < 10, albums)
+  scores = rng.normal(size=32) + 6.0 * (np.arange(32) < 13)
+  difference, effect = permutation.effect(design, scores)
+  assert abs(difference) < 1.5
+  assert abs(effect) < 1.5
+  plain, _ = permutation.effect(permutation.design(design.suspect), scores)
+  assert plain > 4

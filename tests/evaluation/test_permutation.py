@@ -38,7 +38,9 @@ def test_albums_on_one_side_are_exchanged_whole():
   albums = ["p", "p", "p", "q", "r", "r", "s", "t", "t"]
   suspect = np.array([album in "pq" for album in albums])
   scores = np.random.default_rng(1).normal(size=9) + 2 * suspect
-  mean = lambda taken: scores[[album in taken for album in albums]].mean()
+  centred = scores - scores.mean()
+  taken = lambda way: centred[[album in way for album in albums]]
+  mean = lambda way: taken(way).mean() * len(taken(way)) ** 0.5
   ways = list(itertools.combinations("pqrst", 2))
   expected = np.mean([mean(way) >= mean(("p", "q")) - 1e-12 for way in ways])
   made = permutation.design(suspect, albums)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats import power as statsmodels_power
 
-from lsaprobe_jax.evaluation import permutation, power, sets
+from lsaprobe_jax.evaluation import permutation, power
 
 
 @pytest.mark.parametrize("comparison", [19, 40, 79])
@@ -79,6 +79,8 @@ def test_tracks_needed_is_the_first_number_that_suffices():
   assert power.power(0.9, needed, 40, 0.01) >= 0.8
   assert power.power(0.9, needed - 1, 40, 0.01) < 0.8
   assert power.tracks_needed(5.0, 40) == power.tracks_needed(math.inf, 40) == 2
+  # Two against two have six divisions: no difference is found at 1%.
+  assert power.power(math.inf, 2, 2, 0.01) == 0
   # Ten tracks of reference never show so small a difference.
   assert power.tracks_needed(0.3, 10) == math.inf
   assert power.tracks_needed(-0.5, 100) == math.inf
@@ -89,9 +91,8 @@ def test_intervals_of_effects_cover():
   rng, hits = np.random.default_rng(1), 0
   for _ in range(400):
     suspects, reference = rng.normal(0.8, 1, 6), rng.normal(size=20)
-    effect = sets._in_deviations(
-      suspects.mean() - reference.mean(), suspects, reference
-    )
+    made = permutation.design(np.arange(26) < 6)
+    _, effect = permutation.effect(made, np.concatenate([suspects, reference]))
     low, high = power.effect_interval(effect, 6, 20)
     hits += low <= 0.8 <= high
   law = stats.binom(400, 0.95)

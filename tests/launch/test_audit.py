@@ -5,6 +5,7 @@ import dataclasses
 import html
 import json
 import pathlib
+import re
 import shutil
 import types
 
@@ -307,9 +308,9 @@ def albums_of(folder, tmp_path, name):
 def test_whole_albums_are_exchanged_where_they_are_known(folder, tmp_path):
   paths = albums_of(folder, tmp_path, "Theirs")
   inputs = auditing.read(settings(folder), *paths)
-  assert {inputs.albums[track] for track in inputs.suspects.tracks} == {"Theirs"}
+  assert {inputs.albums[track] for track in inputs.suspects.tracks} == {": Theirs"}
   named = {track: album for track, album in inputs.albums.items() if "-10" in track}
-  assert set(named.values()) == {"album 1"}
+  assert set(named.values()) == {"reference/album 1"}
   gate = gates(inputs)["albums"]
   # One album against those of which some track is compared.
   others = len({inputs.albums[track] for track in inputs.comparison.tracks})
@@ -321,6 +322,102 @@ def test_whole_albums_are_exchanged_where_they_are_known(folder, tmp_path):
   asked = auditing.read(settings(folder, albums="tracks"), *paths)
   assert asked.albums is None
   assert gates(asked)["albums"].holds is None
+
+
+def tagged(path, seed, **tags):
+  samples, rate = np.random.default_rng(seed).normal(size=4000) * 0.1, 8000
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with soundfile.SoundFile(path, "w", rate, 1) as file:
+    for name, value in tags.items():
+      setattr(file, name, value)
+    file.write(samples)
+
+
+def test_what_names_no_album_is_none(tmp_path):
+  tagged(tmp_path / "CD1" / "x.flac", 0)
+  tagged(tmp_path / "Songs" / "disc 2" / "y.flac", 1)
+  tagged(tmp_path / "Live" / "CD1" / "z.flac", 2)
+  tagged(tmp_path / "b" / "mine.flac", 3, album="Unknown Album", artist="N")
+  tagged(tmp_path / "one.flac", 4, album="Greatest Hits", artist="N")
+  tagged(tmp_path / "two.flac", 5, album="Greatest Hits", artist="M")
+  found = {track.split("-")[-1]: a for track, a in albums.of_tracks(tmp_path).items()}
+  assert found == {"z": "/Live", "one": "N: Greatest Hits", "two": "M: Greatest Hits"}
+
+
+def test_one_tagged_track_leaves_the_others_independent_and_says_so(folder, tmp_path):
+  shutil.copytree(folder / "reference", tmp_path / "reference")
+  tagged(tmp_path / "reference" / "10.flac", 0, album="X", artist="N")
+  paths = str(folder / "suspects"), str(tmp_path / "reference")
+  inputs = auditing.read(settings(folder), *paths)
+  assert len(inputs.albums) == 1
+  text = gates(inputs)["albums"].text
+  assert re.search(r"the album of [01] of \d+ tracks is known", text)
+  assert text.endswith("Tracks of no known album are taken for independent")
+  names = sorted(inputs.suspects.tracks), sorted(inputs.comparison.tracks)
+  parts = {
+    "suspects": {"loss": {name: 1.0 * i for i, name in enumerate(names[0])}},
+    "comparison": {"loss": {name: 1.0 * i for i, name in enumerate(names[1])}},
+    "calibration": {"loss": {"x": 0.0, "y": 1.0}},
+  }
+  scores = audit.Scores(**parts).with_panel()
+  found = audit.judge(scores, alpha=0.2, permutations=99, albums=inputs.albums)
+  assert not found["by_album"]
+
+
+def test_a_calibration_track_cannot_keep_the_blind_gate_from_failing(folder, tmp_path):
+  """One tag on it once left the gate nine ways, and white noise became evidence."""
+  (tmp_path / "suspects").mkdir()
+  for i in range(8):
+    tagged(tmp_path / "suspects" / f"{i}.flac", i, album="X", artist="N")
+    noise = np.random.default_rng(i).uniform(-1, 1, 16000)
+    with soundfile.SoundFile(tmp_path / "suspects" / f"{i}.flac", "w", 8000, 1) as file:
+      file.artist, file.album = "N", "X"
+      file.write(noise)
+  time = np.arange(16000) / 8000
+  for i in range(34):
+    tone = 0.05 * np.sin(2 * np.pi * (150 + 17 * i) * time)
+    path = tmp_path / "reference" / f"album {i}" / f"{i}.flac"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, tone, 8000)
+  config = settings(folder, alpha=0.05)
+  plain = auditing.read(config, str(tmp_path / "suspects"), str(tmp_path / "reference"))
+  assert gates(plain)["blind baseline"].holds is False
+  number = int(plain.calibration.tracks[0].rpartition("-")[2])
+  path = tmp_path / "reference" / f"album {number}" / f"{number}.flac"
+  samples, rate = soundfile.read(path)
+  with soundfile.SoundFile(path, "w", rate, 1) as file:
+    file.artist, file.album = "N", "X"
+    file.write(samples)
+  again = auditing.read(config, str(tmp_path / "suspects"), str(tmp_path / "reference"))
+  assert gates(again)["blind baseline"].holds is False
+
+
+@pytest.mark.parametrize("comparison", [19, 30, 39])
+def test_the_null_control_can_fail_for_one_suspect(comparison):
+  clips = [clip("s0", "a")] + [clip(f"b{i:02d}", "b") for i in range(comparison)]
+  clips = tuple(clips + [clip(f"d{i:02d}", "dev") for i in range(12)])
+  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated=True)
+  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows[-len(clips)]["score"] = 1e9
+  config = audit_config.get_config()
+  scores, _ = audit.tabulate(rows, clips)
+  _, control = audit_gates.of_scores(config, scores, rows, clips)
+  assert control.holds is False
+
+
+def test_a_gate_that_cannot_fail_does_not_hold():
+  design = audit.exchange(["s"], [f"c{i}" for i in range(9)])
+  gate = audit_gates._cannot_fail("x", design, 0.05)
+  assert gate.holds is None
+  assert "10 ways only" in gate.text
+  assert audit_gates._cannot_fail("x", design, 0.1) is None
+
+
+def test_the_audited_model_is_no_reference_model(folder):
+  config = settings(folder)
+  config.targets.reference = str(folder / "model")
+  with pytest.raises(app.UsageError, match="has the weights of --model"):
+    auditing.read(config, str(folder / "suspects"), str(folder / "reference"))
 
 
 def test_albums_of_a_built_corpus_are_its_packages():
@@ -370,6 +467,7 @@ def test_inputs_that_cannot_be_used(folder, given, message):
     ({"corpus.clips_per_track": 0}, "clips_per_track=0: at least 1"),
     ({"methods": ()}, "names none"),
     ({"albums": "all"}, "--config.albums=all: one of"),
+    ({"alpha": 0.005, "permutations": 99}, "give at least 199"),
   ],
 )
 def test_settings_that_cannot_be_used(folder, change, message):

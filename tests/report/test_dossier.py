@@ -11,6 +11,7 @@ FOUND = {
   "alpha": 0.05,
   "evidence": True,
   "calibrated": True,
+  "reference_unknown": False,
   "by_album": True,
   "tracks": [{}],
   "power": {"detectable": None},
@@ -29,6 +30,7 @@ FOUND = {
       {"calibrated": False, "evidence": False},
       "^No evidence of training, not calibrated for difficulty",
     ),
+    ({"reference_unknown": True}, "saw neither side is taken on trust"),
     ({"by_album": False}, "likeness to tracks of the same album"),
   ],
 )
@@ -41,6 +43,7 @@ def test_what_is_ruled_out_is_not_said():
   assert said.startswith("Evidence of training: ")
   assert "easier" not in said
   assert "album" not in said
+  assert "trust" not in said
 
 
 def test_without_a_verdict_the_failing_gates_are_named():

@@ -84,7 +84,7 @@ def test_a_page_is_safe_whoever_built_it():
     ("records/index.json", "{}", r"KeyError: 'clips'.*run that command again"),
     ("records/index.json", '{"clips": 5}', r"TypeError"),
     ("records/index.json", '{"clips": [{"file": "../x"}]}', "is not in its folder"),
-    ("scores.jsonl", "", "ends in half a row"),
+    ("scores.jsonl", "", "holds no rows"),
   ],
 )
 def test_a_damaged_file_of_an_evaluation_is_one_line(tmp_path, name, content, match):
