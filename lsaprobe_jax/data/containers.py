@@ -18,6 +18,7 @@ _W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 _MAX_CHUNKS = 10_000
 _MAX_BLOCK = 1 << 14  # bytes; larger ones are of damaged headers
 # Bytes of a block of a channel.
+_AU_BLOCKS = {23: 60, 25: 45, 26: 75}  # G.721 and G.723: 120 samples
 _AIFC_BLOCKS = {b"ima4": 34, b"GSM ": 33, b"agsm": 33}
 
 
@@ -108,8 +109,9 @@ def _find_data(file, size: int) -> _Data | None:
     return _riff(file, size, ">", head)
   if head[:4] in (b".snd", b"dns.") and len(head) >= 24:
     order = ">" if head[:4] == b".snd" else "<"
-    start, claimed = struct.unpack_from(f"{order}II", head, 4)
-    return _Data(field=8, format=f"{order}I", claimed=claimed, start=start)
+    start, claimed, coding = struct.unpack_from(f"{order}III", head, 4)
+    align = _AU_BLOCKS.get(coding, 1)
+    return _Data(field=8, format=f"{order}I", claimed=claimed, start=start, align=align)
   if head[:4] == b"caff":
     return _caf(file, size)
   if head[:4] == b"riff" and head[24:28] == b"wave":

@@ -41,6 +41,8 @@ FORMATS = {
   "gsm.wav": ("WAV", "GSM610", 8000),
   "alac.caf": ("CAF", "ALAC_16", RATE),
   "ima.aifc": ("AIFF", "IMA_ADPCM", RATE),
+  "g721.au": ("AU", "G721_32", 8000),
+  "g723.au": ("AU", "G723_40", 8000),
 }
 # What libsndfile cannot write, or not read.
 NOT_WRITTEN = {".mp2", ".m4a", ".aac", ".wma"}
