@@ -30,6 +30,7 @@ MAX_PEAK = 2.0**31
 # A mean that is softer than the channels by this much, in power, has cancelled: of n
 # channels that have nothing in common it is softer by a factor of n only.
 CANCELLED = 0.01
+_AUDIBLE = 1e-5  # -50 dBFS, as a mean square
 _LENGTH_UNKNOWN = 1 << 62  # libsndfile says so for FLAC from a pipe
 
 
@@ -111,6 +112,7 @@ class Reading:
     self.rate = self._channels = self._frames = self._streams = 0
     self._format = ""
     self._own = self._mixed = 0.0  # energy of the channels' average, and of their mean
+    self._cancelling = 0  # frames of whole seconds in which the mean cancels
     self._loud: int | None = None
     self._bytes = 0
     self._remarks: list[str] = []
@@ -146,6 +148,11 @@ class Reading:
     mix = []
     if keep is not None:
       mix = [f"its channels cancel in their mean; channel {keep + 1} alone is used"]
+    elif self._cancelling:
+      mix = [
+        f"its channels cancel in {self._seconds(self._cancelling)} s of it, which are"
+        " silent in their mean"
+      ]
     elif self._channels > 2:
       mix = [f"{self._channels} channels, all averaged, a low-frequency one included"]
     return Survey(
@@ -262,6 +269,7 @@ class Reading:
       energy = np.einsum("nc,nc->c", block, block, dtype=np.float64)
       self._own += float(energy.mean())
       self._mixed += float(np.einsum("n,n->", mean, mean, dtype=np.float64))
+      self._cancelling += _cancelling(block, mean, self.rate)
       if self._loud is None and energy.any():
         self._loud = int(np.argmax(energy >= 0.5 * energy.mean()))
       if self._keep is not None:
@@ -327,6 +335,18 @@ class Reading:
         f"its header does not say how long it is; the {self._seconds(there)} s that"
         " are there are used"
       )
+
+
+def _cancelling(block: np.ndarray, mean: np.ndarray, rate: int) -> int:
+  """Frames of [n, channels] in whole seconds whose mean [n] has cancelled."""
+  seconds = len(mean) // rate
+  if not seconds:
+    return 0
+  whole = seconds * rate
+  power = lambda x: np.einsum("sn,sn->s", x, x, dtype=np.float64) / rate
+  own = power(block[:whole].reshape(seconds, -1)) / block.shape[1]
+  mixed = power(mean[:whole].reshape(seconds, -1))
+  return rate * int(np.sum((mixed < CANCELLED * own) & (own > _AUDIBLE)))
 
 
 def check_finite(audio: np.ndarray, name) -> None:

@@ -324,6 +324,17 @@ def test_a_wrong_suffix_does_not_matter(tmp_path):
   assert len(decoding.decode(path)[0]) == round(SECONDS * RATE)
 
 
+def test_channels_that_cancel_in_a_part_are_told(tmp_path):
+  path = tmp_path / "x.wav"
+  sound = np.random.default_rng(0).normal(size=6 * RATE) * 0.1
+  sign = np.where(np.arange(6 * RATE) < 3 * RATE, -1, 1)
+  soundfile.write(path, np.stack([sound, sign * sound], axis=1), RATE)
+  _, found = decoding.decode(path)
+  assert found.remarks == (
+    f"{path}: its channels cancel in 3.0 s of it, which are silent in their mean",
+  )
+
+
 def test_channels_that_cancel_are_not_silence(tmp_path):
   left = music()
   path = write(tmp_path / "x.wav", np.stack([left, -left], axis=1), coding="FLOAT")
