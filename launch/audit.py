@@ -21,8 +21,7 @@ from ml_collections import config_flags
 import configs
 from launch import auditing, common, estimating
 from lsaprobe_jax.report import dossier, html
-from lsaprobe_jax.results import first_line, to_json, write_whole
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.results import to_json, write_whole
 
 _MODEL = flags.DEFINE_string(
   "model",
@@ -92,12 +91,7 @@ def _write(config, inputs, gates, found, failed, rows, scores, workdir) -> str:
     environments=read("environment.json"),
     run={"config": common.jsonable(config)} | inputs.identity(),
   )
-  try:
-    pictures = dossier.draw(scores, found, rows, workdir / "figures")
-  # The verdict does not hang on its pictures.
-  except Exception as error:
-    logging.error("the dossier is without figures: %s", printable(first_line(error)))
-    pictures = {}
+  pictures = dossier.draw_if_possible(scores, found, rows, workdir / "figures")
   text = json.dumps(to_json(built), indent=1, allow_nan=False) + "\n"
   write_whole(workdir / "audit.json", text)
   write_whole(workdir / "tracks.csv", dossier.table(built))

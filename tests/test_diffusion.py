@@ -138,3 +138,11 @@ def test_gradient_memory_grows_by_at_most_one_state_a_step():
 def test_reverse_needs_a_step():
   with pytest.raises(ValueError, match="at least 1 step"):
     diffusion.reverse(lambda x, t: x, SCHEDULES["linear"], jnp.ones(4), 10, 0)
+
+
+def test_a_schedule_whose_first_step_adds_no_noise_is_refused():
+  """A perturbation of its first state moves nothing: every clip would be stable."""
+  with pytest.raises(ValueError, match=r"first beta of 1e-300 adds no noise"):
+    diffusion.linear(20, 1e-300, 0.1)
+  with pytest.raises(ValueError, match="inside"):
+    diffusion.Schedule.from_betas([0.1, float("nan")])

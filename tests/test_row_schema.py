@@ -50,6 +50,7 @@ BAD_LINES = [
   (line(GOOD | {"budgets": [0.1], "damages": [1.0, 2.0]}), "a value each"),
   (line(GOOD | {"budgets": [0.1]}), "without the other"),
   (line(GOOD | {"budgets": [None], "damages": [None]}), "D is not finite"),
+  (line(GOOD | {"budgets": [0.1, 0.2], "damages": [0.0, 0.0]}), "D is 0 at every"),
   (line(GOOD | CURVE | {"damages": [None, 1.0]}), "a value each"),
   (line(GOOD | {"method": "damage_curve"}), "no budgets"),
   (line(GOOD).replace(b'"seed"', b'"score": 9.0, "seed"'), "'score' is there twice"),

@@ -8,10 +8,12 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from lsaprobe_jax.evaluation import audit, tables
 from lsaprobe_jax.report import figures, page
-from lsaprobe_jax.text import cell, printable_leaves
+from lsaprobe_jax.results import first_line
+from lsaprobe_jax.text import cell, printable, printable_leaves
 
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
 
@@ -209,6 +211,15 @@ def draw(
     data = base64.b64encode(png.read_bytes()).decode()
     uris[name] = f"data:image/png;base64,{data}"
   return uris
+
+
+def draw_if_possible(*args) -> dict[str, str]:
+  """What `draw` returns, or nothing where it fails: a verdict needs no pictures."""
+  try:
+    return draw(*args)
+  except Exception as error:
+    logging.error("the dossier is without figures: %s", printable(first_line(error)))
+    return {}
 
 
 def checks(gates: list[dict[str, Any]], notes: list[str]) -> list[str]:

@@ -162,6 +162,9 @@ def test_a_reference_too_small_is_refused_before_scoring(folder, launcher):
   (workdir / "run.json").touch()
   with pytest.raises(app.UsageError, match="another audit"):
     auditing.prepare_refusal(workdir)
+  (workdir / "run.json").rename(workdir / "scores.jsonl")
+  with pytest.raises(app.UsageError, match="another audit"):
+    auditing.prepare_refusal(workdir)
 
 
 def settings(folder, **changes):

@@ -4,8 +4,12 @@ import json
 import shutil
 import socket
 
+import jax
 import pytest
 from launching import complaint, eval_flags, read_rows, sorted_rows
+
+from launch import hosts
+from lsaprobe_jax.results import Shard
 
 # The paper's search has to know tau before it starts: processes wait for each other.
 PAPERS = {
@@ -98,6 +102,17 @@ def by_four(tmp_path_factory, launcher, settings):
   finally:
     for process in processes:
       process.kill()
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_processes_that_share_keep_no_compiled_programs(count):
+  before = jax.config.jax_compilation_cache_dir
+  try:
+    jax.config.update("jax_compilation_cache_dir", "somewhere")
+    hosts._without_cache(Shard(0, count))
+    assert jax.config.jax_compilation_cache_dir == ("somewhere" if count == 1 else None)
+  finally:
+    jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_four_processes_give_the_rows_of_one(by_four, by_one):

@@ -53,3 +53,11 @@ def test_without_a_verdict_the_failing_gates_are_named():
   ]
   said = dossier.verdict(gates, None)
   assert said == "No verdict. A gate fails: size: add 16 more."
+
+
+def test_a_dossier_does_not_hang_on_its_pictures(monkeypatch, tmp_path):
+  def full(*_):
+    raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(dossier, "draw", full)
+  assert dossier.draw_if_possible(None, None, [], tmp_path) == {}
