@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 import lsaprobe_jax
-from lsaprobe_jax import checkpoints, diffusion, distances, probe
+from lsaprobe_jax import diffusion, distances, probe
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 
 
 def main(tree: pathlib.Path) -> None:
@@ -39,13 +39,13 @@ def main(tree: pathlib.Path) -> None:
     assert len(corpus.tracks) > 1
     folder = checkpoints.find_model(f"diffwave-{name}-a")
     params, record = checkpoints.load_model(folder)
-    generator = generators.build_generator(record["model"], params, num_steps=1)
-    checkpoints.check_fit(params, generators.abstract_params(record["model"]), name)
+    generator = registry.build_model(record["model"], params, num_inference_steps=1)
+    checkpoints.check_fit(params, registry.abstract_params(record["model"]), name)
   distance = distances.get("waveform", sample_rate=corpus.sample_rate)
   t = diffusion.timestep(generator.schedule, 0.1)
   clip = (jax.random.key(0), corpus.audio[0], t)
-  damage, shape = probe.make_damage(generator, distance, *clip)
-  assert damage(jnp.ones(shape)) > 0
+  degradation, shape = probe.make_degradation(generator, distance, *clip)
+  assert degradation(jnp.ones(shape)) > 0
 
   listed = subprocess.run(
     [sys.executable, "-m", "launch"], capture_output=True, text=True, check=True

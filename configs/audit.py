@@ -17,7 +17,7 @@ METHODS = ("loss", "rediffuse", "gradient_norm", "lsa_probe")
 
 def get_config() -> ConfigDict:
   config = mini.get_config()
-  for name in ("sweep", "worst_damage", "part", "bootstrap_resamples"):
+  for name in ("sweep", "max_degradation", "part", "bootstrap_resamples"):
     del config[name]
   config.targets = ConfigDict(dict(model=""))
   config.corpus = ConfigDict(

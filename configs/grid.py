@@ -47,7 +47,7 @@ def get_config(cell: str = "diffwave-multigenre") -> ConfigDict:
   config.methods = (*METHODS, "lsa_probe")
   config.sweep.methods = METHODS
   # At the probe's own compute too, what tells whether the search earns it.
-  config.sweep.matched = ("random_stability",)
+  config.sweep.nfe_matched = ("random_stability",)
   config.sweep.compared = ("lsa_probe", *METHODS)
   # No row of the paper's own setting: configs/mini.py has it.
   config.sweep.paper = ConfigDict()

@@ -86,7 +86,7 @@ def get_config(corpus: str = "core") -> ConfigDict:
   if corpus == "chorales":
     # Nothing was chosen on any of it: every track is a test track.
     config.part = "all"
-  config.sweep.matched = _MATCHED.get(corpus, ())
+  config.sweep.nfe_matched = _MATCHED.get(corpus, ())
   config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
   config.sweep.compared_in = ConfigDict()
   config.sweep.variants = ConfigDict(

@@ -57,14 +57,14 @@ _SETTINGS = dict(
   pfami=dict(shift=64),
   rediffuse=dict(draws=20),
   second_order=dict(eta=0.1),
-  relative_damage=dict(eta=0.1),
+  relative_degradation=dict(eta=0.1),
 )
 
 
 def _variants(corpus):
   """Ablation -> label -> what is changed."""
   return dict(
-    num_steps={"1": {}, "2": dict(num_steps=2)},
+    num_inference_steps={"1": {}, "2": dict(num_inference_steps=2)},
     # The first quarter and half of the clips that the models were trained on.
     clip_ms={
       "128": dict(corpus=dict(scored_seconds=0.128)),
@@ -84,7 +84,7 @@ def _variants(corpus):
     epochs={str(n): dict(targets=_targets(corpus, n)) for n in _SNAPSHOTS[corpus]}
     | {str(_EPOCHS[corpus]): {}},
     # More methods with as many evaluations as the probe, each at its own t.
-    matched={"own t": {}},
+    nfe_matched={"own t": {}},
     # Baselines by what they had on tune tracks (benchmarks/tune_mini.md).
     settings={"usual": {}, "tuned": dict(baselines=_SETTINGS)},
     # At the paper's t and tau, and with its distance: see `_paper_distance`.
@@ -161,7 +161,7 @@ def _baselines():
     gradient_norm=dict(t_ratio=0.6, times=10),
     noise_optimisation=dict(t_ratio=0.2, steps=5, line_search=5),
     second_order=dict(t_ratio=0.1, eta=0.01, steps=8),
-    relative_damage=dict(t_ratio=0.1, eta=0.4, draws=4),
+    relative_degradation=dict(t_ratio=0.1, eta=0.4, draws=4),
   )
 
 
@@ -173,7 +173,7 @@ def _sweep(corpus):
     # wherever `compared` are, but for `t_ratio` (for which there is `equal_compute`),
     # `times` and `draws`. The cheapest of all, and the probe without its search;
     # configs/study_mini.py has more, and more of t.
-    matched=("loss", "random_stability"),
+    nfe_matched=("loss", "random_stability"),
     equal_compute=(0.1, 0.2, 0.6),
     # The paper's t and tau, with a distance that a CPU has time for; `paper_distance`
     # has the paper's own.
@@ -196,7 +196,7 @@ def _sweep(corpus):
       # times for.
       paper_distance=COMPARED,
       more_ascent_steps=COMPARED,
-      matched=("lsa_probe", *(f"{name}_matched" for name in _MATCHED)),
+      nfe_matched=("lsa_probe", *(f"{name}_nfe_matched" for name in _MATCHED)),
     ),
   )
 
@@ -228,7 +228,7 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       # Random weights instead of the targets' own: every interval must contain 0.5.
       untrained=False,
       t_ratio=0.1,
-      num_steps=1,
+      num_inference_steps=1,
       # Of the models' blocks: bfloat16 for accelerators, see docs/speed.md.
       precision="float32",
       distance="waveform",
@@ -239,7 +239,7 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
       baselines=_baselines(),
       sweep=_sweep(corpus),
       # The ascent at one budget: tried by launch.tune, not a row of launch.eval.
-      worst_damage=dict(eta=0.8),
+      max_degradation=dict(eta=0.8),
       batch_size=8,
       bootstrap_resamples=10_000,
     )

@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
   config.corpus.clip_seconds = 4.0
   config.part = "all"
   config.t_ratio = 0.6
-  config.num_steps = 10
+  config.num_inference_steps = 10
   config.distance = "mr_stft"
   config.tau.eta_ref = 0.05
   config.tau.quantile = 0.95

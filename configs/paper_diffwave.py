@@ -55,12 +55,12 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
   # Those of the paper's table; Loss, Trajectory and SecMI with as many evaluations as
   # the probe.
   rivals = ("loss", "trajectory", "secmi")
-  matched = tuple(f"{name}_matched" for name in rivals)
+  matched = tuple(f"{name}_nfe_matched" for name in rivals)
   config.methods = (*rivals, "random_stability", "lsa_probe", *matched)
   # 0: as many as fit the device.
   config.batch_size = 0
   config.t_ratio = 0.6
-  config.num_steps = 10
+  config.num_inference_steps = 10
   config.distance = "cdpam"
   config.tau.eta_ref = 0.05
   config.tau.quantile = 0.95

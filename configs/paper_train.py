@@ -26,7 +26,7 @@ from lsaprobe_jax.models.musicldm import porting
 _GROUPS = ("a", "b", "reference")
 _EPOCHS = {"maestro": 200, "fma": 50}
 _PUBLISHED = pathlib.Path(porting.__file__).with_name("published.json")
-_SCHEDULE = dict(name="linear", num_steps=200, beta_start=1e-4, beta_end=0.02)
+_SCHEDULE = dict(name="linear", num_train_timesteps=200, beta_start=1e-4, beta_end=0.02)
 
 
 def _diffwave():
@@ -62,7 +62,7 @@ def get_config(arg: str = "diffwave,maestro,a") -> ConfigDict:
   epochs = _EPOCHS[corpus]
   config.update(
     batch_size=16,
-    held_clips_per_track=4,
+    eval_clips_per_track=4,
     epochs=epochs,
     learning_rate=2e-4,
     warmup_steps=1000,

@@ -15,6 +15,6 @@ from configs import mini
 
 def get_config(corpus: str = "multigenre") -> ConfigDict:
   config = mini.get_config(corpus)
-  config.sweep.matched = mini.COMPARED[1:]
+  config.sweep.nfe_matched = mini.COMPARED[1:]
   config.sweep.t_ratio = (0.1, 0.2, 0.4, 0.6, 0.8)
   return config

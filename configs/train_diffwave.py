@@ -55,12 +55,14 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         clips_per_track=clips_per_track,
       ),
       # Groups whose loss is followed, on so many clips of a track.
-      held_groups=("a", "b"),
-      held_clips_per_track=clips_per_track or 1,
+      eval_groups=("a", "b"),
+      eval_clips_per_track=clips_per_track or 1,
       model=dict(
         family="diffwave",
         network=dict(channels=24, layers=10, dilation_cycle=10, embedding_width=128),
-        schedule=dict(name="linear", num_steps=200, beta_start=1e-4, beta_end=0.02),
+        schedule=dict(
+          name="linear", num_train_timesteps=200, beta_start=1e-4, beta_end=0.02
+        ),
         sample_rate=8000,
         scale=4.0,
       ),

@@ -96,8 +96,8 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
         clip_seconds=0.512 if denoiser else 1.024,
         clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
       ),
-      held_groups=("a", "b"),
-      held_clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
+      eval_groups=("a", "b"),
+      eval_clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
       trains="denoiser" if denoiser else what,
       parts=parts if denoiser else {},
       # A whole model folder to train on from; empty: random weights.

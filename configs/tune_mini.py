@@ -45,7 +45,7 @@ def _probe():
   waveform = {"distance": "waveform", "t_ratio": 0.2}
   yield waveform | {"search.norm": "linf"}
   yield waveform | {"search.continuation.rungs": 5, "search.continuation.steps": 1}
-  yield waveform | {"num_steps": 4}
+  yield waveform | {"num_inference_steps": 4}
 
 
 def _own():
@@ -55,7 +55,10 @@ def _own():
     own = {"methods": ("second_order",), "baselines.second_order.t_ratio": t}
     yield waveform | own
   for t in (0.1, 0.2):
-    own = {"methods": ("relative_damage",), "baselines.relative_damage.t_ratio": t}
+    own = {
+      "methods": ("relative_degradation",),
+      "baselines.relative_degradation.t_ratio": t,
+    }
     yield waveform | own
 
 
@@ -107,7 +110,7 @@ _CHOICES = {
     0.1,
     [dict(eta=0.001), dict(eta=0.1), dict(steps=4), dict(steps=16)],
   ),
-  "relative_damage": (0.1, [dict(eta=0.1), dict(eta=0.8), dict(draws=16)]),
+  "relative_degradation": (0.1, [dict(eta=0.1), dict(eta=0.8), dict(draws=16)]),
 }
 
 # Where the best t of `baselines` was the largest or the smallest.
@@ -117,7 +120,7 @@ _BEYOND = {
   "gradient_norm": 0.8,
   "sima": 0.05,
   "second_order": 0.05,
-  "relative_damage": 0.05,
+  "relative_degradation": 0.05,
 }
 
 
@@ -142,7 +145,7 @@ def get_config(grid: str = "probe") -> ConfigDict:
   base.part = "tune"
   base.t_ratio = 0.6
   base.distance = "mr_stft"
-  base.num_steps = 1
+  base.num_inference_steps = 1
   base.search.name = "continuation"
   base.search.continuation.update(span=16.0, rungs=16, steps=2, warmup=2)
   # Baselines need none, and 20 clips are the fewest that an evaluation takes. Of those

@@ -19,9 +19,11 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import configs
-from launch import auditing, common, estimating
+from launch import common
+from lsaprobe_jax.audit import procedure
 from lsaprobe_jax.report import dossier, html
-from lsaprobe_jax.results import to_json, write_whole
+from lsaprobe_jax.scoring import cost_estimate
+from lsaprobe_jax.scoring.row_files import to_json, write_whole
 
 _MODEL = flags.DEFINE_string(
   "model",
@@ -106,24 +108,24 @@ def main(argv):
   common.use_devices()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
   with config.unlocked():
-    config.targets[auditing.MODEL] = _MODEL.value
+    config.targets[procedure.MODEL] = _MODEL.value
     if _REFERENCE_MODEL.value:
       config.targets.reference = _REFERENCE_MODEL.value
-  auditing.check(config)
+  procedure.check(config)
   groups = {"suspect": _SUSPECTS_GROUPS.value, "reference": _REFERENCE_GROUPS.value}
-  inputs = auditing.read(config, _SUSPECTS.value, _REFERENCE.value, groups)
+  inputs = procedure.read(config, _SUSPECTS.value, _REFERENCE.value, groups)
   if _DRY_RUN.value:
     print("\n".join(dossier.checks(list(map(dataclasses.asdict, inputs.gates)), [])))
-    print(estimating.text(*auditing.estimate(config, inputs)))
+    print(cost_estimate.text(*procedure.estimate(config, inputs)))
     return
   rows, scores, found, failed, gates = [], None, None, [], inputs.gates
   if inputs.refused:
-    auditing.prepare_refusal(workdir)
+    procedure.prepare_refusal(workdir)
   else:
-    run = auditing.begin(config, inputs, workdir)
+    run = procedure.begin(config, inputs, workdir)
     with common.ending_in_one_line(f"the rows in {workdir}"):
-      rows = auditing.score(run)
-      gates, scores, found, failed = auditing.find(config, inputs, rows)
+      rows = procedure.score(run)
+      gates, scores, found, failed = procedure.find(config, inputs, rows)
   with common.ending_in_one_line(f"the rows in {workdir}"):
     print(_write(config, inputs, gates, found, failed, rows, scores, workdir))
   logging.info("wrote %s", workdir / "dossier.html")

@@ -21,8 +21,10 @@ from absl import app, flags
 from scipy import stats
 
 from configs import audit as settings
-from launch import audit_stored, common, opening
-from lsaprobe_jax.evaluation import audit, study, tables
+from launch import common
+from lsaprobe_jax.audit import statistics, stored
+from lsaprobe_jax.metrics import study, tables
+from lsaprobe_jax.scoring import experiment_inputs
 
 _STUDY = flags.DEFINE_string(
   "study",
@@ -41,11 +43,11 @@ def repeat(config, clips, suspects: list[str], unseen: list[str], count: int, **
 
   Args:
     config: all settings.
-    clips: see `audit_stored.first_clips`.
+    clips: see `stored.first_clips`.
     suspects: tracks to draw from; those drawn leave `unseen`.
     unseen: tracks that the model has not seen.
     count: see above.
-    **how: `audits`, `permutations`, `size` (`audit.Size`).
+    **how: `audits`, `permutations`, `size` (`statistics.Size`).
 
   Returns:
     (audits that found evidence, suspects above the level, of how many).
@@ -55,10 +57,10 @@ def repeat(config, clips, suspects: list[str], unseen: list[str], count: int, **
     rng = np.random.default_rng((config.seed, draw))
     drawn = rng.choice(suspects, count, replace=False).tolist()
     reference = [track for track in unseen if track not in drawn]
-    calibration, comparison = audit.split_reference(reference, how["size"], draw)
+    calibration, comparison = statistics.split_reference(reference, how["size"], draw)
     parts = {"suspects": drawn, "comparison": comparison, "calibration": calibration}
-    scores = audit_stored.scores_of(config, clips, parts)
-    found = audit_stored.judge(config, scores, how["permutations"], draw)
+    scores = stored.scores_of(config, clips, parts)
+    found = stored.judge(config, scores, how["permutations"], draw)
     evidence += found["evidence"]
     flagged += found["flagged"]
   return evidence, flagged, count * how["audits"]
@@ -74,7 +76,9 @@ def main(argv):
     counts = [int(number) for number in _SUSPECTS.value]
   except ValueError as error:
     raise app.UsageError(f"--study={_STUDY.value}: {error}") from error
-  size = audit.smallest_reference(config.alpha, 1, opening.MIN_DEVELOPMENT_CLIPS)
+  size = statistics.smallest_reference(
+    config.alpha, 1, experiment_inputs.MIN_DEVELOPMENT_CLIPS
+  )
   how = dict(audits=_AUDITS.value, permutations=_PERMUTATIONS.value, size=size)
   rows = parts[study.MAIN] + parts.get(study.TUNE, [])
   lines = [["model", "suspects", "reference", "audits with evidence", "tracks above"]]
@@ -82,8 +86,8 @@ def main(argv):
     own = [row for row in rows if row["model"] == model]
     unseen_rows = [row for row in own if row["split"] in ("nonmember", "dev")]
     trained = [r for r in parts[study.MAIN] if r["model"] == model]
-    clips = audit_stored.first_clips(unseen_rows, config.methods)
-    members = audit_stored.first_clips(
+    clips = stored.first_clips(unseen_rows, config.methods)
+    members = stored.first_clips(
       [row for row in trained if row["split"] == "member"], config.methods
     )
     unseen = list(clips)

@@ -20,10 +20,12 @@ from scipy import stats
 from tqdm import tqdm
 
 from configs import audit as settings
-from launch import audit_stored, building, common, opening
+from launch import common
 from lsaprobe_jax.attacks import blind
+from lsaprobe_jax.audit import statistics, stored
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.evaluation import audit, likeness, study, summary, tables
+from lsaprobe_jax.metrics import likeness, study, summary, tables
+from lsaprobe_jax.scoring import experiment_inputs, factories
 
 _STUDY = flags.DEFINE_string(
   "study",
@@ -47,7 +49,7 @@ class Pool:
   """Tracks that a model has not seen.
 
   Attributes:
-    clips: their rows under the model (`audit_stored.first_clips`).
+    clips: their rows under the model (`stored.first_clips`).
     reference: the same under the reference model.
     features: [tracks, features] what is heard of each.
     feature: name of the one that goes most with difficulty.
@@ -56,8 +58,8 @@ class Pool:
     correlation: rank correlation of `ease` with that model's Loss score.
   """
 
-  clips: audit_stored.Clips
-  reference: audit_stored.Clips
+  clips: stored.Clips
+  reference: stored.Clips
   features: np.ndarray
   feature: str
   ease: np.ndarray
@@ -82,12 +84,12 @@ def pool_of(parts, model: str, methods) -> Pool:
     if row["model"] == model and row["split"] in ("nonmember", "dev")
   ]
   null = [row for row in rows if row["model"] == summary.REFERENCE]
-  clips, reference = (audit_stored.first_clips(r, methods) for r in (unseen, null))
+  clips, reference = (stored.first_clips(r, methods) for r in (unseen, null))
   tracks = [track for track in clips if track in reference]
   if not tracks:
     raise ValueError(f"no track that {model} has not seen was scored by a reference")
   clips, reference = ({t: found[t] for t in tracks} for found in (clips, reference))
-  heard = _features([clips[track][building.PROBE] for track in tracks])
+  heard = _features([clips[track][factories.PROBE] for track in tracks])
   loss = [reference[track]["loss"]["score"] for track in tracks]
   correlations = np.array([stats.spearmanr(f, loss).statistic for f in heard.T])
   best = int(np.nanargmax(np.abs(correlations)))
@@ -158,7 +160,7 @@ def simulate(config, pool: Pool, count: int, shift: float, how) -> dict[str, obj
     pool: tracks that the model has not seen.
     count: of suspects.
     shift: see `slope_for`.
-    how: `audits`, `permutations`, `size` (`audit.Size`).
+    how: `audits`, `permutations`, `size` (`statistics.Size`).
 
   Returns:
     `shift` as drawn, `held`, and by `raw` and `less reference` the number of audits
@@ -172,7 +174,7 @@ def simulate(config, pool: Pool, count: int, shift: float, how) -> dict[str, obj
     drawn = draw_suspects(pool.ease, count, slope, (config.seed, draw))
     suspects = [tracks[i] for i in drawn]
     others = [track for track in tracks if track not in suspects]
-    calibration, comparison = audit.split_reference(others, how["size"], draw)
+    calibration, comparison = statistics.split_reference(others, how["size"], draw)
     parts = {
       "suspects": suspects,
       "comparison": comparison,
@@ -180,7 +182,7 @@ def simulate(config, pool: Pool, count: int, shift: float, how) -> dict[str, obj
     }
     order = [tracks.index(track) for track in (*suspects, *others)]
     heard = likeness.compare(
-      audit.exchange(suspects, others),
+      statistics.exchange(suspects, others),
       pool.features[order],
       blind.FEATURE_NAMES,
       permutations=how["permutations"],
@@ -190,8 +192,8 @@ def simulate(config, pool: Pool, count: int, shift: float, how) -> dict[str, obj
     made["held"] += held
     made["shift"] += shift_of(pool.ease, drawn) / how["audits"]
     for name, reference in (("raw", None), ("less", pool.reference)):
-      scores = audit_stored.scores_of(config, pool.clips, parts, reference)
-      found = audit_stored.judge(config, scores, how["permutations"], draw)
+      scores = stored.scores_of(config, pool.clips, parts, reference)
+      found = stored.judge(config, scores, how["permutations"], draw)
       made[name] += found["evidence"]
       made[f"{name} held"] += found["evidence"] and held
   return made
@@ -202,7 +204,9 @@ def main(argv):
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
   config = settings.get_config()
-  size = audit.smallest_reference(config.alpha, 1, opening.MIN_DEVELOPMENT_CLIPS)
+  size = statistics.smallest_reference(
+    config.alpha, 1, experiment_inputs.MIN_DEVELOPMENT_CLIPS
+  )
   how = dict(audits=_AUDITS.value, permutations=_PERMUTATIONS.value, size=size)
   lines = [
     [

@@ -12,14 +12,13 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from launch import converting
 from launch.command import ending_in_one_line, run
-from launch.workdir import claim_workdir, lock_workdir, note_environment
-from lsaprobe_jax import checkpoints, parallel
+from lsaprobe_jax import parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.evaluating import Target
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, conversion, registry
+from lsaprobe_jax.scoring.scorer import Target
+from lsaprobe_jax.scoring.workdir import claim_workdir, lock_workdir, note_environment
 from lsaprobe_jax.text import printable
 
 __all__ = [
@@ -28,7 +27,7 @@ __all__ = [
   "ending_in_one_line",
   "fewest_times",
   "jsonable",
-  "load_generator",
+  "load_diffusion",
   "load_targets",
   "lock_workdir",
   "note_environment",
@@ -116,7 +115,7 @@ def open_corpus(
 
 def fewest_times(targets: Sequence[Target]) -> int:
   """T of the model whose schedule has the fewest times."""
-  return min(target.generator.schedule.num_steps for target in targets)
+  return min(target.model.schedule.num_train_timesteps for target in targets)
 
 
 def load_targets(
@@ -125,7 +124,7 @@ def load_targets(
   """The models of an evaluation.
 
   Args:
-    config: `targets` (name -> what `converting.find_model` takes), `num_steps`,
+    config: `targets` (name -> what `conversion.find_model` takes), `num_inference_steps`,
       `precision`, `untrained`, `seed`, and `stop_at` where there is one.
     flag: from a target's name to what an error calls it.
 
@@ -136,9 +135,9 @@ def load_targets(
   for i, (name, source) in enumerate(sorted(config.targets.items())):
     key = jax.random.fold_in(jax.random.key(config.seed), i)
     try:
-      generator, record = load_generator(
+      generator, record = load_diffusion(
         source,
-        config.num_steps,
+        config.num_inference_steps,
         precision=config.precision,
         # Where a configuration has it: `mel` ends before the vocoder.
         stop_at=config.get("stop_at", "waveform"),
@@ -156,35 +155,39 @@ def load_targets(
         f"{flag(name)}: {source}: its training record is damaged"
         f" ({type(error).__name__}: {error}); copy the model again"
       ) from error
-    targets.append(Target(name=name, generator=generator, group=group, members=members))
+    targets.append(Target(name=name, model=generator, group=group, members=members))
     hashes[name] = record["weights_sha256"]
   _check_alike(targets)
   return targets, {"weights": hashes}
 
 
-def load_generator(
-  source: str, num_steps: int, *, random_key: jax.Array | None = None, **settings
+def load_diffusion(
+  source: str,
+  num_inference_steps: int,
+  *,
+  random_key: jax.Array | None = None,
+  **settings,
 ) -> tuple[Any, dict[str, Any]]:
   """A model that can be run, and the record of its folder.
 
   Args:
-    source: what `converting.find_model` takes.
-    num_steps: S, DDIM steps of the reverse process.
+    source: what `conversion.find_model` takes.
+    num_inference_steps: S, DDIM steps of the reverse process.
     random_key: draws random weights in the place of the model's own.
-    **settings: `precision` and `stop_at` (`models.generator.build_generator`).
+    **settings: `precision` and `stop_at` (`models.registry.build_model`).
 
   Raises:
     CheckpointError: there is no such model, or it is damaged, does not describe one
       or has weights that do not fit.
   """
-  params, record = checkpoints.load_model(converting.find_model(source))
+  params, record = checkpoints.load_model(conversion.find_model(source))
   model = record["model"]
   try:
-    abstract = generators.abstract_params(model, len(jax.tree.leaves(params)))
+    abstract = registry.abstract_params(model, len(jax.tree.leaves(params)))
     checkpoints.check_fit(params, abstract, source)
     if random_key is not None:
-      params = generators.random_params(model, random_key)
-    generator = generators.build_generator(model, params, num_steps, **settings)
+      params = registry.random_params(model, random_key)
+    generator = registry.build_model(model, params, num_inference_steps, **settings)
   except checkpoints.CheckpointError:
     raise
   # Sizes that make no network: what flax and jax raise on them is almost anything.
@@ -197,6 +200,6 @@ def load_generator(
 
 
 def _check_alike(targets: list[Target]) -> None:
-  rates = {target.name: target.generator.sample_rate for target in targets}
+  rates = {target.name: target.model.sample_rate for target in targets}
   if len(set(rates.values())) > 1:
     raise app.UsageError(f"--config.targets have different sample rates: {rates}")

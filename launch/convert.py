@@ -16,8 +16,8 @@ import pathlib
 
 from absl import app, flags, logging
 
-from launch import command, converting
-from lsaprobe_jax import checkpoints
+from launch import command
+from lsaprobe_jax.models import checkpoints, conversion
 
 _SOURCE = flags.DEFINE_string(
   "source",
@@ -43,7 +43,7 @@ def main(argv):
   if output.exists() and not output.is_dir():
     raise app.UsageError(f"--output={output} is a file; name a folder to write to")
   try:
-    params, model, training = converting.convert(
+    params, model, training = conversion.convert(
       source, _PROMPT.value, _EMBEDDING.value
     )
   except checkpoints.CheckpointError as error:

@@ -33,11 +33,11 @@ import tqdm
 from absl import app, flags
 
 from launch import command
-from lsaprobe_jax.data import recipes
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.build import recipes
+from lsaprobe_jax.data.build.fetch import FetchError
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.data.corpus import open_corpus
-from lsaprobe_jax.data.fetch import FetchError
 from lsaprobe_jax.data.manifest import GROUPS
 
 _DATASETS = ("maestro_v3", "fma_small", "fma_large")
@@ -127,7 +127,7 @@ def _build(recipe: recipes.Recipe) -> None:
 def _build_dataset() -> None:
   """Builds MAESTRO or FMA, and says what came out."""
   try:
-    from lsaprobe_jax.data.tfds import building, fma, maestro
+    from lsaprobe_jax.data.build.tfds import building, fma, maestro
   except ImportError as error:
     raise AudioError(f"{error}; pip install 'lsaprobe_jax[datasets]'") from error
   name, _, subset = _CORPUS.value.partition("_")

@@ -14,17 +14,15 @@ import pathlib
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from launch import (
-  command,
-  common,
-  estimating,
-  evaluation,
-  hosts,
-  opening,
-  records,
-  settings,
+from launch import command, common, hosts
+from lsaprobe_jax.scoring import (
+  cost_estimate,
+  experiment,
+  experiment_inputs,
+  kept_records,
+  rules,
 )
-from lsaprobe_jax.results import ALONE, MissingRows, rows_to_json, write_whole
+from lsaprobe_jax.scoring.row_files import ALONE, MissingRows, rows_to_json, write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -51,13 +49,13 @@ def main(argv):
   common.use_devices()
   shard = hosts.join()
   config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  settings.check(config)
-  records.check(config, workdir, _RECORD.value)
+  rules.check(config)
+  kept_records.check(config, workdir, _RECORD.value)
   if _DRY_RUN.value:
-    opened = opening.open_checked(config, _LIMIT.value)
-    print(estimating.text(*estimating.of_evaluation(config, opened)))
+    opened = experiment_inputs.open_checked(config, _LIMIT.value)
+    print(cost_estimate.text(*cost_estimate.of_evaluation(config, opened)))
     return
-  run = evaluation.load(config, workdir, _LIMIT.value, shard)
+  run = experiment.load(config, workdir, _LIMIT.value, shard)
   with common.ending_in_one_line(f"the rows in {workdir}"):
     try:
       rows = _score(run, shard)
@@ -68,22 +66,22 @@ def main(argv):
         error,
       )
       return
-    summary = evaluation.print_report(run, rows)
+    summary = experiment.print_report(run, rows)
     write_whole(workdir / "summary.json", rows_to_json(summary))
     common.note_environment(workdir)
     logging.info("wrote %s", workdir / "summary.json")
     if _RECORD.value:
-      records.record(run, workdir, _RECORD.value)
+      kept_records.record(run, workdir, _RECORD.value)
 
 
-def _score(run: evaluation.Evaluation, shard) -> list[dict]:
+def _score(run: experiment.Evaluation, shard) -> list[dict]:
   """Rows of all methods, of all processes; MissingRows if others' are."""
-  evaluation.run_blind(run)
+  experiment.run_blind(run)
   for name in run.config.methods:
     if shard == ALONE:
-      evaluation.print_report(run, run.scores.asked)
-    evaluation.run_methods(run, [name])
-  return evaluation.finish(run)
+      experiment.print_report(run, run.scores.asked)
+    experiment.run_methods(run, [name])
+  return experiment.finish(run)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from absl import app, flags, logging
 
 from launch import command, common
 from lsaprobe_jax import diffusion, distances, search
-from lsaprobe_jax.attacks.lsa_probe import DamageCurve, read_costs
+from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
 
 _MODEL = flags.DEFINE_string(
@@ -25,7 +25,7 @@ _AUDIO = flags.DEFINE_string("audio", None, "An audio file.", required=True)
 _SECONDS = flags.DEFINE_float("seconds", 4.0, "Length of the clip.", 1e-3, 14_400)
 _START = flags.DEFINE_float("start", 0.0, "Where it begins, seconds.", 0, 14_400)
 _T_RATIO = flags.DEFINE_float("t_ratio", 0.6, "Time of the state, of T.")
-_STEPS = flags.DEFINE_integer("num_steps", 10, "DDIM steps.", 1, 1_000)
+_STEPS = flags.DEFINE_integer("num_inference_steps", 10, "DDIM steps.", 1, 1_000)
 _DISTANCE = flags.DEFINE_string("distance", "mr_stft", "The distance.")
 _RUNGS = flags.DEFINE_integer("rungs", 16, "Budgets tried.", 2, 10_000)
 _ASCENT = flags.DEFINE_integer("ascent", 2, "Ascent steps a budget.", 1, 10_000)
@@ -62,7 +62,7 @@ def _load_clip(rate: int) -> np.ndarray:
 
 def _report(outcome) -> None:
   """Prints the curve and the cost; ValueError where D is not finite along it."""
-  curves = [np.asarray(outcome.details[name]) for name in ("budgets", "damages")]
+  curves = [np.asarray(outcome.details[name]) for name in ("budgets", "degradations")]
   if not np.all(np.isfinite(curves)):
     raise ValueError(
       "D is not finite along the curve, which says nothing of the clip: look at"
@@ -73,8 +73,8 @@ def _report(outcome) -> None:
       "D is 0 at every budget, so that nothing was perturbed: look at --t_ratio and the"
       " schedule of --model"
     )
-  for eta, damage in zip(*curves, strict=True):
-    print(f"eta {eta:.4f}  D {damage:.5g}")
+  for eta, degradation in zip(*curves, strict=True):
+    print(f"eta {eta:.4f}  D {degradation:.5g}")
   if _TAU.value is None:
     return
   (cost,) = read_costs(*(x[None] for x in curves), _TAU.value, _ETA_MAX.value)
@@ -91,25 +91,25 @@ def main(argv):
   common.use_compilation_cache()
   try:
     _check_flags()
-    generator, _ = common.load_generator(_MODEL.value, _STEPS.value)
-    clip = _load_clip(generator.sample_rate)
-    t = diffusion.timestep(generator.schedule, _T_RATIO.value)
-    distance = distances.get(_DISTANCE.value, sample_rate=generator.sample_rate)
+    model, _ = common.load_diffusion(_MODEL.value, _STEPS.value)
+    clip = _load_clip(model.sample_rate)
+    t = diffusion.timestep(model.schedule, _T_RATIO.value)
+    distance = distances.get(_DISTANCE.value, sample_rate=model.sample_rate)
     ladder = search.get(
       "continuation", eta_max=_ETA_MAX.value, rungs=_RUNGS.value, steps=_ASCENT.value
     )
   except (ValueError, OSError) as error:
     raise app.UsageError(str(error)) from error
-  attack = DamageCurve(distance=distance, search=ladder)
-  generator = generator.for_length(len(clip))
+  attack = DegradationCurve(distance=distance, search=ladder)
+  model = model.for_length(len(clip))
   key = jax.random.key(_SEED.value)
-  score = jax.jit(lambda attack, generator, *args: attack(generator, *args))
+  score = jax.jit(lambda attack, model, *args: attack(model, *args))
   start = time.perf_counter()
-  outcome = jax.device_get(score(attack, generator, key, clip, t))
+  outcome = jax.device_get(score(attack, model, key, clip, t))
   logging.info(
     "%d evaluations forward, %d backward, in %.1f s with compiling",
-    outcome.forward_passes,
-    outcome.backward_passes,
+    outcome.nfe_forward,
+    outcome.nfe_backward,
     time.perf_counter() - start,
   )
   try:

@@ -25,9 +25,10 @@ import re
 
 from absl import app, flags, logging
 
-from launch import command, studies
-from lsaprobe_jax.evaluation import study, summary
-from lsaprobe_jax.results import write_whole
+from launch import command
+from lsaprobe_jax.metrics import study, summary
+from lsaprobe_jax.report import studies
+from lsaprobe_jax.scoring.row_files import write_whole
 
 _ADD = flags.DEFINE_list("add", [], "NAME=FOLDER: store the rows of these studies.")
 _ROOT = flags.DEFINE_string(

@@ -1,6 +1,6 @@
 """Was a set of tracks (an album, an artist) in the training set? One p-value for all.
 
-python -m launch.sets --workdir=runs/mini --method=lsa_probe [--model=A] [--calibrated]
+python -m launch.sets --workdir=runs/mini --method=lsa_probe [--model=A] [--difficulty_calibration]
   [--suspects=ufoai=ufoai-*,mars=marsshooter-*]
 
 Scores nothing: reads WORKDIR/scores.jsonl of a finished evaluation. Every set of
@@ -17,9 +17,9 @@ from typing import Any
 from absl import app, flags, logging
 
 from launch import command
-from lsaprobe_jax import results
-from lsaprobe_jax.evaluation import calibration, sets, summary, tables
-from lsaprobe_jax.results import to_json, write_whole
+from lsaprobe_jax.metrics import difficulty, sets, summary, tables
+from lsaprobe_jax.scoring import row_files
+from lsaprobe_jax.scoring.row_files import to_json, write_whole
 from lsaprobe_jax.text import printable_leaves
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished evaluation.")
@@ -30,7 +30,7 @@ _MODEL = flags.DEFINE_string(
   "model", None, "The model under audit (default: A, or the only one)."
 )
 _CALIBRATED = flags.DEFINE_bool(
-  "calibrated", False, "Read scores less those under the model `reference`."
+  "difficulty_calibration", False, "Read scores less those under the model `reference`."
 )
 _SUSPECTS = flags.DEFINE_list(
   "suspects",
@@ -54,7 +54,7 @@ def read_rows(workdir: pathlib.Path) -> Rows:
   """Rows of an evaluation; UsageError where there is none or it is under way."""
   try:
     # Names as they are shown, and as globs are therefore written.
-    return printable_leaves(results.read_rows(workdir / "scores.jsonl"))
+    return printable_leaves(row_files.read_rows(workdir / "scores.jsonl"))
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
 
@@ -62,9 +62,11 @@ def read_rows(workdir: pathlib.Path) -> Rows:
 def choose(rows: Rows) -> Rows:
   """Judged rows of the one method and model that the flags name."""
   if _CALIBRATED.value:
-    rows = calibration.by_reference(rows)
+    rows = difficulty.by_reference(rows)
     if not rows:
-      raise app.UsageError("--calibrated: nothing was scored under a reference model")
+      raise app.UsageError(
+        "--difficulty_calibration: nothing was scored under a reference model"
+      )
   targets = [row for row in rows if row["model"] != summary.REFERENCE]
   methods = [row for row in targets if row["method"] == _METHOD.value]
   if not methods:
@@ -161,7 +163,15 @@ def main(argv):
   rows = choose(read_rows(workdir))
   suspects = suspect_tracks(rows)
   tests, rejections = compare(rows, suspects)
-  names = ("corpus", "method", "distance", "t_ratio", "model", "calibrated", "seed")
+  names = (
+    "corpus",
+    "method",
+    "distance",
+    "t_ratio",
+    "model",
+    "difficulty_calibration",
+    "seed",
+  )
   found = {name: rows[0][name] for name in names} | {
     "sets": {
       name: test._asdict() | {"names": sorted(suspects[name])}

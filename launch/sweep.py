@@ -11,7 +11,7 @@ Ablations read the same tracks as the main table (`config.part`) and nothing is 
 from them: choices are made with launch.tune, on tune tracks. On those this command
 scores the methods again, for classifiers to be fitted on.
 
-Everything goes to WORKDIR: row files (`evaluation.study`), summary.json, tidy records
+Everything goes to WORKDIR: row files (`experiment.study`), summary.json, tidy records
 of the ablations in ablations.json, tables in tables.md, figures/*.png and *.svg. The
 same command continues a run that was interrupted.
 """
@@ -27,12 +27,14 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import building, command, common, evaluation, studies, variations
+from launch import command, common
 from lsaprobe_jax import distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import read_costs
-from lsaprobe_jax.evaluation import study, summary
-from lsaprobe_jax.results import to_json, write_whole
+from lsaprobe_jax.metrics import study, summary
+from lsaprobe_jax.report import studies
+from lsaprobe_jax.scoring import experiment, factories, variations
+from lsaprobe_jax.scoring.row_files import to_json, write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -67,7 +69,7 @@ class Sweep:
     # Of ablations, which have no cuts.
     self.run = dataclasses.replace(self.main, cuts=False)
 
-  def open(self, folder: str, changes: dict[str, Any]) -> evaluation.Evaluation:
+  def open(self, folder: str, changes: dict[str, Any]) -> experiment.Evaluation:
     """An evaluation in a folder of its own, with some settings changed."""
     config = copy.deepcopy(self._config)
     with config.unlocked():
@@ -75,7 +77,7 @@ class Sweep:
       # What else is to be run makes no row another: it may grow later.
       del config.sweep
       config.methods = ()
-    run = evaluation.load(
+    run = experiment.load(
       config,
       self._workdir / "runs" / folder,
       self._limit,
@@ -84,7 +86,7 @@ class Sweep:
     self._scorer = self._scorer or run.scorer
     return dataclasses.replace(run, scorer=self._scorer.reseeded(config.seed))
 
-  def vary(self, changes: dict[str, Any]) -> evaluation.Evaluation:
+  def vary(self, changes: dict[str, Any]) -> experiment.Evaluation:
     """The main run with changes that its rows tell apart: distance, t_ratio."""
     config = copy.deepcopy(self._config)
     config.update_from_flattened_dict(changes)
@@ -93,20 +95,20 @@ class Sweep:
 
 def main_rows(sweep: Sweep, config: ConfigDict) -> Rows:
   """Rows of all methods of the main table: as tuned, matched, the paper's probe."""
-  names = [building.PROBE, *config.sweep.methods, *building.matched(config.sweep)]
-  rows = evaluation.run_blind(sweep.main) + evaluation.run_methods(sweep.main, names)
+  names = [factories.PROBE, *config.sweep.methods, *factories.nfe_matched(config.sweep)]
+  rows = experiment.run_blind(sweep.main) + experiment.run_methods(sweep.main, names)
   if not config.sweep.paper:
     return rows
   paper = sweep.open("paper", dict(config.sweep.paper))
-  probed = evaluation.run_methods(paper, [building.PROBE])
+  probed = experiment.run_methods(paper, [factories.PROBE])
   return rows + [row | {"method": PAPER} for row in probed]
 
 
 def _at_times(config: ConfigDict, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the methods compared with it to one t."""
-  names = ["random_stability", *config.sweep.matched]
-  names += [name.removesuffix(summary.MATCHED) for name in config.sweep.compared]
-  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != building.PROBE}
+  names = ["random_stability", *config.sweep.nfe_matched]
+  names += [name.removesuffix(summary.NFE_MATCHED) for name in config.sweep.compared]
+  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != factories.PROBE}
   return {"t_ratio": t_ratio, **own}
 
 
@@ -114,14 +116,14 @@ def t_ratio(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe and its rivals by time."""
   for value in config.sweep.t_ratio:
     run = sweep.vary(_at_times(config, value))
-    yield value, evaluation.run_methods(run, config.sweep.compared)
+    yield value, experiment.run_methods(run, config.sweep.compared)
 
 
 def equal_compute(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """`t_ratio` again, and rivals that may spend as many evaluations as the probe."""
   for value in config.sweep.equal_compute:
     run = sweep.vary(_at_times(config, value))
-    yield value, evaluation.run_methods(run, building.compared(config.sweep))
+    yield value, experiment.run_methods(run, factories.compared(config.sweep))
 
 
 def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
@@ -129,7 +131,7 @@ def times(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   rows: Rows = []
   for count, value in enumerate(config.sweep.t_ratio, 1):
     run = sweep.vary(_at_times(config, value))
-    rows += evaluation.run_methods(run, config.sweep.compared)
+    rows += experiment.run_methods(run, config.sweep.compared)
     yield count, study.pool(rows, over="t_ratio")
 
 
@@ -139,7 +141,7 @@ def distance(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
     changes = _at_times(config, config.t_ratio) | {"distance": value}
     yield (
       value,
-      evaluation.run_methods(sweep.vary(changes), building.compared(config.sweep)),
+      experiment.run_methods(sweep.vary(changes), factories.compared(config.sweep)),
     )
 
 
@@ -155,7 +157,7 @@ def eta_max(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
       keys = [key for key in kept if key[0] == model]
       costs = read_costs(
         [curves[key]["budgets"] for key in keys],
-        [curves[key]["damages"] for key in keys],
+        [curves[key]["degradations"] for key in keys],
         kept[keys[0]]["tau"],
         value,
       )
@@ -171,14 +173,14 @@ def eta_ref(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   _, rivals = _with_rivals(sweep, config)
   curves = _main_curves(sweep, config)
   for value in config.sweep.eta_ref:
-    yield value, evaluation.probe_rows(sweep.run, curves, value) + rivals
+    yield value, experiment.probe_rows(sweep.run, curves, value) + rivals
 
 
 def _with_rivals(sweep: Sweep, config: ConfigDict) -> tuple[Rows, Rows]:
   """Rows of the main run: the probe's, and its rivals'."""
-  rows = evaluation.run_methods(sweep.run, building.compared(config.sweep))
-  own = [row for row in rows if row["method"] == building.PROBE]
-  return own, [row for row in rows if row["method"] != building.PROBE]
+  rows = experiment.run_methods(sweep.run, factories.compared(config.sweep))
+  own = [row for row in rows if row["method"] == factories.PROBE]
+  return own, [row for row in rows if row["method"] != factories.PROBE]
 
 
 def _main_curves(sweep: Sweep, config: ConfigDict) -> Rows:
@@ -193,7 +195,7 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   for draw in range(max(config.sweep.draws)):
     seed = config.seed + draw
     run = sweep.open(f"seed-{seed}", {"seed": seed}) if draw else sweep.run
-    rows += evaluation.run_methods(run, config.sweep.compared)
+    rows += experiment.run_methods(run, config.sweep.compared)
     if draw + 1 in config.sweep.draws:
       yield draw + 1, study.pool(rows, over="seed")
 
@@ -201,14 +203,16 @@ def draws(sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
 def variant(name: str, sweep: Sweep, config: ConfigDict) -> Iterator[tuple[Any, Rows]]:
   """The probe and its rivals, or `compared_in`, under each of some changes."""
   variants = config.sweep.variants[name]
-  names = config.sweep.get("compared_in", {}).get(name, building.compared(config.sweep))
+  names = config.sweep.get("compared_in", {}).get(
+    name, factories.compared(config.sweep)
+  )
   # A ConfigDict's keys come in the order of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label].to_dict()
     run = sweep.open(f"{name}-{label}", changes) if changes else sweep.run
     # Of its own, as another corpus or rate is another test of the split.
-    rows = evaluation.run_blind(run)
-    yield _number(label), rows + evaluation.run_methods(run, names)
+    rows = experiment.run_blind(run)
+    yield _number(label), rows + experiment.run_methods(run, names)
 
 
 def _number(label: str) -> int | str:
@@ -249,7 +253,7 @@ def _check_ablations(config: ConfigDict) -> None:
   if unknown := set(_ABLATIONS.value) - set(known):
     raise app.UsageError(f"--ablations={min(unknown)}: known: {', '.join(known)}")
   read_off = {"eta_max", "eta_ref"}.intersection(_ABLATIONS.value)
-  if read_off and not searches.gives_curves(building.make_search(config.search)):
+  if read_off and not searches.gives_curves(factories.make_search(config.search)):
     raise app.UsageError(
       f"--ablations={min(read_off)} needs a search that gives curves:"
       " --config.search.name=continuation or random_directions"
@@ -260,12 +264,12 @@ def _check_methods(config: ConfigDict) -> None:
   targets, _ = common.load_targets(config)
   for name in config.baselines:
     # Its own settings alone: what its distance is does not matter.
-    _, attack = building.make_baseline(config, name, distance=None)
-    building.check_times(name, attack, common.fewest_times(targets))
-  alone = {building.PROBE, *config.baselines}
+    _, attack = factories.make_baseline(config, name, distance=None)
+    factories.check_times(name, attack, common.fewest_times(targets))
+  alone = {factories.PROBE, *config.baselines}
   # The others spend what their search does, and have nothing to repeat.
-  repeated = alone - {building.PROBE, "relative_damage"}
-  both = alone | {f"{name}{summary.MATCHED}" for name in repeated}
+  repeated = alone - {factories.PROBE, "relative_degradation"}
+  both = alone | {f"{name}{summary.NFE_MATCHED}" for name in repeated}
   sweep, compared_in = config.sweep, config.sweep.get("compared_in", {})
   if unknown := set(compared_in) - set(sweep.variants):
     raise app.UsageError(
@@ -274,7 +278,7 @@ def _check_methods(config: ConfigDict) -> None:
     )
   for field, names, known in (
     ("methods", sweep.methods, alone),
-    ("matched", sweep.matched, repeated),
+    ("matched", sweep.nfe_matched, repeated),
     ("compared", sweep.compared, both),
     *((f"compared_in.{name}", own, both) for name, own in compared_in.items()),
   ):
@@ -283,7 +287,7 @@ def _check_methods(config: ConfigDict) -> None:
         f"--config.sweep.{field}: {min(unknown)!r} is not one of"
         f" {', '.join(sorted(known))}"
       )
-    building.check_order(f"sweep.{field}", names)
+    factories.check_order(f"sweep.{field}", names)
 
 
 def _check_distance(variant: str, distance: str) -> None:
@@ -332,9 +336,9 @@ def _sweep(config: ConfigDict, workdir: pathlib.Path) -> None:
   _write(workdir, study.MAIN, main_rows(sweep, config))
   if config.part == "test":
     tune = sweep.open("tune", {"part": "tune"})
-    rows = evaluation.run_methods(tune, [building.PROBE, *config.sweep.methods])
+    rows = experiment.run_methods(tune, [factories.PROBE, *config.sweep.methods])
     _write(workdir, study.TUNE, rows)
-  blind = evaluation.run_blind(sweep.run)
+  blind = experiment.run_blind(sweep.run)
   for name in _ABLATIONS.value:
     rows = []
     for value, found in _ablations(config)[name](sweep, config):

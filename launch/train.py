@@ -22,10 +22,12 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from launch import command, common, converting, settings
-from lsaprobe_jax import checkpoints, distances, objectives, training
+from launch import command, common
+from lsaprobe_jax import distances
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, conversion, registry
+from lsaprobe_jax.scoring import rules
+from lsaprobe_jax.training import losses, train_state
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -44,15 +46,15 @@ _MOST_IN_BATCH = 65_536
 # Steps that are timed, after one that compiles.
 _TIMED_STEPS = 3
 # Times at which the loss on whole groups is followed.
-_HELD_T = (0.1, 0.2, 0.4, 0.6)
+_EVAL_T_RATIOS = (0.1, 0.2, 0.4, 0.6)
 
 
 def _open_corpora(config: ConfigDict) -> tuple[Corpus, dict[str, Corpus]]:
   """The trained groups' clips, and those of the groups whose loss is followed."""
   opened, rate = config.corpus, config.model.sample_rate
   held = {
-    group: common.open_corpus(opened, rate, config.held_clips_per_track, [group])
-    for group in config.held_groups
+    group: common.open_corpus(opened, rate, config.eval_clips_per_track, [group])
+    for group in config.eval_groups
   }
   trained = common.open_corpus(opened, rate, opened.clips_per_track, opened.groups)
   return trained, held
@@ -84,7 +86,7 @@ def _record(
     "epochs": epochs,
     "initial": initial and initial["weights_sha256"],
     "clips": [{"id": name, "sha256": sha256} for name, sha256 in clips.items()],
-    "loss_t_ratios": _HELD_T if denoiser else None,
+    "loss_t_ratios": _EVAL_T_RATIOS if denoiser else None,
     "losses": losses,
   }
 
@@ -110,9 +112,9 @@ def _check_initial(config: ConfigDict, corpus: Corpus, initial: dict[str, Any]) 
 
 def _train_epoch(step, state, examples, config: ConfigDict, epoch: int, log, bar):
   """One pass over the examples; logs every `log_every` steps."""
-  per_epoch = training.steps_per_epoch(len(examples), config.batch_size)
+  per_epoch = train_state.steps_per_epoch(len(examples), config.batch_size)
   key = jax.random.key(config.seed)
-  batches = training.batches(examples, config.batch_size, config.seed, epoch)
+  batches = train_state.batches(examples, config.batch_size, config.seed, epoch)
   for count, (batch, mask) in enumerate(batches, epoch * per_epoch):
     step_key = jax.random.fold_in(key, count + 1)
     state, figures = step(state, batch, mask, step_key, np.float32(count))
@@ -162,20 +164,23 @@ def _build(config: ConfigDict) -> _Trained:
     hashes = {"initial": initial["weights_sha256"]}
     model = initial["model"]
   else:
-    params, hashes = generators.init_params(model, key), {}
+    params, hashes = registry.init_params(model, key), {}
     for name, folder in parts.items():
       params[name], model[name], hashes[name] = _load_part(name, folder)
-  generator = generators.build_generator(model, params, num_steps=1)
+  diffusion_model = registry.build_model(model, params, num_inference_steps=1)
   if config.trains == "denoiser":
     latent = model["family"] == "musicldm"
-    objective = objectives.Denoising(
-      generator, config.loss_power, _HELD_T, latent=latent
+    objective = losses.Denoising(
+      diffusion_model, config.loss_power, _EVAL_T_RATIOS, latent=latent
     )
     whole = lambda denoiser: params | {"unet": denoiser} if latent else denoiser
     export = lambda denoiser, _: (whole(denoiser), model)
   elif config.trains == "vae":
-    objective = objectives.Autoencoding(
-      generator.vae_params, generator.front_end, generator.autoencoder, config.kl_weight
+    objective = losses.Autoencoding(
+      diffusion_model.vae_params,
+      diffusion_model.front_end,
+      diffusion_model.autoencoder,
+      config.kl_weight,
     )
 
     def export(vae, examples):
@@ -183,12 +188,12 @@ def _build(config: ConfigDict) -> _Trained:
       own = model["vae"] | {"scaling_factor": 1 / objective.spread(vae, examples)}
       return {"vae": vae}, model | {"vae": own}
   elif config.trains == "vocoder":
-    distance = distances.get("mr_stft", sample_rate=generator.sample_rate)
-    objective = objectives.Vocoding(
-      generator.vocoder_params,
-      generator.front_end,
+    distance = distances.get("mr_stft", sample_rate=diffusion_model.sample_rate)
+    objective = losses.Vocoding(
+      diffusion_model.vocoder_params,
+      diffusion_model.front_end,
       distance,
-      generator.voice,
+      diffusion_model.voice,
       config.mel_weight,
     )
     export = lambda vocoder, _: ({"vocoder": vocoder}, model)
@@ -211,7 +216,7 @@ def _load_initial(
       )
   try:
     count = len(jax.tree.leaves(params))
-    checkpoints.check_fit(params, generators.abstract_params(found, count), folder)
+    checkpoints.check_fit(params, registry.abstract_params(found, count), folder)
   except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--config.initial: {error}") from error
   return params, record
@@ -230,7 +235,7 @@ def _load_part(name: str, folder: str) -> tuple[Any, dict[str, Any], str]:
 def _load(setting: str, model: str) -> tuple[Any, dict[str, Any]]:
   """Weights and record of a model that a setting names."""
   try:
-    return checkpoints.load_model(converting.find_model(model))
+    return checkpoints.load_model(conversion.find_model(model))
   except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--config.{setting}: {error}") from error
 
@@ -251,23 +256,23 @@ def main(argv):
 
 def _start(config: ConfigDict, objective, per_epoch: int):
   """(state before the first step, the compiled step)."""
-  optimizer = training.make_optimizer(config, config.epochs * per_epoch)
-  state = training.TrainState(
+  optimizer = train_state.make_optimizer(config, config.epochs * per_epoch)
+  state = train_state.TrainState(
     params=objective.params,
     ema=objective.params,
     opt_state=optimizer.init(objective.params),
   )
-  return state, training.make_step(objective, optimizer, config.ema_decay)
+  return state, train_state.make_step(objective, optimizer, config.ema_decay)
 
 
 def _estimate(config: ConfigDict) -> str:
   """What the training would take, from its first steps."""
   corpus, _ = _open_corpora(config)
   objective = _build(config).objective
-  per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
+  per_epoch = train_state.steps_per_epoch(len(corpus), config.batch_size)
   state, step = _start(config, objective, per_epoch)
   examples = objective.examples(corpus.take(range(min(len(corpus), 64))).audio)
-  batch, mask = next(training.batches(examples, config.batch_size, config.seed, 0))
+  batch, mask = next(train_state.batches(examples, config.batch_size, config.seed, 0))
   key, took = jax.random.key(config.seed), []
   for number in range(1 + _TIMED_STEPS):
     start = time.perf_counter()
@@ -285,7 +290,7 @@ def _estimate(config: ConfigDict) -> str:
 
 
 def _check(config: ConfigDict) -> None:
-  settings.check(config)
+  rules.check(config)
   # A batch is padded to its size, however few clips there are.
   if not 1 <= config.batch_size <= _MOST_IN_BATCH:
     raise app.UsageError(
@@ -301,16 +306,16 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
   identity = {"config": common.jsonable(config), "data": corpus.fingerprint()}
   common.claim_workdir(workdir, identity | {"parts": trained.parts})
   common.lock_workdir(workdir)
-  per_epoch = training.steps_per_epoch(len(corpus), config.batch_size)
+  per_epoch = train_state.steps_per_epoch(len(corpus), config.batch_size)
   objective = trained.objective
   state, step = _start(config, objective, per_epoch)
-  held_loss = training.make_held_loss(objective)
+  eval_loss = train_state.make_eval_loss(objective)
   examples = objective.examples(corpus.audio)
   held = {group: objective.examples(own.audio) for group, own in held.items()}
 
   def losses_of(params):
     return {
-      group: np.mean(held_loss(params, own), axis=0).tolist()
+      group: np.mean(eval_loss(params, own), axis=0).tolist()
       for group, own in held.items()
     }
 
@@ -329,7 +334,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
     first, state = latest
     logging.info("resumed after epoch %d", first)
   try:
-    log = training.LossLog(workdir / "losses.jsonl", first * per_epoch)
+    log = train_state.LossLog(workdir / "losses.jsonl", first * per_epoch)
   except ValueError as error:
     raise app.UsageError(f"--workdir: {error}") from error
   total = config.epochs * per_epoch

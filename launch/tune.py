@@ -15,37 +15,38 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from launch import building, command, common, evaluation, variations
-from lsaprobe_jax.evaluation import calibration, summary
-from lsaprobe_jax.results import write_whole
+from launch import command, common
+from lsaprobe_jax.metrics import difficulty, summary
+from lsaprobe_jax.scoring import experiment, factories, variations
+from lsaprobe_jax.scoring.row_files import write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A `base` and the `grid` to try.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the table go here.")
 
-_COLUMNS = ("method", "model", "calibrated", "auc", "auc_ci", "reached")
+_COLUMNS = ("method", "model", "difficulty_calibration", "auc", "auc_ci", "reached")
 
 
-def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str, Any]]:
-  """Runs some methods; returns one record for each model, raw and calibrated."""
-  distance = evaluation.make_distance(run)
+def try_setting(run: experiment.Evaluation, methods: list[str]) -> list[dict[str, Any]]:
+  """Runs some methods; returns one record for each model, raw and difficulty-calibrated."""
+  distance = experiment.make_distance(run)
   rows = []
   for name in methods:
-    if name != building.PROBE:
-      rows += evaluation.run_methods(run, [name])
-  if building.PROBE in methods:
+    if name != factories.PROBE:
+      rows += experiment.run_methods(run, [name])
+  if factories.PROBE in methods:
     # Every eta_ref from the same curves: none costs another pass.
-    curves = evaluation.run_curves(run, distance)
+    curves = experiment.run_curves(run, distance)
     for eta_ref in run.config.eta_refs:
       rows += [
-        row | {"method": f"{building.PROBE}, eta_ref={eta_ref}"}
-        for row in evaluation.probe_rows(run, curves, eta_ref)
+        row | {"method": f"{factories.PROBE}, eta_ref={eta_ref}"}
+        for row in experiment.probe_rows(run, curves, eta_ref)
       ]
-  rows += calibration.by_reference(rows)
+  rows += difficulty.by_reference(rows)
   records = summary.summarise(rows, resamples=200)
   return [
-    {name: record[name] for name in (*_COLUMNS, "forward_passes", "backward_passes")}
+    {name: record[name] for name in (*_COLUMNS, "nfe_forward", "nfe_backward")}
     for record in records
   ]
 
@@ -53,21 +54,23 @@ def try_setting(run: evaluation.Evaluation, methods: list[str]) -> list[dict[str
 def table(lines: list[dict[str, Any]]) -> str:
   """The cross-over means (and the null control) of everything tried, as Markdown."""
   out = [
-    "| setting | method | A | B | mean [95% by track] | calibrated | reached | calls |",
+    "| setting | method | A | B | mean [95% by track] | difficulty-calibrated | reached | calls |",
     "|---|---|---|---|---|---|---|---|",
   ]
   for line in lines:
     setting = ", ".join(f"{k}={v}" for k, v in line["changes"].items())
-    found = {(r["method"], r["model"], r["calibrated"]): r for r in line["records"]}
+    found = {
+      (r["method"], r["model"], r["difficulty_calibration"]): r for r in line["records"]
+    }
     for method in dict.fromkeys(r["method"] for r in line["records"]):
       a, b, mean = (found[method, model, False] for model in ("A", "B", "mean"))
-      calibrated = found.get((method, "mean", True))
+      calibrated = found.get((method, "mean", "reference"))
       reached = "" if mean["reached"] is None else f"{mean['reached']:.0%}"
       out.append(
         f"| {setting} | {method} | {a['auc']:.3f} | {b['auc']:.3f} | {mean['auc']:.3f}"
         f" [{mean['auc_ci'][0]:.3f}, {mean['auc_ci'][1]:.3f}] |"
         f" {'' if calibrated is None else format(calibrated['auc'], '.3f')} | {reached}"
-        f" | {mean['forward_passes']:.0f}/{mean['backward_passes']:.0f} |"
+        f" | {mean['nfe_forward']:.0f}/{mean['nfe_backward']:.0f} |"
       )
   return "\n".join(out) + "\n"
 
@@ -90,7 +93,7 @@ def _try_all(config: ConfigDict, workdir: pathlib.Path) -> list[dict[str, Any]]:
   for number, (changes, changed) in enumerate(variations.of_grid(config)):
     methods = list(changed.methods)
     name = common.digest(common.jsonable(changed))[:12]
-    run = evaluation.load(changed, workdir / name, limit=None, cuts=False)
+    run = experiment.load(changed, workdir / name, limit=None, cuts=False)
     # One scorer for all: settings that differ in traced values share a compilation.
     scorer = scorer or run.scorer
     run = dataclasses.replace(run, scorer=scorer)

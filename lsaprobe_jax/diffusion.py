@@ -35,7 +35,7 @@ class Schedule(struct.PyTreeNode):
   noise: jax.Array
 
   @property
-  def num_steps(self) -> int:
+  def num_train_timesteps(self) -> int:
     """T, the number of noising steps."""
     return self.signal.shape[-1] - 1
 
@@ -57,20 +57,24 @@ class Schedule(struct.PyTreeNode):
     )
 
 
-def linear(num_steps: int, beta_start: float, beta_end: float) -> Schedule:
+def linear(num_train_timesteps: int, beta_start: float, beta_end: float) -> Schedule:
   """Betas evenly spaced (Ho et al. 2020; DiffWave)."""
-  return Schedule.from_betas(np.linspace(beta_start, beta_end, num_steps))
+  return Schedule.from_betas(np.linspace(beta_start, beta_end, num_train_timesteps))
 
 
-def scaled_linear(num_steps: int, beta_start: float, beta_end: float) -> Schedule:
+def scaled_linear(
+  num_train_timesteps: int, beta_start: float, beta_end: float
+) -> Schedule:
   """Square roots of the betas evenly spaced (latent diffusion, MusicLDM)."""
-  roots = np.linspace(beta_start**0.5, beta_end**0.5, num_steps)
+  roots = np.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps)
   return Schedule.from_betas(roots**2)
 
 
-def cosine(num_steps: int, offset: float = 0.008, max_beta: float = 0.999) -> Schedule:
+def cosine(
+  num_train_timesteps: int, offset: float = 0.008, max_beta: float = 0.999
+) -> Schedule:
   """`alpha_bar = cos^2` of time (Nichol and Dhariwal 2021, equation 17)."""
-  time = np.arange(num_steps + 1) / num_steps
+  time = np.arange(num_train_timesteps + 1) / num_train_timesteps
   alpha_bar = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
   return Schedule.from_betas(np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
 
@@ -79,10 +83,10 @@ def timestep(schedule: Schedule, t_ratio: float) -> int:
   """`t = round(t_ratio * T)`; raises unless it lies in 1..T."""
   if not math.isfinite(t_ratio):
     raise ValueError(f"t_ratio = {t_ratio} is no share of T")
-  t = round(t_ratio * schedule.num_steps)
-  if not 1 <= t <= schedule.num_steps:
+  t = round(t_ratio * schedule.num_train_timesteps)
+  if not 1 <= t <= schedule.num_train_timesteps:
     raise ValueError(
-      f"t_ratio = {t_ratio} gives t = {t}, outside 1..{schedule.num_steps}"
+      f"t_ratio = {t_ratio} gives t = {t}, outside 1..{schedule.num_train_timesteps}"
     )
   return t
 
@@ -104,9 +108,13 @@ def ddim_step(schedule: Schedule, x: jax.Array, noise: jax.Array, t, s) -> jax.A
 
 
 def reverse(
-  predict_noise: PredictNoise, schedule: Schedule, x_t: jax.Array, t, num_steps: int
+  predict_noise: PredictNoise,
+  schedule: Schedule,
+  x_t: jax.Array,
+  t,
+  num_inference_steps: int,
 ) -> jax.Array:
-  """`R_t`: deterministic DDIM from t to 0 in `num_steps` steps, differentiable.
+  """`R_t`: deterministic DDIM from t to 0 in `num_inference_steps` steps, differentiable.
 
   The step count is static and t is traced, so one compilation serves every t. The
   grid is `round(t (S - i) / S)`; where t < S some of its steps repeat a time and
@@ -118,16 +126,20 @@ def reverse(
     schedule: the noise schedule.
     x_t: state at time t, any shape.
     t: scalar integer in 1..T.
-    num_steps: S, at least 1.
+    num_inference_steps: S, at least 1.
 
   Returns:
     The reconstruction at time 0, shaped as x_t.
   """
-  if num_steps < 1:
-    raise ValueError(f"the reverse process needs at least 1 step, got {num_steps}")
-  remaining = jnp.arange(num_steps, -1, -1)
+  if num_inference_steps < 1:
+    raise ValueError(
+      f"the reverse process needs at least 1 step, got {num_inference_steps}"
+    )
+  remaining = jnp.arange(num_inference_steps, -1, -1)
   # Integer arithmetic: round(t r / S), halves rounded up, exact for every t.
-  grid = (2 * jnp.asarray(t) * remaining + num_steps) // (2 * num_steps)
+  grid = (2 * jnp.asarray(t) * remaining + num_inference_steps) // (
+    2 * num_inference_steps
+  )
 
   def step(x, times):
     t, s = times

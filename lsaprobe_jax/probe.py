@@ -23,69 +23,69 @@ def clip_noise(key: jax.Array, shape: tuple[int, ...], draw: int = 0) -> jax.Arr
   return jax.random.normal(jax.random.fold_in(key, draw), shape)
 
 
-def make_damage(generator, distance, key, audio, t):
+def make_degradation(model, distance, key, audio, t):
   """D as a function of the perturbation, for one clip at one time.
 
   Args:
-    generator: encode, reconstruct and a schedule (`models.generator`).
+    model: encode, reconstruct and a schedule (`models.registry`).
     distance: `embed` and `compare` on waveforms (`distances`).
     key: the clip's key; fixes eps.
     audio: float32 [samples], in [-1, 1].
     t: scalar integer in 1..T.
 
   Returns:
-    (damage, shape): `damage(delta~) -> D`, and the shape of delta~. The clean side
+    (degradation, shape): `degradation(delta~) -> D`, and the shape of delta~. The clean side
     is reconstructed and embedded here, once.
   """
-  x_0 = generator.encode(audio)
-  x_t = add_noise(generator.schedule, x_0, t, clip_noise(key, x_0.shape))
-  sigma_t = generator.schedule.noise[t]
-  clean = distance.embed(generator.reconstruct(x_t, t))
+  x_0 = model.encode(audio)
+  x_t = add_noise(model.schedule, x_0, t, clip_noise(key, x_0.shape))
+  sigma_t = model.schedule.noise[t]
+  clean = distance.embed(model.reconstruct(x_t, t))
 
-  def damage(delta):
-    attacked = generator.reconstruct(x_t + sigma_t * delta, t)
+  def degradation(delta):
+    attacked = model.reconstruct(x_t + sigma_t * delta, t)
     return distance.compare(clean, distance.embed(attacked))
 
-  return damage, x_t.shape
+  return degradation, x_t.shape
 
 
-def probe(generator, distance, search, key, audio, t, tau):
+def probe(model, distance, search, key, audio, t, tau):
   """C_adv: the smallest budget that degrades the reconstruction by tau.
 
-  Args are those of `make_damage`, and `search` (`search.get`), `tau` the
+  Args are those of `make_degradation`, and `search` (`search.get`), `tau` the
   perceptual target. Returns the search's result.
   """
-  damage, shape = make_damage(generator, distance, key, audio, t)
-  return search(damage, _search_key(key), shape, tau)
+  degradation, shape = make_degradation(model, distance, key, audio, t)
+  return search(degradation, _search_key(key), shape, tau)
 
 
-def damage_curve(generator, distance, search, key, audio, t):
+def degradation_curve(model, distance, search, key, audio, t):
   """D against the budget, for a search that climbs it whole (`search.continuation`)."""
-  damage, shape = make_damage(generator, distance, key, audio, t)
-  return search.curve(damage, _search_key(key), shape)
+  degradation, shape = make_degradation(model, distance, key, audio, t)
+  return search.curve(degradation, _search_key(key), shape)
 
 
-def worst_damage(generator, distance, search, key, audio, t, eta):
+def max_degradation(model, distance, search, key, audio, t, eta):
   """The largest D that the search's ascent finds within the budget eta."""
-  damage, shape = make_damage(generator, distance, key, audio, t)
-  return search.worst(damage, _search_key(key), shape, eta, jnp.inf)
+  degradation, shape = make_degradation(model, distance, key, audio, t)
+  return search.worst(degradation, _search_key(key), shape, eta, jnp.inf)
 
 
-def random_damage(generator, distance, key, audio, t, eta, draws):
+def random_degradation(model, distance, key, audio, t, eta, draws):
   """Mean D over `draws` random directions of root mean square eta: no search."""
-  damage, shape = make_damage(generator, distance, key, audio, t)
+  degradation, shape = make_degradation(model, distance, key, audio, t)
 
   def one(key):
     direction = jax.random.normal(key, shape)
     size = jnp.sqrt(jnp.sum(jnp.square(direction)) / math.prod(shape))
-    return damage(eta * direction / size)
+    return degradation(eta * direction / size)
 
   return jnp.mean(jax.lax.map(one, jax.random.split(_search_key(key), draws)))
 
 
-def calibrate_tau(worst_damages, quantile: float = 0.95):
+def calibrate_tau(max_degradations, quantile: float = 0.95):
   """tau: a quantile of the worst D of development non-members at eta_ref."""
-  return jnp.quantile(jnp.asarray(worst_damages), quantile)
+  return jnp.quantile(jnp.asarray(max_degradations), quantile)
 
 
 def _search_key(key):

@@ -17,9 +17,9 @@ def rows(method="lsa_probe", seed=0, effect=1.0, models=("A", "B"), **names):
           "clip": f"{track}@0", "track": track, "group": track[0],
           "split": "member" if member else "nonmember", "model": model,
           "corpus": "toy", "method": method, "distance": None, "t_ratio": 0.4,
-          "calibrated": False, "seed": seed, "reached": None, "cost": None,
-          "score": float(rng.normal() + effect * member), "forward_passes": 4,
-          "backward_passes": 0, "seconds": 0.1,
+          "difficulty_calibration": "none", "seed": seed, "reached": None, "cost": None,
+          "score": float(rng.normal() + effect * member), "nfe_forward": 4,
+          "nfe_backward": 0, "seconds": 0.1,
         } | names
       )  # fmt: skip
   return made

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from lsaprobe_jax import checkpoints, diffusion, distances, parallel
+from lsaprobe_jax import diffusion, distances, parallel
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.search.bisection import Bisection
 
 CLIPS, SAMPLES = 11, 2048  # eight devices leave a ragged last batch
@@ -25,14 +25,14 @@ class LinearGenerator(struct.PyTreeNode):
 
   gains: jax.Array
   schedule: diffusion.Schedule
-  num_steps: int = struct.field(pytree_node=False, default=2)
+  num_inference_steps: int = struct.field(pytree_node=False, default=2)
 
   def encode(self, audio):
     return audio
 
   def reconstruct(self, x_t, t):
     predict = lambda x, t: self.schedule.noise[t] * self.gains * x
-    return diffusion.reverse(predict, self.schedule, x_t, t, self.num_steps)
+    return diffusion.reverse(predict, self.schedule, x_t, t, self.num_inference_steps)
 
 
 def toy():
@@ -46,7 +46,7 @@ def toy():
 def diffwave(name="diffwave-multigenre-a"):
   """(generator, attack): an embedded model."""
   params, record = checkpoints.load_model(checkpoints.find_model(name))
-  generator = generators.build_generator(record["model"], params, num_steps=2)
+  generator = registry.build_model(record["model"], params, num_inference_steps=2)
   distance = distances.get("log_mel", sample_rate=generator.sample_rate)
   return generator, LSAProbe(distance=distance, tau=0.5, search=SEARCH)
 

@@ -8,7 +8,7 @@ import soundfile
 
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.audio import resample
-from lsaprobe_jax.data.tfds.maestro import CSV
+from lsaprobe_jax.data.build.tfds.maestro import CSV
 
 HEADER = (
   "canonical_composer",

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 
 MODEL = {
   "family": "diffwave",
   "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {"name": "linear", "num_steps": 20, "beta_start": 1e-4, "beta_end": 0.02},
+  "schedule": {
+    "name": "linear",
+    "num_train_timesteps": 20,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+  },
   "sample_rate": 8000,
   "scale": 1.0,
 }
@@ -23,7 +27,7 @@ MODEL = {
 
 @pytest.fixture(scope="module")
 def params():
-  return generators.init_params(MODEL, jax.random.key(0))
+  return registry.init_params(MODEL, jax.random.key(0))
 
 
 @pytest.fixture
@@ -196,7 +200,7 @@ def test_names_in_messages_are_escaped_and_few():
 
 
 def test_a_mismatch_lists_both_sides(params):
-  expected = generators.abstract_params(MODEL)
+  expected = registry.abstract_params(MODEL)
   checkpoints.check_fit(params, expected, "same")
   changed = {k: v for k, v in params.items() if k != "skip_projection"}
   changed["extra"] = {"kernel": jnp.zeros(3)}

@@ -8,17 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsaprobe_jax import attacks, checkpoints, diffusion, distances, objectives
+from lsaprobe_jax import attacks, diffusion, distances
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.search.continuation import Continuation
+from lsaprobe_jax.training import losses
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "docs" / "examples"
 RATE = 8000
 MODEL = {
   "family": "wiener",
   "network": {"bands": 9},
-  "schedule": {"name": "linear", "num_steps": 20, "beta_start": 1e-3, "beta_end": 0.2},
+  "schedule": {
+    "name": "linear",
+    "num_train_timesteps": 20,
+    "beta_start": 1e-3,
+    "beta_end": 0.2,
+  },
   "sample_rate": RATE,
   "scale": 4.0,
 }
@@ -38,7 +44,7 @@ def added(monkeypatch):
   kind = example("pre_emphasis", "PreEmphasis")
   monkeypatch.setitem(distances._KNOWN, kind.name, kind)
   monkeypatch.setitem(attacks._KNOWN, "step_gap", example("step_gap", "StepGap"))
-  monkeypatch.setitem(generators._NETWORKS, "wiener", example("wiener", "Wiener"))
+  monkeypatch.setitem(registry._NETWORKS, "wiener", example("wiener", "Wiener"))
 
 
 @pytest.fixture
@@ -61,26 +67,28 @@ def test_the_attack_takes_the_distance_and_can_be_matched(added, audio):
   assert attacks.takes_distance("step_gap")
   distance = distances.get("pre_emphasis", sample_rate=RATE)
   attack = attacks.get("step_gap", distance, draws=2)
-  params = generators.random_params(MODEL, jax.random.key(1))
+  params = registry.random_params(MODEL, jax.random.key(1))
   key, t = jax.random.key(0), 12
   score = jax.jit(lambda attack, *clip: attack(*clip, t))
   scores = {}
   for steps in (1, 3):
-    generator = generators.build_generator(MODEL, params, num_steps=steps)
+    generator = registry.build_model(MODEL, params, num_inference_steps=steps)
     found = score(attack, generator, key, audio)
-    assert found.forward_passes == attack.evaluations(steps) == 2 * (steps + 1)
+    assert found.nfe_forward == attack.nfe(steps) == 2 * (steps + 1)
     scores[steps] = float(found.score)
   assert scores[1] == pytest.approx(0, abs=1e-9)
   assert scores[3] < -1e-6
-  assert attacks.matched(attack, 104, num_steps=3, num_times=20).draws == 26
+  assert (
+    attacks.nfe_matched(attack, 104, num_inference_steps=3, num_times=20).draws == 26
+  )
   with pytest.raises(ValueError, match=r"step_gap.*'eta'"):
     attacks.get("step_gap", distance, eta=1.0)
 
 
 def test_the_model_trains_is_stored_and_is_probed(added, audio, tmp_path):
-  params = generators.init_params(MODEL, jax.random.key(0))
-  generator = generators.build_generator(MODEL, params, num_steps=2)
-  objective = objectives.Denoising(generator, 2, (0.5,))
+  params = registry.init_params(MODEL, jax.random.key(0))
+  generator = registry.build_model(MODEL, params, num_inference_steps=2)
+  objective = losses.Denoising(generator, 2, (0.5,))
   x_0 = generator.encode(audio)
   held = jax.jit(lambda params: objective.held(params, x_0, jax.random.key(1))[0])
   before = float(held(params))
@@ -95,8 +103,8 @@ def test_the_model_trains_is_stored_and_is_probed(added, audio, tmp_path):
 
   checkpoints.save_model(tmp_path, params, MODEL, training={"clips": []})
   params, record = checkpoints.load_model(tmp_path)
-  generator = generators.build_generator(record["model"], params, num_steps=2)
-  checkpoints.check_fit(params, generators.abstract_params(MODEL), "wiener")
+  generator = registry.build_model(record["model"], params, num_inference_steps=2)
+  checkpoints.check_fit(params, registry.abstract_params(MODEL), "wiener")
   distance = distances.get("pre_emphasis", sample_rate=RATE)
   search = Continuation(rungs=6, steps=1, warmup=1)
   t = diffusion.timestep(generator.schedule, 0.6)
@@ -106,15 +114,15 @@ def test_the_model_trains_is_stored_and_is_probed(added, audio, tmp_path):
     attack = LSAProbe(distance=distance, tau=tau, search=search)
     return attack(generator, jax.random.key(3), audio, t)
 
-  damages = probe(generator, 1.0).details["damages"]
-  assert np.all(np.diff(damages) > 0)
-  found = probe(generator, damages[3])
+  degradations = probe(generator, 1.0).details["degradations"]
+  assert np.all(np.diff(degradations) > 0)
+  found = probe(generator, degradations[3])
   assert found.reached
   np.testing.assert_allclose(found.cost, found.details["budgets"][3], rtol=1e-5)
 
 
 def test_bfloat16_is_refused_where_a_network_cannot(added):
-  params = generators.init_params(MODEL, jax.random.key(0))
-  generator = generators.build_generator(MODEL, params, 1, precision="bfloat16")
+  params = registry.init_params(MODEL, jax.random.key(0))
+  generator = registry.build_model(MODEL, params, 1, precision="bfloat16")
   with pytest.raises(ValueError, match="float32"):
     generator.predict_noise(np.zeros(64, np.float32), 3)

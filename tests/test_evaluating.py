@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.evaluating import Scorer, Target, clip_number
 from lsaprobe_jax.probe import clip_noise
-from lsaprobe_jax.results import RowFile, Shard, SharedRows
+from lsaprobe_jax.scoring.row_files import RowFile, Shard, SharedRows
+from lsaprobe_jax.scoring.scorer import Scorer, Target, clip_number
 
 
 def clip(name, group, sha256="h"):
@@ -42,13 +42,13 @@ def loudness(generator, key, audio, t):
   """An attack that has no score for silence."""
   level = jnp.mean(jnp.square(audio))
   score = jnp.where(level > 0, level, jnp.nan)
-  return Outcome(score=score, forward_passes=t, backward_passes=0 * t)
+  return Outcome(score=score, nfe_forward=t, nfe_backward=0 * t)
 
 
 def first_noise(generator, key, audio, t):
   """An attack whose score is the first value of the clip's eps."""
   score = clip_noise(key, audio.shape)[0]
-  return Outcome(score=score, forward_passes=0 * t, backward_passes=0 * t)
+  return Outcome(score=score, nfe_forward=0 * t, nfe_backward=0 * t)
 
 
 def test_a_reseeded_scorer_draws_what_one_of_that_seed_draws(tmp_path):
@@ -93,7 +93,7 @@ def odd(generator, key, audio, t):
   tau = jnp.where(audio[0] > 1, jnp.nan, 1.0)
   zero = 0 * t
   return Outcome(
-    score=audio[0], forward_passes=zero, backward_passes=zero, details={"tau": tau}
+    score=audio[0], nfe_forward=zero, nfe_backward=zero, details={"tau": tau}
   )
 
 

@@ -12,8 +12,8 @@ import soundfile
 import tiny_musicldm as tiny
 from safetensors.numpy import save_file
 
-from launch import converting
-from lsaprobe_jax import checkpoints, foreign
+from lsaprobe_jax.models import checkpoints, conversion
+from lsaprobe_jax.models.files import foreign
 
 
 def safetensors(*names):
@@ -85,10 +85,10 @@ def test_a_file_is_told_what_it_is(name, tmp_path):
 def refuse(path, match):
   """Both ways in: as a source to convert, and as a model."""
   with pytest.raises(checkpoints.CheckpointError, match=f"^{match}") as caught:
-    converting.convert(str(path))
+    conversion.convert(str(path))
   assert "\n" not in str(caught.value)
   with pytest.raises(checkpoints.CheckpointError, match=f"^{path}: {match}"):
-    converting.find_model(str(path))
+    conversion.find_model(str(path))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_another_pipeline_lists_what_is_supported(kind, tmp_path):
   (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
   match = "a pipeline of class .*; known: MusicLDMPipeline, AudioLDMPipeline"
   with pytest.raises(checkpoints.CheckpointError, match=match) as caught:
-    converting.convert(str(folder))
+    conversion.convert(str(folder))
   assert len(str(caught.value)) < 300
 
 
@@ -161,12 +161,12 @@ def test_models_are_left_alone(tmp_path):
   with pytest.raises(
     checkpoints.CheckpointError, match=r"x\.safetensors: bare weights"
   ):
-    checkpoints.load_model(converting.find_model(str(tmp_path / "x.safetensors")))
+    checkpoints.load_model(conversion.find_model(str(tmp_path / "x.safetensors")))
 
 
 def test_names_are_escaped(tmp_path):
   path = tmp_path / "a\x1b[31m\n\u202eb.pt"
   path.write_bytes(b"GGUF")
   with pytest.raises(checkpoints.CheckpointError) as caught:
-    converting.find_model(str(path))
+    conversion.find_model(str(path))
   assert r"/a\x1b[31m\n\u202eb.pt: a GGUF file" in str(caught.value)

@@ -9,8 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import grid, mini, tune_musicldm
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 
 CELLS = [
   "-".join(names)
@@ -36,7 +35,7 @@ def test_a_cell_names_embedded_models_of_its_corpus(cell):
     # The DiffWaves' references saw more of their few tracks.
     if name != "reference":
       assert trained["clips_per_track"] == config.corpus.clips_per_track
-    shapes = generators.abstract_params(record["model"])
+    shapes = registry.abstract_params(record["model"])
     checkpoints.check_fit(params, shapes, source)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 

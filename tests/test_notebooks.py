@@ -106,9 +106,9 @@ def test_port_a_checkpoint(run, tmp_path):
   text = printed(outputs)
   parts = re.findall(r"^(\w+): [\d,]+ parameters", text, re.MULTILINE)
   assert set(parts) == {"unet", "vae", "vocoder", "conditioning"}
-  worst = [float(damage) for damage in re.findall(r"eta \S+  D (\S+)", text)]
+  worst = [float(degradation) for degradation in re.findall(r"eta \S+  D (\S+)", text)]
   assert len(worst) == 3
-  assert all(damage > 0 for damage in worst)
+  assert all(degradation > 0 for degradation in worst)
   assert len(sounds(outputs)) == 1
 
 

@@ -7,8 +7,9 @@ import pytest
 import tiny_musicldm
 from ml_collections import ConfigDict
 
-from lsaprobe_jax import distances, objectives, training
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax import distances
+from lsaprobe_jax.models import registry
+from lsaprobe_jax.training import losses, train_state
 
 SAMPLES, STEPS = 4000, 60
 SETTINGS = ConfigDict(
@@ -26,13 +27,13 @@ def audio():
 @pytest.fixture(scope="module")
 def generator():
   _, model = tiny_musicldm.params()
-  params = generators.init_params(model, jax.random.key(0))
-  return generators.build_generator(model, params, num_steps=1)
+  params = registry.init_params(model, jax.random.key(0))
+  return registry.build_model(model, params, num_inference_steps=1)
 
 
 @pytest.fixture(scope="module")
 def vae(generator):
-  return objectives.Autoencoding(
+  return losses.Autoencoding(
     generator.vae_params, generator.front_end, generator.autoencoder, 1e-3
   )
 
@@ -40,13 +41,13 @@ def vae(generator):
 @pytest.fixture(scope="module")
 def vocoder(generator):
   distance = distances.get("mr_stft", sample_rate=16000)
-  return objectives.Vocoding(
+  return losses.Vocoding(
     generator.vocoder_params, generator.front_end, distance, generator.voice, 1.0
   )
 
 
 def test_a_latent_denoiser_learns_the_noise_of_latents(generator, audio):
-  objective = objectives.Denoising(generator, 2, (0.5,), latent=True)
+  objective = losses.Denoising(generator, 2, (0.5,), latent=True)
   latents = objective.examples(audio)
   np.testing.assert_allclose(latents[1], generator.encode(audio[1]), atol=1e-5)
   noise = jax.random.normal(jax.random.key(1), latents[0].shape)
@@ -86,7 +87,7 @@ def test_the_vocoder_is_compared_at_the_front_ends_level(vocoder, audio):
   level = vocoder.front_end.level(jnp.asarray(audio[0]))
   np.testing.assert_allclose(examples[0], level[: examples.shape[1]], atol=1e-6)
   # A perfect vocoder would have no loss.
-  voiced = lambda network: objectives.Vocoding(
+  voiced = lambda network: losses.Vocoding(
     vocoder.params, vocoder.front_end, vocoder.distance, network, 1.0
   )
   perfect = voiced(_Says(examples[0]))
@@ -113,13 +114,13 @@ class _Says:
 def test_training_lowers_the_loss(request, audio, name):
   objective = request.getfixturevalue(name)
   examples = objective.examples(audio)
-  optimizer = training.make_optimizer(SETTINGS, STEPS)
+  optimizer = train_state.make_optimizer(SETTINGS, STEPS)
   params = objective.params
-  state = training.TrainState(
+  state = train_state.TrainState(
     params=params, ema=params, opt_state=optimizer.init(params)
   )
-  step = training.make_step(objective, optimizer, 0.9)
-  held = training.make_held_loss(objective)
+  step = train_state.make_step(objective, optimizer, 0.9)
+  held = train_state.make_eval_loss(objective)
   before = held(params, examples)
   mask = np.ones(len(examples), np.float32)
   for count in range(STEPS):
@@ -142,7 +143,7 @@ def test_the_spread_of_latents_is_their_standard_deviation(vae, audio):
 
 def test_many_examples_lie_in_a_file(vae, audio, monkeypatch):
   expected = vae.examples(audio)
-  monkeypatch.setattr(objectives, "_MOST_BYTES", 0)
+  monkeypatch.setattr(losses, "_MOST_BYTES", 0)
   kept = vae.examples(audio)
   assert isinstance(kept, np.memmap)
   np.testing.assert_array_equal(kept, expected)
@@ -151,4 +152,4 @@ def test_many_examples_lie_in_a_file(vae, audio, monkeypatch):
 def test_a_waveform_denoiser_leaves_clips_where_they_are():
   """Records are read when a batch asks for them (`data.records`)."""
   unread = object()
-  assert objectives.Denoising(None, 2, (0.5,)).examples(unread) is unread
+  assert losses.Denoising(None, 2, (0.5,)).examples(unread) is unread

@@ -7,8 +7,8 @@ import jax
 import pytest
 
 from configs import paper_diffwave, paper_musicldm, paper_train
-from launch import building
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
+from lsaprobe_jax.scoring import factories
 
 EVALUATED = {"diffwave": paper_diffwave, "musicldm": paper_musicldm}
 PAIRS = list(itertools.product(EVALUATED, ("maestro", "fma")))
@@ -17,16 +17,16 @@ PAIRS = list(itertools.product(EVALUATED, ("maestro", "fma")))
 @pytest.mark.parametrize(("model", "corpus"), PAIRS)
 def test_a_pair_has_the_papers_settings(model, corpus):
   config = EVALUATED[model].get_config(corpus)
-  search = building.make_search(config.search)
+  search = factories.make_search(config.search)
   settings = (search.eta_max, search.halvings, search.ascent_steps, search.restarts)
   assert settings == (0.8, 10, 12, 5)
   assert (search.momentum, search.step_size) == (0.9, 0.25)
   assert (config.t_ratio, config.distance, config.part) == (0.6, "cdpam", "all")
   assert (config.tau.eta_ref, config.tau.quantile) == (0.05, 0.95)
   rivals = {"loss", "trajectory", "secmi"}
-  assert {f"{name}_matched" for name in rivals} | rivals < set(config.methods)
+  assert {f"{name}_nfe_matched" for name in rivals} | rivals < set(config.methods)
   # What is matched to the probe needs its rows.
-  order = [config.methods.index(name) for name in ("lsa_probe", "loss_matched")]
+  order = [config.methods.index(name) for name in ("lsa_probe", "loss_nfe_matched")]
   assert order == sorted(order)
 
 
@@ -46,7 +46,7 @@ def test_what_is_trained_is_what_is_evaluated(model, corpus):
 )
 def test_a_paper_model_has_its_published_size(model, millions):
   config = paper_train.get_config(f"{model},maestro,a")
-  params = generators.abstract_params(config.model.to_dict())
+  params = registry.abstract_params(config.model.to_dict())
   denoiser = params.get("unet", params)
   size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(denoiser)) / 1e6
   assert millions[0] < size < millions[1]

@@ -72,9 +72,11 @@ def test_the_papers_settings_beat_random_directions(generator, audio):
 def test_the_witness_is_real(generator, audio):
   # A budget reported as reached has a perturbation of that size which reaches tau.
   found = run(generator, THOROUGH, audio, 0.02)
-  hits = np.asarray(found.budgets)[np.asarray(found.damages) >= 0.02]
+  hits = np.asarray(found.budgets)[np.asarray(found.degradations) >= 0.02]
   assert np.isclose(hits.min(), found.cost)
-  assert np.asarray(found.budgets)[np.asarray(found.damages) < 0.02].max() < found.cost
+  assert (
+    np.asarray(found.budgets)[np.asarray(found.degradations) < 0.02].max() < found.cost
+  )
 
 
 def test_cost_never_falls_as_tau_rises(generator, audio):
@@ -121,22 +123,22 @@ def test_a_batch_equals_single_examples_in_any_order(generator):
   np.testing.assert_array_equal(batch.gradients, [int(s.gradients) for s in single])
 
 
-def test_worst_damage_is_the_closed_form(generator, audio):
+def test_max_degradation_is_the_closed_form(generator, audio):
   eta = 0.3
   gain = np.linalg.norm(generator.jacobian(), 2) * float(generator.schedule.noise[T])
-  found = probe.worst_damage(
+  found = probe.max_degradation(
     generator, MeanSquare(), THOROUGH, jax.random.key(0), audio, T, eta
   )
-  assert found.damage <= (gain * eta) ** 2 * (1 + 1e-4)
-  assert found.damage >= (gain * eta) ** 2 * 0.98
+  assert found.degradation <= (gain * eta) ** 2 * (1 + 1e-4)
+  assert found.degradation >= (gain * eta) ** 2 * 0.98
 
 
-def test_random_damage_is_the_mean_response(generator, audio):
+def test_random_degradation_is_the_mean_response(generator, audio):
   # E ||J u||^2 over random directions of unit rms is the squared Frobenius norm.
   eta = 0.3
   sigma = float(generator.schedule.noise[T])
   expected = (eta * sigma) ** 2 * np.sum(generator.jacobian() ** 2) / SAMPLES
-  found = probe.random_damage(
+  found = probe.random_degradation(
     generator, MeanSquare(), jax.random.key(0), audio, T, eta, draws=400
   )
   np.testing.assert_allclose(found, expected, rtol=0.05)
@@ -151,8 +153,8 @@ def test_noise_belongs_to_the_clips_key(generator):
 
 
 def test_tau_is_the_quantile():
-  damages = np.arange(101.0)
-  assert probe.calibrate_tau(damages, 0.95) == pytest.approx(95.0)
+  degradations = np.arange(101.0)
+  assert probe.calibrate_tau(degradations, 0.95) == pytest.approx(95.0)
 
 
 @pytest.mark.parametrize("name", ["rms", "l2", "linf"])

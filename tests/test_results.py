@@ -4,14 +4,20 @@ import json
 import numpy as np
 import pytest
 
-from lsaprobe_jax.results import ALONE, RowFile, Shard, SharedRows, rows_to_json
+from lsaprobe_jax.scoring.row_files import (
+  ALONE,
+  RowFile,
+  Shard,
+  SharedRows,
+  rows_to_json,
+)
 
 
 def row(clip, **more):
   identity = dict(model="A", corpus="c", method="m", distance=None, t_ratio=0.6, seed=0)
-  identity |= dict(track=clip, group="a", split="member", calibrated=False)
+  identity |= dict(track=clip, group="a", split="member", difficulty_calibration="none")
   figures = dict(score=1.0, cost=None, reached=None, seconds=0.0)
-  figures |= dict(forward_passes=1, backward_passes=0)
+  figures |= dict(nfe_forward=1, nfe_backward=0)
   return {"clip": clip, **identity, **figures} | more
 
 

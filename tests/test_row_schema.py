@@ -7,13 +7,24 @@ import numpy as np
 import pytest
 from crossover import rows
 
-from lsaprobe_jax import row_schema, strict_json
-from lsaprobe_jax.evaluation import study
+from lsaprobe_jax import strict_json
+from lsaprobe_jax.metrics import study
 from lsaprobe_jax.report import reading
-from lsaprobe_jax.results import RowError, RowFile, Shard, SharedRows, read_rows
+from lsaprobe_jax.rows import failed_row
+from lsaprobe_jax.scoring.row_files import (
+  RowError,
+  RowFile,
+  Shard,
+  SharedRows,
+  read_rows,
+)
 
 GOOD = rows()[0]
-CURVE = {"method": "damage_curve", "budgets": [0.1, 0.2], "damages": [1.0, 2.0]}
+CURVE = {
+  "method": "degradation_curve",
+  "budgets": [0.1, 0.2],
+  "degradations": [1.0, 2.0],
+}
 
 
 def without(name):
@@ -41,18 +52,18 @@ BAD_LINES = [
   (line(GOOD | {"seed": -1}), "seed is -1"),
   (line(GOOD | {"seed": 0.5}), "seed is 0.5"),
   (line(GOOD | {"clip": ["x"]}), "clip is"),
-  (line(GOOD | {"calibrated": "no"}), "calibrated is 'no'"),
+  (line(GOOD | {"difficulty_calibration": "no"}), "difficulty_calibration is 'no'"),
   (line(GOOD | {"t_ratio": 7}), "t_ratio is 7"),
-  (line(GOOD | {"forward_passes": "many"}), "forward_passes is 'many'"),
+  (line(GOOD | {"nfe_forward": "many"}), "nfe_forward is 'many'"),
   (line(GOOD | {"tau": 0.0}), "tau is 0.0"),
   (line(GOOD | {"norms": [1.0, None]}), "norms is"),
   (line(GOOD | {"norms": {"a": 1}}), "norms is"),
-  (line(GOOD | {"budgets": [0.1], "damages": [1.0, 2.0]}), "a value each"),
+  (line(GOOD | {"budgets": [0.1], "degradations": [1.0, 2.0]}), "a value each"),
   (line(GOOD | {"budgets": [0.1]}), "without the other"),
-  (line(GOOD | {"budgets": [None], "damages": [None]}), "D is not finite"),
-  (line(GOOD | {"budgets": [0.1, 0.2], "damages": [0.0, 0.0]}), "D is 0 at every"),
-  (line(GOOD | CURVE | {"damages": [None, 1.0]}), "a value each"),
-  (line(GOOD | {"method": "damage_curve"}), "no budgets"),
+  (line(GOOD | {"budgets": [None], "degradations": [None]}), "D is not finite"),
+  (line(GOOD | {"budgets": [0.1, 0.2], "degradations": [0.0, 0.0]}), "D is 0 at every"),
+  (line(GOOD | CURVE | {"degradations": [None, 1.0]}), "a value each"),
+  (line(GOOD | {"method": "degradation_curve"}), "no budgets"),
   (line(GOOD).replace(b'"seed"', b'"score": 9.0, "seed"'), "'score' is there twice"),
   (b"[" * 100_000 + b"]" * 100_000 + b"\n", "nested deeper"),
   (b'{"clip": ' + b"[" * 80 + b"]" * 80 + b"}\n", "nested deeper"),
@@ -91,7 +102,7 @@ def test_every_reader_names_file_line_and_mend(tmp_path, data, match):
 
 def test_a_row_tried_in_vain_is_read_and_is_no_result(tmp_path):
   path = tmp_path / "scores.jsonl"
-  tried = {key: GOOD[key] for key in row_schema.tried_in_vain(GOOD)} | {"score": None}
+  tried = {key: GOOD[key] for key in failed_row(GOOD)} | {"score": None}
   path.write_bytes(line(tried) + line(GOOD | {"clip": "other"}))
   assert RowFile(path).get(GOOD) is None
   assert GOOD in RowFile(path)
@@ -109,10 +120,10 @@ def test_a_row_tried_in_vain_is_read_and_is_no_result(tmp_path):
     {"cost": math.inf},
     {"tau": math.nan},
     {"margin": math.nan},
-    {"budgets": [0.1, 0.2], "damages": [1.0, math.inf]},
-    {"budgets": [0.1, 0.2], "damages": [1.0, math.nan]},
-    {"budgets": [0.1, 0.2], "damages": [math.nan] * 2},
-    {"forward_passes": -1},
+    {"budgets": [0.1, 0.2], "degradations": [1.0, math.inf]},
+    {"budgets": [0.1, 0.2], "degradations": [1.0, math.nan]},
+    {"budgets": [0.1, 0.2], "degradations": [math.nan] * 2},
+    {"nfe_forward": -1},
   ],
 )
 def test_what_is_not_finite_is_never_written(tmp_path, change, caplog):
@@ -132,14 +143,19 @@ def test_figures_of_every_method_are_rows(tmp_path):
   made = [
     GOOD | {"cost": math.nan, "reached": False, "margin": -1.0, "tau": 0.5},
     GOOD | CURVE,
-    GOOD | {"method": "p", "budgets": [0.1, math.nan], "damages": [1.0, math.nan]},
+    GOOD | {"method": "p", "budgets": [0.1, math.nan], "degradations": [1.0, math.nan]},
     GOOD | {"method": "g", "norms": [1.0, 2.0], "gain": np.float32(3e38)},
   ]
   RowFile(tmp_path / "rows.jsonl").append(made)
   again = RowFile(tmp_path / "rows.jsonl").rows
   assert again[0]["cost"] is None
-  assert again[2]["damages"] == [1.0, None]
-  assert [row["method"] for row in again] == ["lsa_probe", "damage_curve", "p", "g"]
+  assert again[2]["degradations"] == [1.0, None]
+  assert [row["method"] for row in again] == [
+    "lsa_probe",
+    "degradation_curve",
+    "p",
+    "g",
+  ]
 
 
 def test_a_link_in_the_place_of_rows_is_not_followed(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lsaprobe_jax import safetensors_reader
+from lsaprobe_jax.models.files import safetensors_reader
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from lsaprobe_jax import tensors
+from lsaprobe_jax.models.files import tensors
 
 
 @pytest.mark.parametrize(

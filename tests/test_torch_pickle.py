@@ -15,7 +15,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from lsaprobe_jax import _torch_pickle, torch_reader
+from lsaprobe_jax.models.files import _torch_pickle, torch_reader
 
 SECONDS, BYTES = 30, 2 << 30
 READ = f"""

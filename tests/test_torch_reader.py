@@ -16,7 +16,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from lsaprobe_jax import torch_reader
+from lsaprobe_jax.models.files import torch_reader
 
 
 class _Pid:

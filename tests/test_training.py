@@ -7,13 +7,18 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from lsaprobe_jax import objectives, training
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
+from lsaprobe_jax.training import losses, train_state
 
 MODEL = {
   "family": "diffwave",
   "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {"name": "linear", "num_steps": 20, "beta_start": 1e-3, "beta_end": 0.2},
+  "schedule": {
+    "name": "linear",
+    "num_train_timesteps": 20,
+    "beta_start": 1e-3,
+    "beta_end": 0.2,
+  },
   "sample_rate": 8000,
   "scale": 4.0,
 }
@@ -32,23 +37,23 @@ def clips():
 
 @pytest.fixture(scope="module")
 def model():
-  params = generators.init_params(MODEL, jax.random.key(0))
-  return generators.build_generator(MODEL, params, num_steps=1)
+  params = registry.init_params(MODEL, jax.random.key(0))
+  return registry.build_model(MODEL, params, num_inference_steps=1)
 
 
 @pytest.fixture(scope="module")
 def optimizer():
-  return training.make_optimizer(SETTINGS, STEPS)
+  return train_state.make_optimizer(SETTINGS, STEPS)
 
 
 @pytest.fixture(scope="module")
 def objective(model):
-  return objectives.Denoising(model, POWER, (0.25, 1.0))
+  return losses.Denoising(model, POWER, (0.25, 1.0))
 
 
 @pytest.fixture(scope="module")
 def step(objective, optimizer):
-  return training.make_step(objective, optimizer, DECAY)
+  return train_state.make_step(objective, optimizer, DECAY)
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +63,16 @@ def states(objective, clips):
 
 @pytest.fixture(scope="module")
 def start(model, optimizer):
-  return training.TrainState(
+  return train_state.TrainState(
     params=model.params, ema=model.params, opt_state=optimizer.init(model.params)
   )
 
 
 def train(step, state, examples, steps=STEPS):
   states, figures = [], []
-  per_epoch = training.steps_per_epoch(len(examples), BATCH)
+  per_epoch = train_state.steps_per_epoch(len(examples), BATCH)
   for epoch in range(-(-steps // per_epoch)):
-    for batch, mask in training.batches(examples, BATCH, 0, epoch):
+    for batch, mask in train_state.batches(examples, BATCH, 0, epoch):
       key = jax.random.fold_in(jax.random.key(1), len(states))
       state, found = step(state, batch, mask, key, np.float32(len(states)))
       states.append(state)
@@ -83,8 +88,8 @@ def run(step, start, states):
 @pytest.mark.parametrize(("count", "batch_size"), [(5, 4), (8, 4), (1, 4), (7, 1)])
 def test_an_epoch_holds_every_clip_once(count, batch_size):
   audio = np.repeat(np.arange(1.0, count + 1)[:, None], 3, axis=1)
-  batches = list(training.batches(audio, batch_size, seed=0, epoch=2))
-  assert len(batches) == training.steps_per_epoch(count, batch_size)
+  batches = list(train_state.batches(audio, batch_size, seed=0, epoch=2))
+  assert len(batches) == train_state.steps_per_epoch(count, batch_size)
   for rows, mask in batches:
     assert rows.shape == (batch_size, 3)
     assert mask.dtype == np.float32
@@ -97,7 +102,7 @@ def test_an_epoch_holds_every_clip_once(count, batch_size):
 def test_the_order_is_that_of_seed_and_epoch():
   audio = np.arange(20.0)[:, None]
   order = lambda seed, epoch: np.concatenate(
-    [rows[:, 0] for rows, _ in training.batches(audio, 5, seed, epoch)]
+    [rows[:, 0] for rows, _ in train_state.batches(audio, 5, seed, epoch)]
   ).tolist()
   assert order(0, 3) == order(0, 3)
   assert order(0, 3) != order(0, 4)
@@ -108,12 +113,12 @@ def test_the_loss_is_the_mean_error_of_the_noise(model, clips):
   noise = np.random.default_rng(0).normal(size=128).astype(np.float32)
   alpha_bar = np.cumprod(1 - np.linspace(1e-3, 0.2, 20))[6]
   x_t = np.sqrt(alpha_bar) * 4 * clips[0] + np.sqrt(1 - alpha_bar) * noise
-  params = generators.random_params(MODEL, jax.random.key(2))
+  params = registry.random_params(MODEL, jax.random.key(2))
   model = model.replace(params=params)
   predicted = model.network.apply({"params": params}, x_t, 6)
   for power in (1, 2):
     expected = np.mean(np.abs(noise - predicted) ** power)
-    objective = objectives.Denoising(model, power, (0.35,))
+    objective = losses.Denoising(model, power, (0.35,))
     loss = objective.at(params, model.encode(clips[0]), 7, noise)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
@@ -124,7 +129,7 @@ def test_the_loss_falls(run, model, objective, states):
   # Noise of unit variance and a network that starts at zero.
   assert np.mean(losses[:4]) == pytest.approx(1, abs=0.3)
   assert np.mean(losses[-40:]) < 0.9 * np.mean(losses[:10])
-  held = training.make_held_loss(objective)
+  held = train_state.make_eval_loss(objective)
   before = held(model.params, states)
   after = held(run[0][-1].ema, states)
   assert before.shape == (5, 2)
@@ -169,7 +174,7 @@ def test_the_average_starts_short(run, start):
 
 def test_large_gradients_are_clipped(optimizer):
   params = {"w": jnp.zeros(3)}
-  chain = training.make_optimizer(SETTINGS, 100)
+  chain = train_state.make_optimizer(SETTINGS, 100)
   updates = []
   for size in (1.0, 1e6):
     state, out = chain.init(params), None
@@ -180,7 +185,7 @@ def test_large_gradients_are_clipped(optimizer):
 
 
 def test_the_learning_rate_rises_and_decays():
-  chain = training.make_optimizer(SETTINGS, 50)
+  chain = train_state.make_optimizer(SETTINGS, 50)
   params = {"w": jnp.zeros(1)}
   state, sizes = chain.init(params), []
   for _ in range(50):
@@ -197,18 +202,18 @@ def test_the_learning_rate_rises_and_decays():
 
 def test_a_resumed_log_drops_what_lies_after_its_checkpoint(tmp_path):
   path = tmp_path / "losses.jsonl"
-  log = training.LossLog(path, 0)
+  log = train_state.LossLog(path, 0)
   for i in range(1, 7):
     log.write(step=i, loss=1 / i)
   with path.open("a") as file:
     file.write('{"step": 7, "lo')
-  log = training.LossLog(path, 4)
+  log = train_state.LossLog(path, 4)
   log.write(step=5, loss=0.5)
   rows = [json.loads(line) for line in path.read_text().splitlines()]
   assert rows == [{"step": i, "loss": 1 / i} for i in range(1, 5)] + [
     {"step": 5, "loss": 0.5}
   ]
-  training.LossLog(path, 0)
+  train_state.LossLog(path, 0)
   assert path.read_text() == ""
 
 
@@ -219,4 +224,4 @@ def test_a_damaged_log_is_named_with_its_line(tmp_path, line):
   path = tmp_path / "losses.jsonl"
   path.write_text(f'{{"step": 1, "loss": 1.0}}\n{line}\n')
   with pytest.raises(ValueError, match=r"losses.jsonl: line 2 is not a row of losses"):
-    training.LossLog(path, 4)
+    train_state.LossLog(path, 4)

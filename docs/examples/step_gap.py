@@ -26,23 +26,23 @@ class StepGap(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "draws"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    return (num_steps + 1) * self.draws
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    return (num_inference_steps + 1) * self.draws
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    x_0 = generator.encode(audio)
-    schedule = generator.schedule
+    x_0 = model.encode(audio)
+    schedule = model.schedule
 
     def one(draw):
       x_t = add_noise(schedule, x_0, t, clip_noise(key, x_0.shape, draw))
-      guess = ddim_step(schedule, x_t, generator.predict_noise(x_t, t), t, 0)
-      return self.distance(generator.decode(guess), generator.reconstruct(x_t, t))
+      guess = ddim_step(schedule, x_t, model.predict_noise(x_t, t), t, 0)
+      return self.distance(model.decode(guess), model.reconstruct(x_t, t))
 
     gaps = jax.lax.map(one, jnp.arange(self.draws))
     return Outcome(
       score=-jnp.mean(gaps),
-      forward_passes=self.evaluations(generator.num_steps),
-      backward_passes=0,
+      nfe_forward=self.nfe(model.num_inference_steps),
+      nfe_backward=0,
     )

@@ -14,13 +14,13 @@ from lsaprobe_jax.attacks.pfami import PFAMI
 from lsaprobe_jax.attacks.pia import PIA
 from lsaprobe_jax.attacks.random_stability import RandomStability
 from lsaprobe_jax.attacks.rediffuse import ReDiffuse
-from lsaprobe_jax.attacks.relative_damage import RelativeDamage
+from lsaprobe_jax.attacks.relative_degradation import RelativeDegradation
 from lsaprobe_jax.attacks.secmi import SecMI
 from lsaprobe_jax.attacks.second_order import SecondOrder
 from lsaprobe_jax.attacks.sima import SimA
 from lsaprobe_jax.attacks.trajectory import Trajectory
 
-__all__ = ["get", "matched", "takes_distance", "takes_search"]
+__all__ = ["get", "nfe_matched", "takes_distance", "takes_search"]
 
 _KNOWN = {
   "loss": Loss,
@@ -35,7 +35,7 @@ _KNOWN = {
   "gradient_norm": GradientNorm,
   "noise_optimisation": NoiseOptimisation,
   "second_order": SecondOrder,
-  "relative_damage": RelativeDamage,
+  "relative_degradation": RelativeDegradation,
 }
 
 
@@ -68,7 +68,9 @@ def get(name: str, distance: Any, **settings: Any):
     raise ValueError(f"attack {name}: {error}") from error
 
 
-def matched(attack: Any, evaluations: int, num_steps: int, num_times: int):
+def nfe_matched(
+  attack: Any, evaluations: int, num_inference_steps: int, num_times: int
+):
   """The attack, repeated until it has spent what another does (BASELINES rule 4).
 
   Its own kind of repeat is set, the field that its `repeats` names: draws, times or
@@ -80,7 +82,7 @@ def matched(attack: Any, evaluations: int, num_steps: int, num_times: int):
   Args:
     attack: a baseline (`get`).
     evaluations: network evaluations to spend on a clip, forward and backward.
-    num_steps: S of the generator's reverse process.
+    num_inference_steps: S of the generator's reverse process.
     num_times: T of its schedule.
 
   Returns:
@@ -91,14 +93,14 @@ def matched(attack: Any, evaluations: int, num_steps: int, num_times: int):
     are as long as the loss makes them; its rows say what it spent.
 
   Raises:
-    ValueError: for an attack without such a field (`relative_damage`: its spending is
+    ValueError: for an attack without such a field (`relative_degradation`: its spending is
       its search's).
   """
   if not hasattr(attack, "repeats"):
     raise ValueError(f"{type(attack).__name__} has nothing to repeat")
   repeat = lambda n: attack.replace(**{attack.repeats: n})
   # What is spent is a straight line in the repeats.
-  first, second = (repeat(n).evaluations(num_steps) for n in (1, 2))
+  first, second = (repeat(n).nfe(num_inference_steps) for n in (1, 2))
   count = max(1, 1 + round((evaluations - first) / (second - first)))
   if getattr(attack, "distinct_times", False):
     count = min(count, num_times)

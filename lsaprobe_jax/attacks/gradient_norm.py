@@ -29,30 +29,30 @@ class GradientNorm(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "times"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    del num_steps  # Nothing is reversed.
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    del num_inference_steps  # Nothing is reversed.
     return 2 * self.times
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    x_0 = generator.encode(audio)
+    x_0 = model.encode(audio)
 
     def loss(params, s, noise):
-      x_s = add_noise(generator.schedule, x_0, s, noise)
-      error = noise - generator.replace(params=params).predict_noise(x_s, s)
+      x_s = add_noise(model.schedule, x_0, s, noise)
+      error = noise - model.replace(params=params).predict_noise(x_s, s)
       return jnp.mean(jnp.square(error))
 
     def one(draw):
       i, s = draw
-      grads = jax.grad(loss)(generator.params, s, clip_noise(key, x_0.shape, i))
+      grads = jax.grad(loss)(model.params, s, clip_noise(key, x_0.shape, i))
       layers = [optax.tree.norm(grads[name]) for name in sorted(grads)]
       return jnp.stack(layers)
 
     norms = jax.lax.map(one, (jnp.arange(self.times), times_up_to(t, self.times)))
     return Outcome(
       score=-jnp.mean(jnp.sqrt(jnp.sum(jnp.square(norms), axis=1))),
-      forward_passes=self.times,
-      backward_passes=self.times,
+      nfe_forward=self.times,
+      nfe_backward=self.times,
       details={"norms": jnp.mean(norms, axis=0)},
     )

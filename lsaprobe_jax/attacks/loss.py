@@ -22,21 +22,19 @@ class Loss(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "draws"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    del num_steps  # Nothing is reversed.
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    del num_inference_steps  # Nothing is reversed.
     return self.draws
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    x_0 = generator.encode(audio)
+    x_0 = model.encode(audio)
 
     def one(draw):
       noise = clip_noise(key, x_0.shape, draw)
-      x_t = add_noise(generator.schedule, x_0, t, noise)
-      return jnp.sum(jnp.square(noise - generator.predict_noise(x_t, t)))
+      x_t = add_noise(model.schedule, x_0, t, noise)
+      return jnp.sum(jnp.square(noise - model.predict_noise(x_t, t)))
 
     losses = jax.lax.map(one, jnp.arange(self.draws))
-    return Outcome(
-      score=-jnp.mean(losses), forward_passes=self.draws, backward_passes=0
-    )
+    return Outcome(score=-jnp.mean(losses), nfe_forward=self.draws, nfe_backward=0)

@@ -25,30 +25,30 @@ class LSAProbe(struct.PyTreeNode):
   tau: Any
   search: Any = struct.field(pytree_node=False)
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    found = probe.probe(generator, self.distance, self.search, key, audio, t, self.tau)
+    found = probe.probe(model, self.distance, self.search, key, audio, t, self.tau)
     # The clean reconstruction is one more reverse without gradient.
     forward, backward = reverse_passes(
-      generator.num_steps, found.values + 1, found.gradients
+      model.num_inference_steps, found.values + 1, found.gradients
     )
     return Outcome(
       score=found.rank,
       cost=found.cost,
       reached=found.reached,
-      forward_passes=forward,
-      backward_passes=backward,
+      nfe_forward=forward,
+      nfe_backward=backward,
       details={
         "margin": found.margin,
         "descents": found.descents,
         "tau": self.tau,
         "budgets": found.budgets,
-        "damages": found.damages,
+        "degradations": found.degradations,
       },
     )
 
 
-class WorstDamage(struct.PyTreeNode):
+class MaxDegradation(struct.PyTreeNode):
   """The largest D the search's ascent finds within a budget; lower = member.
 
   On development clips at `eta_ref` this calibrates tau.
@@ -58,20 +58,18 @@ class WorstDamage(struct.PyTreeNode):
   eta: Any
   search: Any = struct.field(pytree_node=False)
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    found = probe.worst_damage(
-      generator, self.distance, self.search, key, audio, t, self.eta
+    found = probe.max_degradation(
+      model, self.distance, self.search, key, audio, t, self.eta
     )
     forward, backward = reverse_passes(
-      generator.num_steps, found.values + 1, found.gradients
+      model.num_inference_steps, found.values + 1, found.gradients
     )
-    return Outcome(
-      score=-found.damage, forward_passes=forward, backward_passes=backward
-    )
+    return Outcome(score=-found.degradation, nfe_forward=forward, nfe_backward=backward)
 
 
-class DamageCurve(struct.PyTreeNode):
+class DegradationCurve(struct.PyTreeNode):
   """D against eta, without a target; lower at eta_max = member.
 
   Costs for any tau, and tau itself, are read off it (`read_costs`).
@@ -80,37 +78,39 @@ class DamageCurve(struct.PyTreeNode):
   distance: Any
   search: Any = struct.field(pytree_node=False)
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    curve = probe.damage_curve(generator, self.distance, self.search, key, audio, t)
+    curve = probe.degradation_curve(model, self.distance, self.search, key, audio, t)
     forward, backward = reverse_passes(
-      generator.num_steps, curve.values + 1, curve.gradients
+      model.num_inference_steps, curve.values + 1, curve.gradients
     )
     return Outcome(
       score=-curve.worst[-1],
-      forward_passes=forward,
-      backward_passes=backward,
-      details={"budgets": curve.budgets, "damages": curve.damages},
+      nfe_forward=forward,
+      nfe_backward=backward,
+      details={"budgets": curve.budgets, "degradations": curve.degradations},
     )
 
 
-def read_damages(budgets, damages, eta) -> np.ndarray:
+def read_degradations(budgets, degradations, eta) -> np.ndarray:
   """Worst D within the budget eta of n clips, [n], from curves [n, rungs].
 
   Raises:
     ValueError: eta is not above 0, or a curve cannot be read (`read_costs`).
   """
   _check_positive("eta", eta)
-  budgets, damages = _checked_curves(budgets, damages)
-  return np.asarray(_vmap_curves(lambda curve: curve.damage_at(eta), budgets, damages))
+  budgets, degradations = _checked_curves(budgets, degradations)
+  return np.asarray(
+    _vmap_curves(lambda curve: curve.degradation_at(eta), budgets, degradations)
+  )
 
 
-def read_costs(budgets, damages, tau, eta_max=np.inf) -> list[dict[str, Any]]:
+def read_costs(budgets, degradations, tau, eta_max=np.inf) -> list[dict[str, Any]]:
   """What a row of the probe says, for n clips, from curves [n, rungs].
 
   Args:
-    budgets: [n, rungs] of `DamageCurve`.
-    damages: [n, rungs] of `DamageCurve`.
+    budgets: [n, rungs] of `DegradationCurve`.
+    degradations: [n, rungs] of `DegradationCurve`.
     tau: scalar target.
     eta_max: scalar, the largest budget allowed.
 
@@ -125,7 +125,7 @@ def read_costs(budgets, damages, tau, eta_max=np.inf) -> list[dict[str, Any]]:
   _check_positive("tau", tau)
   if eta_max != np.inf:
     _check_positive("eta_max", eta_max)
-  budgets, damages = _checked_curves(budgets, damages)
+  budgets, degradations = _checked_curves(budgets, degradations)
 
   def read(curve):
     found = curve.search_result(tau, eta_max)
@@ -137,7 +137,7 @@ def read_costs(budgets, damages, tau, eta_max=np.inf) -> list[dict[str, Any]]:
       "descents": found.descents,
     }
 
-  columns = jax.device_get(_vmap_curves(read, budgets, damages))
+  columns = jax.device_get(_vmap_curves(read, budgets, degradations))
   return [
     {name: column[i].item() for name, column in columns.items()} | {"tau": float(tau)}
     for i in range(len(budgets))
@@ -152,24 +152,24 @@ def _check_positive(name: str, value) -> None:
     raise ValueError(f"{name} is {value}, not a finite number above 0")
 
 
-def _checked_curves(budgets, damages) -> tuple[np.ndarray, np.ndarray]:
+def _checked_curves(budgets, degradations) -> tuple[np.ndarray, np.ndarray]:
   """Curves [n, rungs] as float32; ValueError on one that cannot be read."""
-  budgets, damages = (np.asarray(x, np.float32) for x in (budgets, damages))
-  if budgets.shape != damages.shape or budgets.ndim != 2:
+  budgets, degradations = (np.asarray(x, np.float32) for x in (budgets, degradations))
+  if budgets.shape != degradations.shape or budgets.ndim != 2:
     raise ValueError(
-      f"budgets {budgets.shape} and damages {damages.shape} are not both [n, rungs]"
+      f"budgets {budgets.shape} and degradations {degradations.shape} are not both [n, rungs]"
     )
-  if bad := int(np.sum(~np.isfinite(damages))):
-    raise ValueError(f"D is not finite at {bad} of {damages.size} budgets")
+  if bad := int(np.sum(~np.isfinite(degradations))):
+    raise ValueError(f"D is not finite at {bad} of {degradations.size} budgets")
   if not np.all(np.isfinite(budgets)) or np.any(budgets[:, :1] <= 0):
     raise ValueError("budgets are not finite numbers above 0")
   if np.any(np.diff(budgets, axis=1) <= 0):
     raise ValueError("budgets do not grow along a curve")
-  return budgets, damages
+  return budgets, degradations
 
 
-def _vmap_curves(read, budgets, damages):
+def _vmap_curves(read, budgets, degradations):
   none = jnp.int32(0)
   return jax.vmap(lambda b, d: read(Curve(b, d, none, none, d[:, None])))(
-    jnp.asarray(budgets, jnp.float32), jnp.asarray(damages, jnp.float32)
+    jnp.asarray(budgets, jnp.float32), jnp.asarray(degradations, jnp.float32)
   )

@@ -32,25 +32,25 @@ class NoiseOptimisation(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "steps"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations, an estimate from below (see `attacks.matched`).
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations, an estimate from below (see `attacks.nfe_matched`).
 
     One evaluation a step and one at the start: most line searches take their first
     try. Others take up to `line_search`, and near the end most do: on a small
     network 5, 20 and 50 steps spent 6-7, 25-30 and 73-95 evaluations each way, for
     6, 21 and 51 here.
     """
-    del num_steps  # Nothing is reversed.
+    del num_inference_steps  # Nothing is reversed.
     return 2 * (1 + self.steps)
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    x_0 = generator.encode(audio)
+    x_0 = model.encode(audio)
     noise = clip_noise(key, x_0.shape)
-    x_t = add_noise(generator.schedule, x_0, t, noise)
+    x_t = add_noise(model.schedule, x_0, t, noise)
 
     def loss(delta):
-      return jnp.sum(jnp.square(noise - generator.predict_noise(x_t + delta, t)))
+      return jnp.sum(jnp.square(noise - model.predict_noise(x_t + delta, t)))
 
     optimiser = optax.lbfgs(
       linesearch=optax.scale_by_zoom_linesearch(max_linesearch_steps=self.line_search)
@@ -74,6 +74,6 @@ class NoiseOptimisation(struct.PyTreeNode):
     evaluations = 1 + jnp.sum(tried)
     return Outcome(
       score=-jnp.sqrt(jnp.sum(jnp.square(delta))),
-      forward_passes=evaluations,
-      backward_passes=evaluations,
+      nfe_forward=evaluations,
+      nfe_backward=evaluations,
     )

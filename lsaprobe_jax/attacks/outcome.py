@@ -1,13 +1,13 @@
 """What every attack returns, and the signature they share.
 
-An attack is a frozen pytree called as `attack(generator, key, audio, t)` for one clip:
-the target model (`models.generator`), the clip's key (it fixes eps, whatever the
+An attack is a frozen pytree called as `attack(model, key, audio, t)` for one clip:
+the target model (`models.registry`), the clip's key (it fixes eps, whatever the
 method or batch), its waveform [samples] and the time t. Settings are static fields,
 arrays (tau, a distance's weights) are leaves. A new attack is one file with one such
 class.
 
-Those that `attacks.matched` can repeat say by which field, `repeats`, and what they
-spend for S steps of the reverse process, `evaluations(num_steps)`: network evaluations
+Those that `attacks.nfe_matched` can repeat say by which field, `repeats`, and what they
+spend for S steps of the reverse process, `evaluations(num_inference_steps)`: network evaluations
 of one clip, forward and backward, linear in that field. Those whose repeats are
 times of a schedule, each once and therefore no more than it has, say so by
 `distinct_times`.
@@ -27,14 +27,14 @@ class Outcome(struct.PyTreeNode):
     score: higher = member.
     cost: the budget found, NaN where there is none.
     reached: whether a search reached its target; None for methods without.
-    forward_passes: network evaluations, those repeated by rematerialisation counted.
-    backward_passes: network evaluations differentiated.
+    nfe_forward: network evaluations, those repeated by rematerialisation counted.
+    nfe_backward: network evaluations differentiated.
     details: further figures worth a place in the row, by name: scalars or vectors.
   """
 
   score: jax.Array
-  forward_passes: jax.Array
-  backward_passes: jax.Array
+  nfe_forward: jax.Array
+  nfe_backward: jax.Array
   cost: jax.Array = jnp.nan
   reached: jax.Array | None = None
   details: dict[str, jax.Array] = struct.field(default_factory=dict)
@@ -43,15 +43,15 @@ class Outcome(struct.PyTreeNode):
 class Attack(Protocol):
   """An attack on one clip."""
 
-  def __call__(self, generator: Any, key: jax.Array, audio: jax.Array, t) -> Outcome:
+  def __call__(self, model: Any, key: jax.Array, audio: jax.Array, t) -> Outcome:
     """Scores one clip; higher = member."""
     ...
 
 
-def reverse_passes(num_steps: int, values, gradients) -> tuple[Any, Any]:
+def reverse_passes(num_inference_steps: int, values, gradients) -> tuple[Any, Any]:
   """Network evaluations (forward, backward) of reverse processes of S steps.
 
   A plain reverse costs S forward; one with gradient costs S forward, S forward again
   in rematerialisation, and S backward.
   """
-  return num_steps * (values + 2 * gradients), num_steps * gradients
+  return num_inference_steps * (values + 2 * gradients), num_inference_steps * gradients

@@ -36,19 +36,19 @@ class PFAMI(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "draws"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    del num_steps  # Nothing is reversed.
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    del num_inference_steps  # Nothing is reversed.
     return 2 * self.draws
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
 
     def loss(audio, s, i):
-      x_0 = generator.encode(audio)
+      x_0 = model.encode(audio)
       noise = clip_noise(key, x_0.shape, i)
-      x_s = add_noise(generator.schedule, x_0, s, noise)
-      return jnp.sum(jnp.square(noise - generator.predict_noise(x_s, s)))
+      x_s = add_noise(model.schedule, x_0, s, noise)
+      return jnp.sum(jnp.square(noise - model.predict_noise(x_s, s)))
 
     def change(audio, i, by):
       later = jnp.where(jnp.arange(audio.size) < by, 0.0, jnp.roll(audio, by))
@@ -63,6 +63,4 @@ class PFAMI(struct.PyTreeNode):
     n = self.draws
     draws = (jnp.arange(1, n + 1), times_up_to(t, n), round_grid(self.shift, n)[1:])
     rises = jax.lax.map(one, draws)
-    return Outcome(
-      score=jnp.mean(rises), forward_passes=2 * self.draws, backward_passes=0
-    )
+    return Outcome(score=jnp.mean(rises), nfe_forward=2 * self.draws, nfe_backward=0)

@@ -34,28 +34,26 @@ class PIA(struct.PyTreeNode):
   repeats: ClassVar[str] = "times"
   distinct_times: ClassVar[bool] = True
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    del num_steps  # Nothing is reversed.
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    del num_inference_steps  # Nothing is reversed.
     return 1 + self.times
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     del key  # No noise is drawn.
-    x_0 = generator.encode(audio)
-    noise = generator.predict_noise(x_0, 0)
+    x_0 = model.encode(audio)
+    noise = model.predict_noise(x_0, 0)
     if self.mean_absolute is not None:
       noise = noise * self.mean_absolute / jnp.mean(jnp.abs(noise))
 
     def one(s):
-      x_s = add_noise(generator.schedule, x_0, s, noise)
-      return p_norm(noise - generator.predict_noise(x_s, s), self.order)
+      x_s = add_noise(model.schedule, x_0, s, noise)
+      return p_norm(noise - model.predict_noise(x_s, s), self.order)
 
-    times = times_around(t, self.times, generator.schedule.num_steps)
+    times = times_around(t, self.times, model.schedule.num_train_timesteps)
     errors = jax.lax.map(one, times)
-    return Outcome(
-      score=-jnp.mean(errors), forward_passes=1 + self.times, backward_passes=0
-    )
+    return Outcome(score=-jnp.mean(errors), nfe_forward=1 + self.times, nfe_backward=0)
 
 
 def p_norm(x, order: float):

@@ -23,17 +23,17 @@ class RandomStability(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "draws"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    return num_steps * (self.draws + 1)
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    return num_inference_steps * (self.draws + 1)
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    damage = probe.random_damage(
-      generator, self.distance, key, audio, t, self.eta, self.draws
+    degradation = probe.random_degradation(
+      model, self.distance, key, audio, t, self.eta, self.draws
     )
     return Outcome(
-      score=-damage,
-      forward_passes=generator.num_steps * (self.draws + 1),
-      backward_passes=0,
+      score=-degradation,
+      nfe_forward=model.num_inference_steps * (self.draws + 1),
+      nfe_backward=0,
     )

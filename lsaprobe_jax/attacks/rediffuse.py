@@ -25,21 +25,21 @@ class ReDiffuse(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "draws"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    return num_steps * self.draws
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    return num_inference_steps * self.draws
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    x_0 = generator.encode(audio)
+    x_0 = model.encode(audio)
 
     def one(draw):
       noise = clip_noise(key, x_0.shape, draw)
-      return generator.reconstruct(add_noise(generator.schedule, x_0, t, noise), t)
+      return model.reconstruct(add_noise(model.schedule, x_0, t, noise), t)
 
     mean = jnp.mean(jax.lax.map(one, jnp.arange(self.draws)), axis=0)
     return Outcome(
       score=-jnp.sum(jnp.square(audio - mean)),
-      forward_passes=generator.num_steps * self.draws,
-      backward_passes=0,
+      nfe_forward=model.num_inference_steps * self.draws,
+      nfe_backward=0,
     )

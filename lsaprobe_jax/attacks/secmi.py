@@ -31,24 +31,24 @@ class SecMI(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "times"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    del num_steps  # Nothing is reversed.
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    del num_inference_steps  # Nothing is reversed.
     return (self.steps + 2) * self.times
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     del key  # No noise is drawn.
-    schedule, x_0 = generator.schedule, generator.encode(audio)
+    schedule, x_0 = model.schedule, model.encode(audio)
 
     def move(x, times):
       now, after = times
-      e = generator.predict_noise(x, now)
+      e = model.predict_noise(x, now)
       return ddim_step(schedule, x, e, now, after), None
 
     def one(s):
       grid = round_grid(s, self.steps)
-      above = jnp.minimum(s + jnp.maximum(grid[1], 1), schedule.num_steps)
+      above = jnp.minimum(s + jnp.maximum(grid[1], 1), schedule.num_train_timesteps)
       x_s, _ = jax.lax.scan(move, x_0, (grid[:-1], grid[1:]))
       up, _ = move(x_s, (s, above))
       back, _ = move(up, (above, s))
@@ -57,6 +57,6 @@ class SecMI(struct.PyTreeNode):
     errors = jax.lax.map(one, times_up_to(t, self.times))
     return Outcome(
       score=-jnp.mean(errors),
-      forward_passes=(self.steps + 2) * self.times,
-      backward_passes=0,
+      nfe_forward=(self.steps + 2) * self.times,
+      nfe_backward=0,
     )

@@ -49,19 +49,19 @@ class SecondOrder(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "steps"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    return sum(reverse_passes(num_steps, 1, self.steps))
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    return sum(reverse_passes(num_inference_steps, 1, self.steps))
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     # The difference of embeddings in the place of D.
-    damage, shape = probe.make_damage(
-      generator, _HalfSquare(self.distance), key, audio, t
+    degradation, shape = probe.make_degradation(
+      model, _HalfSquare(self.distance), key, audio, t
     )
 
     def step(direction, _):
-      gradient = jax.grad(damage)(self.eta * direction)
+      gradient = jax.grad(degradation)(self.eta * direction)
       ahead = RMS.steepest(gradient)
       # Where nothing can be felt the direction stays, rather than vanish.
       direction = jnp.where(RMS.size(ahead) > 0, ahead, direction)
@@ -71,11 +71,11 @@ class SecondOrder(struct.PyTreeNode):
     _, stretch = jax.lax.scan(step, RMS.steepest(start), length=self.steps)
     # The mean square of a direction is its squared length over its size.
     gain = jnp.sqrt(stretch[-1] * start.size)
-    forward, backward = reverse_passes(generator.num_steps, 1, self.steps)
+    forward, backward = reverse_passes(model.num_inference_steps, 1, self.steps)
     return Outcome(
       score=-gain,
-      forward_passes=forward,
-      backward_passes=backward,
+      nfe_forward=forward,
+      nfe_backward=backward,
       details={"gain": gain},
     )
 

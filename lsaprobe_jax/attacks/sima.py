@@ -25,19 +25,19 @@ class SimA(struct.PyTreeNode):
   repeats: ClassVar[str] = "times"
   distinct_times: ClassVar[bool] = True
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    del num_steps  # Nothing is reversed.
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    del num_inference_steps  # Nothing is reversed.
     return self.times
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
     del key  # No noise is drawn.
-    x_0 = generator.encode(audio)
+    x_0 = model.encode(audio)
 
     def one(s):
-      return p_norm(generator.predict_noise(x_0, s), self.order)
+      return p_norm(model.predict_noise(x_0, s), self.order)
 
-    times = times_around(t, self.times, generator.schedule.num_steps)
+    times = times_around(t, self.times, model.schedule.num_train_timesteps)
     norms = jax.lax.map(one, times)
-    return Outcome(score=-jnp.mean(norms), forward_passes=self.times, backward_passes=0)
+    return Outcome(score=-jnp.mean(norms), nfe_forward=self.times, nfe_backward=0)

@@ -32,27 +32,27 @@ class Trajectory(struct.PyTreeNode):
 
   repeats: ClassVar[str] = "draws"
 
-  def evaluations(self, num_steps: int) -> int:
-    """Network evaluations (see `attacks.matched`)."""
-    return num_steps * self.times * self.draws
+  def nfe(self, num_inference_steps: int) -> int:
+    """Network evaluations (see `attacks.nfe_matched`)."""
+    return num_inference_steps * self.times * self.draws
 
-  def __call__(self, generator, key, audio, t) -> Outcome:
+  def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (see `attacks.outcome`)."""
-    x_0 = generator.encode(audio)
+    x_0 = model.encode(audio)
     clean = self.distance.embed(audio)
 
     def one(pair):
       s, draw = pair
       noise = probe.clip_noise(key, x_0.shape, draw)
-      x_s = add_noise(generator.schedule, x_0, s, noise)
-      found = self.distance.embed(generator.reconstruct(x_s, s))
+      x_s = add_noise(model.schedule, x_0, s, noise)
+      found = self.distance.embed(model.reconstruct(x_s, s))
       return self.distance.compare(clean, found)
 
     times = jnp.tile(times_up_to(t, self.times), self.draws)
     draws = jnp.repeat(jnp.arange(self.draws), self.times)
-    damages = jax.lax.map(one, (times, draws))
+    degradations = jax.lax.map(one, (times, draws))
     return Outcome(
-      score=-jnp.mean(damages),
-      forward_passes=generator.num_steps * self.times * self.draws,
-      backward_passes=0,
+      score=-jnp.mean(degradations),
+      nfe_forward=model.num_inference_steps * self.times * self.draws,
+      nfe_backward=0,
     )

@@ -15,9 +15,9 @@ from absl import logging
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
-from lsaprobe_jax.data import pieces as pieces_lib
 from lsaprobe_jax.data import records as records_lib
 from lsaprobe_jax.data.border import AudioError, border
+from lsaprobe_jax.data.build import pieces as pieces_lib
 from lsaprobe_jax.data.clips import Clip, Corpus, check_groups
 from lsaprobe_jax.data.manifest import GROUPS
 from lsaprobe_jax.text import printable

@@ -12,8 +12,9 @@ import pathlib
 import stat
 from collections.abc import Iterable
 
-from lsaprobe_jax.data import sniffing, sources
+from lsaprobe_jax.data import sniffing
 from lsaprobe_jax.data.border import border, first_line
+from lsaprobe_jax.data.build import sources
 from lsaprobe_jax.text import printable
 
 # What libsndfile reads, and what people have and should be told about (m4a, ...).

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from lsaprobe_jax import torch_reader
 from lsaprobe_jax.distances import _conv, resample
+from lsaprobe_jax.models.files import torch_reader
 
 SAMPLE_RATE = 22050  # Hz, of the audio CDPAM was trained on
 WEIGHTS_VARIABLE = "LSAPROBE_CDPAM_WEIGHTS"

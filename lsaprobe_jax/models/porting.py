@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from lsaprobe_jax import tensors
 from lsaprobe_jax.models import checks
+from lsaprobe_jax.models.files import tensors
 from lsaprobe_jax.text import printable
 
 # A tensor's name has three or four parts.
@@ -117,7 +117,7 @@ def diffwave_model_config(
       "mels": size("n_mels") if conditional else None,
       "embedding_width": int(widths[0]),
     },
-    "schedule": {"num_steps": len(betas), "betas": betas},
+    "schedule": {"num_train_timesteps": len(betas), "betas": betas},
     "sample_rate": size("sample_rate"),
     "scale": 1.0,
   }

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from lsaprobe_jax.evaluation import audit, tables
+from lsaprobe_jax.audit import statistics
+from lsaprobe_jax.metrics import tables
 from lsaprobe_jax.report import figures, page
-from lsaprobe_jax.results import first_line
+from lsaprobe_jax.scoring.row_files import first_line
 from lsaprobe_jax.text import cell, printable, printable_leaves
 
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
@@ -26,7 +27,7 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
 
   Args:
     gates: `name`, `holds`, `text`, `mend`.
-    found: see `audit.judge`, with `calibrated` and `reference_unknown`; None where
+    found: see `statistics.judge`, with `difficulty_calibration` and `reference_unknown`; None where
       there is no verdict.
   """
   if found is None:
@@ -36,7 +37,11 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
       f"No verdict. {'A gate fails' if len(failed) == 1 else 'Gates fail'}: {reasons}."
     )
   p_value, alpha = found["p_value"], found["alpha"]
-  how = "" if found["calibrated"] else ", not calibrated for difficulty"
+  how = (
+    ""
+    if found["difficulty_calibration"] != "none"
+    else ", not calibrated for difficulty"
+  )
   if not found["evidence"]:
     return (
       f"No evidence of training{how} (p = {p_value:.2g}, above {alpha:g});"
@@ -51,7 +56,7 @@ def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
     if single
     else "It is about the set as a whole.",
   ]
-  if not found["calibrated"]:
+  if found["difficulty_calibration"] == "none":
     lines.append(
       "No reference model was given: music that is easier for any model would look the"
       " same, and the gates see gross differences only."
@@ -100,7 +105,7 @@ def build(
     clip_seconds: their length.
     gates: see `verdict`.
     notes: lines for the reader.
-    found: see `audit.judge`; None where there is no verdict.
+    found: see `statistics.judge`; None where there is no verdict.
     failed: ids of clips without a score.
     environments: commands and versions (environment.json).
     run: settings and hashes (run.json).
@@ -108,9 +113,13 @@ def build(
   if found is not None:
     named = lambda path: {"source": path, "name": pathlib.PurePath(path).name}
     tracks = [t | named(sources[t["track"]]) for t in found["tracks"]]
-    order = lambda t: (t["p"][audit.PANEL], -t["score"][audit.PANEL], t["track"])
+    order = lambda t: (
+      t["p"][statistics.PANEL],
+      -t["score"][statistics.PANEL],
+      t["track"],
+    )
     found = found | {"tracks": sorted(tracks, key=order)}
-  comparison = found["cutoffs"][audit.PANEL]["of"] if found else None
+  comparison = found["cutoffs"][statistics.PANEL]["of"] if found else None
   each = collections.Counter(clips["suspect"])
   # The only place where names from files enter: every document is made from this.
   return printable_leaves(
@@ -124,7 +133,9 @@ def build(
       "gates": gates,
       "notes": notes,
       "found": found,
-      "methods": [m for m in found["cutoffs"] if m != audit.PANEL] if found else [],
+      "methods": [m for m in found["cutoffs"] if m != statistics.PANEL]
+      if found
+      else [],
       "comparison": comparison,
       "lowest": f"{1 / (comparison + 1):.3g}" if comparison else None,
       "failed": failed,
@@ -162,7 +173,7 @@ def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str,
 def table(dossier: dict[str, Any]) -> str:
   """One line a file as CSV, suspects with their verdicts; formulas are defused."""
   judged = {t["track"]: t for t in (dossier["found"] or {"tracks": []})["tracks"]}
-  methods = [audit.PANEL, *dossier["methods"]]
+  methods = [statistics.PANEL, *dossier["methods"]]
   names = ("side", "source", "sha256", "seconds", "rate", "channels", "format", "lufs")
   header = [*names, "verdict", "q", *(f"p {m}" for m in methods)]
   header += [f"score {m}" for m in methods]
@@ -181,7 +192,7 @@ def table(dossier: dict[str, Any]) -> str:
 
 
 def draw(
-  scores: audit.Scores | None,
+  scores: statistics.Scores | None,
   found: dict[str, Any] | None,
   rows: list[dict[str, Any]],
   folder: pathlib.Path,
@@ -190,21 +201,21 @@ def draw(
 
   Args:
     scores: with the panel; None where there is no verdict, and nothing is drawn.
-    found: see `audit.judge`.
+    found: see `statistics.judge`.
     rows: of the probe's curves come the curves.
     folder: created if missing.
   """
   if scores is None or found is None:
     return {}
   sides = {
-    name: list(getattr(scores, side)[audit.PANEL].values())
+    name: list(getattr(scores, side)[statistics.PANEL].values())
     for name, side in (("suspects", "suspects"), ("comparison tracks", "comparison"))
   }
-  cutoff = found["cutoffs"][audit.PANEL]["cutoff"]
+  cutoff = found["cutoffs"][statistics.PANEL]["cutoff"]
   drawn = {"tracks": figures.track_scores(sides, cutoff)}
   curves = page.curves(rows, {})
   if curves:
-    drawn["curves"] = figures.damage_curves(curves[0], _SIDES)
+    drawn["curves"] = figures.degradation_curves(curves[0], _SIDES)
   uris = {}
   for name, figure in drawn.items():
     png, _ = figures.save(figure, folder / name)
@@ -233,7 +244,7 @@ def text(dossier: dict[str, Any]) -> str:
   """What the launcher prints: gates, the set's tests, the verdict."""
   lines = checks(dossier["gates"], dossier["notes"])
   found = dossier["found"]
-  if found is not None and found["sets"][audit.PANEL] is not None:
+  if found is not None and found["sets"][statistics.PANEL] is not None:
     header = ["score", "difference", "p", "p Holm"]
     cells = [
       [
@@ -242,7 +253,7 @@ def text(dossier: dict[str, Any]) -> str:
           "no spread" if s["effect"] is None else f"{s['effect']:+.2f} sd",
           f"{s['p_value']:.2g}",
         ),
-        "" if m == audit.PANEL else f"{s['p_holm']:.2g}",
+        "" if m == statistics.PANEL else f"{s['p_holm']:.2g}",
       ]
       for m, s in found["sets"].items()
     ]

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lsaprobe_jax.evaluation import roc, study, summary
+from lsaprobe_jax.metrics import roc, study, summary
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # One more than colours: no pair comes twice within 56 methods.
@@ -56,18 +56,20 @@ def save(
 def methods(records: list[dict]) -> Figure:
   """AUC of every method with its interval by track, raw beside calibrated."""
   shown = [r for r in study.headline(records) if r["method"] != summary.BLIND]
-  raw = sorted((r for r in shown if not r["calibrated"]), key=lambda r: r["auc"])
+  raw = sorted(
+    (r for r in shown if r["difficulty_calibration"] == "none"), key=lambda r: r["auc"]
+  )
   names = [(r["method"], r["distance"], r["t_ratio"]) for r in raw]
   with matplotlib.rc_context(_STYLE):
     figure, axes = plt.subplots(figsize=(7, 0.8 + 0.28 * len(names)))
     for calibrated, label, shift in (
-      (False, "raw", 0.1),
-      (True, "less a reference", -0.1),
+      ("none", "raw", 0.1),
+      ("reference", "difficulty-calibrated by reference", -0.1),
     ):
       rows = {
         (r["method"], r["distance"], r["t_ratio"]): r
         for r in shown
-        if r["calibrated"] == calibrated
+        if r["difficulty_calibration"] == calibrated
       }
       at = [i for i, name in enumerate(names) if name in rows]
       if at:
@@ -76,8 +78,8 @@ def methods(records: list[dict]) -> Figure:
           values,
           np.array(at) + shift,
           xerr=errors,
-          fmt=_MARKERS[int(calibrated)],
-          color=_COLOURS[int(calibrated)],
+          fmt=_MARKERS[calibrated != "none"],
+          color=_COLOURS[calibrated != "none"],
           label=label,
           capsize=2,
           markersize=4,
@@ -100,7 +102,7 @@ def ablation(records: list[dict]) -> Figure:
   shown = study.headline(records)
   values = list(dict.fromkeys(r["value"] for r in shown))
   numeric = all(isinstance(value, int | float) for value in values)
-  keys = list(dict.fromkeys((r["method"], r["calibrated"]) for r in shown))
+  keys = list(dict.fromkeys((r["method"], r["difficulty_calibration"]) for r in shown))
   with matplotlib.rc_context(_STYLE):
     # More than there are colours: one a method, hollow and dashed where calibrated.
     crowded = len(keys) > len(_COLOURS)
@@ -111,7 +113,7 @@ def ablation(records: list[dict]) -> Figure:
       own = dict(zip(dict.fromkeys(method for method, _ in keys), looks, strict=False))
       looks = [own[method] for method, _ in keys]
     for n, (key, (colour, marker)) in enumerate(zip(keys, looks, strict=False)):
-      rows = [r for r in shown if (r["method"], r["calibrated"]) == key]
+      rows = [r for r in shown if (r["method"], r["difficulty_calibration"]) == key]
       x = np.array(
         [r["value"] if numeric else values.index(r["value"]) for r in rows], float
       )
@@ -145,7 +147,7 @@ def ablation(records: list[dict]) -> Figure:
 _SIDES = {"member": "members", "nonmember": "non-members"}
 
 
-def damage_curves(model: dict, names: dict[str, str] = _SIDES) -> Figure:
+def degradation_curves(model: dict, names: dict[str, str] = _SIDES) -> Figure:
   """D against eta of every clip under a model, with tau (`page.curves`).
 
   Args:
@@ -159,9 +161,9 @@ def damage_curves(model: dict, names: dict[str, str] = _SIDES) -> Figure:
     ):
       own = [clip for clip in model["clips"] if clip["split"] == split]
       for n, clip in enumerate(own):
-        eta, damage = np.array(clip["points"]).T
+        eta, degradation = np.array(clip["points"]).T
         label = f"{name} (n = {len(own)})" if n == 0 else None
-        axes.plot(eta, damage, dash, color=colour, linewidth=0.8, label=label)
+        axes.plot(eta, degradation, dash, color=colour, linewidth=0.8, label=label)
     axes.axhline(model["tau"], color="black", linewidth=1, label="tau")
     axes.set(
       xlabel="budget eta, in units of sigma_t",
@@ -230,10 +232,10 @@ def _step(rows: list[dict], grid: np.ndarray) -> np.ndarray:
   return curve.tpr[np.searchsorted(curve.fpr, grid, side="right") - 1]
 
 
-def _by_model(rows, method: str, calibrated: bool) -> dict[str, list[dict]]:
+def _by_model(rows, method: str, calibrated: str) -> dict[str, list[dict]]:
   models: dict[str, list[dict]] = {}
   for row in rows:
-    wanted = (row["method"], row["calibrated"]) == (method, calibrated)
+    wanted = (row["method"], row["difficulty_calibration"]) == (method, calibrated)
     judged = row["split"] in summary.JUDGED
     if wanted and judged and row["model"] != summary.REFERENCE:
       models.setdefault(row["model"], []).append(row)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.evaluation import calibration, comparisons, roc, study, summary
+from lsaprobe_jax.metrics import comparisons, difficulty, roc, study, summary
 from lsaprobe_jax.report import media
 from lsaprobe_jax.report.reading import Recording, Results
 
@@ -69,7 +69,7 @@ def _probe_record(records: Records) -> dict[str, Any]:
   found = [
     r
     for r in study.headline([r for r in records if r["method"] == study.PROBE])
-    if not r["calibrated"]
+    if r["difficulty_calibration"] == "none"
   ]
   if not found:
     raise ValueError(
@@ -120,7 +120,7 @@ def methods(records: Records) -> list[dict[str, Any]]:
   """Every method's headline record, best AUC first, with its `label`."""
   shown = [r for r in study.headline(records) if r["method"] != summary.BLIND]
   return [
-    r | {"label": study.label(r["method"], r["calibrated"])}
+    r | {"label": study.label(r["method"], r["difficulty_calibration"])}
     for r in sorted(shown, key=lambda r: -r["auc"])
   ]
 
@@ -132,7 +132,7 @@ def ablation(
   if name not in results.ablations:
     return None
   return [
-    r | {"label": study.label(r["method"], r["calibrated"])}
+    r | {"label": study.label(r["method"], r["difficulty_calibration"])}
     for r in study.headline(results.ablations[name][1])
     if methods is None or r["method"] in methods
   ]
@@ -159,7 +159,7 @@ def curves(rows: Rows, about: dict[str, dict]) -> list[dict[str, Any]] | None:
     )
     tried = [
       (eta, value)
-      for eta, value in zip(row["budgets"], row["damages"], strict=True)
+      for eta, value in zip(row["budgets"], row["degradations"], strict=True)
       if eta is not None and value is not None
     ]
     model["clips"].append(
@@ -178,7 +178,7 @@ def _probe_rows(rows: Rows) -> Rows:
     row
     for row in rows
     if row["method"] == study.PROBE
-    and not row["calibrated"]
+    and row["difficulty_calibration"] == "none"
     and row["split"] in summary.JUDGED
   ]
 
@@ -195,7 +195,7 @@ def explorer(results: Results) -> list[dict[str, Any]]:
   """Scores, ROC and records by method and time.
 
   Returns:
-    One dict a setting with a t: `label`, `method`, `calibrated`, `t_ratio`,
+    One dict a setting with a t: `label`, `method`, `difficulty_calibration`, `t_ratio`,
     `is_cost` (the score is a budget), `models`: by name `record`, `member` and
     `nonmember` scores, `censored` counts of both, `roc` as [fpr, tpr] points. `mean`
     pools the scores of A and B and averages their curves at equal FPR.
@@ -208,7 +208,7 @@ def explorer(results: Results) -> list[dict[str, Any]]:
     # A value is a time of its own, so that no clip is there twice.
     for value in {row["value"] for row in raw}:
       own = [row for row in raw if row["value"] == value]
-      more += calibration.by_reference(own)
+      more += difficulty.by_reference(own)
     rows += [row for row in more if _setting(row) not in seen]
     records += [record for record in tidy if _setting(record) not in seen]
   by_setting: dict[tuple, dict[str, Rows]] = {}
@@ -220,12 +220,18 @@ def explorer(results: Results) -> list[dict[str, Any]]:
     _explored(setting, tables, [r for r in records if _setting(r) == setting])
     for setting, tables in by_setting.items()
   ]
-  order = lambda e: (e["method"] != study.PROBE, e["calibrated"], e["method"])
+  order = lambda e: (
+    e["method"] != study.PROBE,
+    e["difficulty_calibration"],
+    e["method"],
+  )
   return sorted(found, key=lambda e: (*order(e), e["t_ratio"]))
 
 
 def _setting(item: dict[str, Any]) -> tuple:
-  return tuple(item[k] for k in ("method", "distance", "t_ratio", "calibrated"))
+  return tuple(
+    item[k] for k in ("method", "distance", "t_ratio", "difficulty_calibration")
+  )
 
 
 def _explored(setting, tables: dict[str, Rows], records: Records) -> dict[str, Any]:
@@ -251,8 +257,8 @@ def _explored(setting, tables: dict[str, Rows], records: Records) -> dict[str, A
     "label": study.label(method, calibrated),
     "distance": distance,
     "t_ratio": t_ratio,
-    "calibrated": calibrated,
-    "is_cost": method.startswith(study.PROBE) and not calibrated,
+    "difficulty_calibration": calibrated,
+    "is_cost": method.startswith(study.PROBE) and calibrated == "none",
     "models": models,
   }
 
@@ -275,7 +281,7 @@ def walk(results: Results, probe: dict[str, Any]) -> dict[str, Any] | None:
 
   Returns:
     What the index says, `taus` by time where a sweep calibrated them, and `clips`:
-    `x_0` and by time `panels` as {image, sound}, `reconstruction` and `damage` by time,
+    `x_0` and by time `panels` as {image, sound}, `reconstruction` and `degradation` by time,
     `searches` by name. None without a recording.
   """
   recording = results.recording
@@ -321,7 +327,7 @@ def _walked(item: dict[str, Any], recording: Recording) -> dict[str, Any]:
       for n, name in enumerate(_PANELS)
     },
     "reconstruction": about["reconstruction"],
-    "damage": about["damage"],
+    "degradation": about["degradation"],
     "searches": about["searches"],
     "range_db": about["range_db"],
   }

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lsaprobe_jax import strict_json
-from lsaprobe_jax.evaluation import calibration, roc, study, summary
-from lsaprobe_jax.results import ROW_KEY, first_line, read_rows
+from lsaprobe_jax.metrics import difficulty, roc, study, summary
+from lsaprobe_jax.scoring.row_files import ROW_KEY, first_line, read_rows
 from lsaprobe_jax.text import printable, printable_leaves
 
 Rows = list[dict[str, Any]]
@@ -22,7 +22,7 @@ Summarise = Callable[[Rows], Records]
 _SAME = 1e-3
 # What every record of a summary has, of what is shown of it.
 _RECORD = (
-  "corpus", "method", "distance", "t_ratio", "calibrated", "model", "n_member",
+  "corpus", "method", "distance", "t_ratio", "difficulty_calibration", "model", "n_member",
   "n_nonmember", "auc", "auc_ci", "tpr", "tpr_ci", "flagged",
 )  # fmt: skip
 
@@ -139,7 +139,7 @@ def _check_summaries(found: Results) -> None:
     for value in {record["value"] for record in records}:
       own = [row for row in rows if row["value"] == value]
       _check_summary(
-        own + calibration.by_reference(own),
+        own + difficulty.by_reference(own),
         [record for record in records if record["value"] == value],
       )
 
@@ -183,7 +183,7 @@ def _read_evaluation(workdir: pathlib.Path) -> Results:
     raise ValueError("has no summary.json; let launch.eval finish")
   return Results(
     workdir=workdir,
-    rows=rows + calibration.by_reference(rows),
+    rows=rows + difficulty.by_reference(rows),
     records=records,
     ablations={},
     run=_read_json(workdir / "run.json", dict) or {},
@@ -258,7 +258,7 @@ def _load(path: pathlib.Path, names: Sequence[str] = ()) -> dict[str, np.ndarray
     # Pickles could run what they like; no array here needs one.
     with np.load(path, allow_pickle=False) as file:
       return {name: file[name] for name in names or file.files}
-  # Damage ends in whatever zip, zlib and NumPy's own header raise on it.
+  # Degradation ends in whatever zip, zlib and NumPy's own header raise on it.
   except Exception as error:
     raise ValueError(
       f"{path}: damaged ({first_line(error)}); delete it and run launch.eval --record"
@@ -312,6 +312,6 @@ def _judged(rows: Rows) -> dict[tuple, float]:
     tuple(row[name] for name in ROW_KEY): row["score"]
     for row in rows
     if row["split"] in summary.JUDGED
-    and not row["calibrated"]
+    and row["difficulty_calibration"] == "none"
     and row["model"] != summary.REFERENCE
   }

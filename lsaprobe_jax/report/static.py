@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from lsaprobe_jax.evaluation import study
+from lsaprobe_jax.metrics import study
 from lsaprobe_jax.report import figures
 from lsaprobe_jax.report.reading import Results
 
@@ -24,11 +24,13 @@ def save_all(
     The files.
   """
   drawn = {"methods": figures.methods(results.records)}
-  keys = [(name, cal) for name in (study.PROBE, study.LOSS) for cal in (False, True)]
-  there = {(row["method"], row["calibrated"]) for row in results.rows}
+  keys = [
+    (name, cal) for name in (study.PROBE, study.LOSS) for cal in ("none", "reference")
+  ]
+  there = {(row["method"], row["difficulty_calibration"]) for row in results.rows}
   drawn["roc"] = figures.roc_curves(results.rows, [k for k in keys if k in there])
   for model in page["curves"] or ():
-    drawn[f"curves-{model['model']}"] = figures.damage_curves(model)
+    drawn[f"curves-{model['model']}"] = figures.degradation_curves(model)
   for name, (_, records) in results.ablations.items():
     drawn[name] = figures.ablation(records)
   return [

@@ -13,8 +13,8 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax.search import norms
+from lsaprobe_jax.search.base import Ascent
 from lsaprobe_jax.search.bisection import Bisection
-from lsaprobe_jax.search.results import Ascent
 
 # Of the last step in the new one, and the share of steps that must gain (section 3).
 _CARRY, _GAINING = 0.75, 0.75
@@ -59,12 +59,12 @@ class AutoPGD(Bisection):
   ascent_steps: int = 50
   restarts: int = 1
 
-  def _ascend(self, damage, key, shape, eta, target) -> Ascent:
+  def _ascend(self, degradation, key, shape, eta, target) -> Ascent:
     """One ascent from a random point of the sphere of radius eta."""
 
     def step(state, at):
       over = state.best >= target
-      climb = lambda state: self._climb(damage, eta, state, *at)
+      climb = lambda state: self._climb(degradation, eta, state, *at)
       ahead = jax.lax.cond(over, lambda state: state, climb, state)
       return ahead, jnp.where(over, jnp.nan, ahead.value)
 
@@ -73,9 +73,9 @@ class AutoPGD(Bisection):
     state, met = jax.lax.scan(step, start, each)
     over = state.best >= target
     low = jnp.array(-jnp.inf)
-    last = jax.lax.cond(over, lambda d: low, damage, state.delta)
+    last = jax.lax.cond(over, lambda d: low, degradation, state.delta)
     return Ascent(
-      damage=jnp.maximum(state.best, last),
+      degradation=jnp.maximum(state.best, last),
       values=jnp.where(over, 0, 1),
       gradients=state.gradients,
       delta=jnp.where(last > state.best, state.delta, state.best_delta),
@@ -101,10 +101,10 @@ class AutoPGD(Bisection):
       gradients=none,
     )
 
-  def _climb(self, damage, eta, state: _State, review, window) -> _State:
+  def _climb(self, degradation, eta, state: _State, review, window) -> _State:
     """One step, and the review of the step length that is due after it."""
     norm = norms.get(self.norm)
-    value, gradient = jax.value_and_grad(damage)(state.delta)
+    value, gradient = jax.value_and_grad(degradation)(state.delta)
     better = value > state.best
     keep = lambda new, old: jnp.where(better, new, old)
     best, best_delta = keep(value, state.best), keep(state.delta, state.best_delta)

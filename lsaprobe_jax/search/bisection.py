@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax.search import norms, results, settings
-from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
+from lsaprobe_jax.search import base, norms, settings
+from lsaprobe_jax.search.base import Ascent, Degradation, SearchResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,12 +55,12 @@ class Bisection:
     settings.check(self, at_least=dict.fromkeys(counts, 1), above={"eta_max": 0})
 
   def __call__(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
     """Smallest budget at which D reaches tau.
 
     Args:
-      damage: D as a function of delta~.
+      degradation: D as a function of delta~.
       key: for the random starts.
       shape: of delta~.
       tau: scalar target.
@@ -74,9 +74,9 @@ class Bisection:
       eta = (low[0] + high[0]) / 2
 
       def trial(bracket):
-        worst = self.worst(damage, trial_key, shape, eta, tau)
-        end = jnp.stack([eta, worst.damage])
-        crossed = worst.damage >= tau
+        worst = self.worst(degradation, trial_key, shape, eta, tau)
+        end = jnp.stack([eta, worst.degradation])
+        crossed = worst.degradation >= tau
         return {
           "low": jnp.where(crossed, low, end),
           "high": jnp.where(crossed, end, high),
@@ -106,28 +106,30 @@ class Bisection:
     return self._result(bracket, trace, history, tau)
 
   def worst(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
     """Largest D found in the ball of radius eta, over restarts; stops at target."""
 
     def restart(best: Ascent, key):
       def climb(best):
-        found = self._ascend(damage, key, shape, eta, target)
+        found = self._ascend(degradation, key, shape, eta, target)
         return Ascent(
-          damage=jnp.maximum(best.damage, found.damage),
+          degradation=jnp.maximum(best.degradation, found.degradation),
           values=best.values + found.values,
           gradients=best.gradients + found.gradients,
-          delta=jnp.where(found.damage > best.damage, found.delta, best.delta),
+          delta=jnp.where(
+            found.degradation > best.degradation, found.delta, best.delta
+          ),
           history=found.history,
         )
 
       skip = lambda best: best.replace(history=jnp.full_like(best.history, jnp.nan))
-      best = jax.lax.cond(best.damage >= target, skip, climb, best)
+      best = jax.lax.cond(best.degradation >= target, skip, climb, best)
       return best, best.history
 
     zero = jnp.zeros((), jnp.int32)
     start = Ascent(
-      damage=jnp.array(-jnp.inf),
+      degradation=jnp.array(-jnp.inf),
       values=zero,
       gradients=zero,
       delta=jnp.zeros(shape),
@@ -137,13 +139,13 @@ class Bisection:
     best, history = jax.lax.scan(restart, start, keys)
     return best.replace(history=history.reshape(-1))
 
-  def _ascend(self, damage, key, shape, eta, target) -> Ascent:
+  def _ascend(self, degradation, key, shape, eta, target) -> Ascent:
     """One ascent: random point of the ball, K momentum steps, projection."""
     norm = norms.get(self.norm)
     step_length = self.step_size * eta / self.ascent_steps
 
     def climb(state):
-      value, gradient = jax.value_and_grad(damage)(state["delta"])
+      value, gradient = jax.value_and_grad(degradation)(state["delta"])
       gain = (value - state["value"]) / jnp.maximum(state["value"], 1e-12)
       stalled = jnp.where(gain < self.min_gain, state["stalled"] + 1, 0)
       momentum = self.momentum * state["momentum"] + norm.steepest(gradient)
@@ -180,10 +182,10 @@ class Bisection:
     state, met = jax.lax.scan(step, state, length=self.ascent_steps)
     # The last step's destination has not been looked at yet.
     last = jax.lax.cond(
-      state["over"], lambda d: jnp.array(-jnp.inf), damage, state["delta"]
+      state["over"], lambda d: jnp.array(-jnp.inf), degradation, state["delta"]
     )
     return Ascent(
-      damage=jnp.maximum(state["best"], last),
+      degradation=jnp.maximum(state["best"], last),
       values=jnp.where(state["over"], 0, 1),
       gradients=state["gradients"],
       delta=jnp.where(last > state["best"], state["delta"], state["best_delta"]),
@@ -191,20 +193,20 @@ class Bisection:
     )
 
   def _result(self, bracket, trace, history, tau) -> SearchResult:
-    (low, low_damage), (high, high_damage) = bracket["low"], bracket["high"]
+    (low, low_degradation), (high, high_degradation) = bracket["low"], bracket["high"]
     reached = high <= self.eta_max
-    margin = tau - jnp.where(reached, trace[0, 1], low_damage)
-    inside = results.interpolate(tau, low, low_damage, high, high_damage)
-    budgets, damages = trace[:, 0], trace[:, 1]
+    margin = tau - jnp.where(reached, trace[0, 1], low_degradation)
+    inside = base.interpolate(tau, low, low_degradation, high, high_degradation)
+    budgets, degradations = trace[:, 0], trace[:, 1]
     return SearchResult(
       cost=jnp.where(reached, high, jnp.nan),
       reached=reached,
-      rank=jnp.where(reached, inside, results.censored_rank(self.eta_max, margin, tau)),
+      rank=jnp.where(reached, inside, base.censored_rank(self.eta_max, margin, tau)),
       margin=margin,
       budgets=budgets,
-      damages=damages,
+      degradations=degradations,
       # Failed trials only: their budgets grow.
-      descents=results.descents(jnp.where(damages < tau, damages, jnp.nan)),
+      descents=base.descents(jnp.where(degradations < tau, degradations, jnp.nan)),
       values=bracket["values"],
       gradients=bracket["gradients"],
       history=history,

@@ -29,8 +29,8 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax import parallel
-from lsaprobe_jax.search import norms, results, settings
-from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
+from lsaprobe_jax.search import base, norms, settings
+from lsaprobe_jax.search.base import Ascent, Degradation, SearchResult
 
 
 class Curve(struct.PyTreeNode):
@@ -38,7 +38,7 @@ class Curve(struct.PyTreeNode):
 
   Attributes:
     budgets: [rungs], growing.
-    damages: [rungs] largest D found at each budget itself.
+    degradations: [rungs] largest D found at each budget itself.
     values: number of evaluations of D without gradient.
     gradients: number of evaluations of D with gradient.
     history: [rungs, steps] D at each point looked at on a rung, restart after
@@ -46,7 +46,7 @@ class Curve(struct.PyTreeNode):
   """
 
   budgets: jax.Array
-  damages: jax.Array
+  degradations: jax.Array
   values: jax.Array
   gradients: jax.Array
   history: jax.Array
@@ -54,9 +54,9 @@ class Curve(struct.PyTreeNode):
   @property
   def worst(self) -> jax.Array:
     """[rungs] largest D found within each budget: the balls are nested."""
-    return jax.lax.cummax(self.damages)
+    return jax.lax.cummax(self.degradations)
 
-  def damage_at(self, eta) -> jax.Array:
+  def degradation_at(self, eta) -> jax.Array:
     """Worst D within a budget, straight lines between the rungs and from 0 to them."""
     grow = lambda x: jnp.concatenate([jnp.zeros(1), x])
     return jnp.interp(eta, grow(self.budgets), grow(self.worst))
@@ -81,8 +81,8 @@ class Curve(struct.PyTreeNode):
       rank=rank,
       margin=margin,
       budgets=self.budgets,
-      damages=self.damages,
-      descents=results.descents(self.damages),
+      degradations=self.degradations,
+      descents=base.descents(self.degradations),
       values=self.values,
       gradients=self.gradients,
       history=self.history,
@@ -98,14 +98,16 @@ class Curve(struct.PyTreeNode):
     # Below the first rung D is taken to fall to 0 at no perturbation.
     before = jnp.maximum(high - 1, 0)
     low = jnp.where(high > 0, self.budgets[before], 0.0)
-    low_damage = jnp.where(high > 0, worst[before], 0.0)
-    inside = results.interpolate(tau, low, low_damage, self.budgets[high], worst[high])
+    low_degradation = jnp.where(high > 0, worst[before], 0.0)
+    inside = base.interpolate(
+      tau, low, low_degradation, self.budgets[high], worst[high]
+    )
     top = jnp.max(jnp.where(allowed, self.budgets, 0.0))
     margin = tau - jnp.maximum(jnp.max(worst), 0.0)
     return (
       jnp.where(reached, self.budgets[high], jnp.nan),
       reached,
-      jnp.where(reached, inside, results.censored_rank(top, margin, tau)),
+      jnp.where(reached, inside, base.censored_rank(top, margin, tau)),
       margin,
     )
 
@@ -139,19 +141,19 @@ class Continuation:
     settings.check(self, at_least=least, above={"eta_max": 0, "span": 1})
 
   def __call__(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
     """Smallest budget at which D reaches tau; tau may have any shape."""
-    return self.curve(damage, key, shape).search_result(tau)
+    return self.curve(degradation, key, shape).search_result(tau)
 
   def worst(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
     """Largest D found in the ball of radius eta, by a ladder that ends there."""
     del target  # It has a fixed length.
-    curve, delta = self._climb_ladder(damage, key, shape, eta)
+    curve, delta = self._climb_ladder(degradation, key, shape, eta)
     return Ascent(
-      damage=curve.worst[-1],
+      degradation=curve.worst[-1],
       values=curve.values,
       gradients=curve.gradients,
       delta=delta,
@@ -159,27 +161,27 @@ class Continuation:
     )
 
   def curve(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta_max=None
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta_max=None
   ) -> Curve:
     """D against the budget, up to eta_max (the search's own if None).
 
     Args:
-      damage: D as a function of delta~.
+      degradation: D as a function of delta~.
       key: for the random starts.
       shape: of delta~.
       eta_max: scalar, the ladder's last budget.
     """
     eta_max = self.eta_max if eta_max is None else eta_max
-    return self._climb_ladder(damage, key, shape, eta_max)[0]
+    return self._climb_ladder(degradation, key, shape, eta_max)[0]
 
-  def _climb_ladder(self, damage, key, shape, eta_max) -> tuple[Curve, jax.Array]:
+  def _climb_ladder(self, degradation, key, shape, eta_max) -> tuple[Curve, jax.Array]:
     """The curve up to eta_max, and where the best of the climbs ended."""
     budgets = eta_max * np.geomspace(1 / self.span, 1, self.rungs)
     rung = np.repeat(np.arange(self.rungs), self._steps_by_rung())
 
     def climb(key):
       start = norms.get(self.norm).sample(key, shape)
-      return self._climb(damage, start, jnp.asarray(budgets)[rung])
+      return self._climb(degradation, start, jnp.asarray(budgets)[rung])
 
     # The last point comes after the last rung's steps, and belongs to it.
     keys = jax.random.split(key, self.restarts)
@@ -188,7 +190,7 @@ class Continuation:
     by_rung = jax.ops.segment_max(jnp.max(met, axis=0), rung, self.rungs)
     curve = Curve(
       budgets=jnp.asarray(budgets, by_rung.dtype),
-      damages=by_rung,
+      degradations=by_rung,
       values=jnp.int32(self.restarts),
       gradients=jnp.int32(self.restarts * (len(rung) - 1)),
       history=_by_rung(met, rung),
@@ -200,7 +202,7 @@ class Continuation:
     steps[0] += self.warmup
     return steps
 
-  def _climb(self, damage, start, budgets) -> tuple[jax.Array, jax.Array]:
+  def _climb(self, degradation, start, budgets) -> tuple[jax.Array, jax.Array]:
     """D at each budget in turn, [n], and at the last one after its step: [n + 1].
 
     Beside it that last point, shaped as `start`.
@@ -209,7 +211,7 @@ class Continuation:
 
     def step(state, eta):
       direction, momentum = state
-      value, gradient = jax.value_and_grad(damage)(eta * direction)
+      value, gradient = jax.value_and_grad(degradation)(eta * direction)
       momentum = self.momentum * momentum + norm.steepest(gradient)
       ahead = norm.steepest(momentum)
       # Where nothing can be felt the direction stays, rather than vanish.
@@ -220,7 +222,7 @@ class Continuation:
     state = (direction, jnp.zeros_like(direction))
     (direction, _), met = jax.lax.scan(step, state, budgets)
     end = budgets[-1] * direction
-    return jnp.append(met, damage(end)), end
+    return jnp.append(met, degradation(end)), end
 
 
 def _by_rung(met: jax.Array, rung: np.ndarray) -> jax.Array:

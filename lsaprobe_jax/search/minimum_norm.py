@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from lsaprobe_jax.search import norms, results, settings
-from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
+from lsaprobe_jax.search import base, norms, settings
+from lsaprobe_jax.search.base import Ascent, Degradation, SearchResult
 
 
 class _State(struct.PyTreeNode):
@@ -52,13 +52,13 @@ class MinimumNorm:
     settings.check(self, at_least={}, above=dict.fromkeys(positive, 0))
 
   def __call__(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
     """Smallest size met at which D reaches tau, a scalar."""
     norm = norms.get(self.norm)
 
     def step(state, progress):
-      value, gradient = jax.value_and_grad(damage)(state.delta)
+      value, gradient = jax.value_and_grad(degradation)(state.delta)
       size = norm.size(state.delta)
       hit = value >= tau
       cost = jnp.where(hit, jnp.minimum(state.cost, size), state.cost)
@@ -81,12 +81,12 @@ class MinimumNorm:
     delta = radius * norm.steepest(norm.sample(key, shape))
     state = _State(delta=delta, radius=jnp.array(radius), cost=jnp.array(jnp.inf))
     state, trace = jax.lax.scan(step, state, jnp.linspace(0, 1, self.steps))
-    value, size = damage(state.delta), norm.size(state.delta)
+    value, size = degradation(state.delta), norm.size(state.delta)
     trace = jnp.concatenate([trace, jnp.stack([size, value])[None]])
     return self._result(trace, tau)
 
   def worst(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
     """Largest D met in the ball of radius eta: the same steps, the radius fixed."""
     del target  # It has a fixed length.
@@ -94,7 +94,7 @@ class MinimumNorm:
 
     def step(state, progress):
       delta, best, best_delta = state
-      value, gradient = jax.value_and_grad(damage)(delta)
+      value, gradient = jax.value_and_grad(degradation)(delta)
       best_delta = jnp.where(value > best, delta, best_delta)
       length = self.step_size * _decay(progress) * eta
       ahead = norm.project(delta + length * norm.steepest(gradient), eta)
@@ -105,9 +105,9 @@ class MinimumNorm:
     (delta, best, best_delta), met = jax.lax.scan(
       step, state, jnp.linspace(0, 1, self.steps)
     )
-    last = damage(delta)
+    last = degradation(delta)
     return Ascent(
-      damage=jnp.maximum(best, last),
+      degradation=jnp.maximum(best, last),
       values=jnp.int32(1),
       gradients=jnp.int32(self.steps),
       delta=jnp.where(last > best, delta, best_delta),
@@ -115,22 +115,22 @@ class MinimumNorm:
     )
 
   def _result(self, trace, tau) -> SearchResult:
-    sizes, damages = trace[:, 0], trace[:, 1]
+    sizes, degradations = trace[:, 0], trace[:, 1]
     # A hair of room: a point on the ball of eta_max is allowed.
-    hit = (damages >= tau) & (sizes <= self.eta_max * (1 + 1e-5))
+    hit = (degradations >= tau) & (sizes <= self.eta_max * (1 + 1e-5))
     reached = jnp.any(hit)
     cost = jnp.min(jnp.where(hit, sizes, jnp.inf))
-    margin = tau - jnp.max(damages)
+    margin = tau - jnp.max(degradations)
     order = jnp.argsort(sizes)
     return SearchResult(
       cost=jnp.where(reached, cost, jnp.nan),
       reached=reached,
-      rank=jnp.where(reached, cost, results.censored_rank(self.eta_max, margin, tau)),
+      rank=jnp.where(reached, cost, base.censored_rank(self.eta_max, margin, tau)),
       margin=margin,
       budgets=sizes,
-      damages=damages,
-      descents=results.descents(damages[order]),
+      degradations=degradations,
+      descents=base.descents(degradations[order]),
       values=jnp.int32(1),
       gradients=jnp.int32(self.steps),
-      history=damages[:, None],
+      history=degradations[:, None],
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from lsaprobe_jax import parallel
 from lsaprobe_jax.search import norms, settings
+from lsaprobe_jax.search.base import Ascent, Degradation, SearchResult
 from lsaprobe_jax.search.continuation import Curve
-from lsaprobe_jax.search.results import Ascent, Damage, SearchResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,44 +41,46 @@ class RandomDirections:
     settings.check(self, at_least=least, above={"eta_max": 0, "span": 1})
 
   def __call__(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], tau
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
     """Smallest budget at which the mean D reaches tau; tau may have any shape."""
-    return self.curve(damage, key, shape).search_result(tau)
+    return self.curve(degradation, key, shape).search_result(tau)
 
   def worst(
-    self, damage: Damage, key: jax.Array, shape: tuple[int, ...], eta, target
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
     """Mean D at the budget eta: there is no ascent to look for a worst."""
     del target
-    met, directions = self._draw(damage, key, shape, jnp.reshape(eta, (1,)))
+    met, directions = self._draw(degradation, key, shape, jnp.reshape(eta, (1,)))
     return Ascent(
-      damage=jnp.mean(met),
+      degradation=jnp.mean(met),
       values=jnp.int32(self.draws),
       gradients=jnp.int32(0),
       delta=eta * directions[jnp.argmax(met[:, 0])],
       history=met[:, 0],
     )
 
-  def curve(self, damage: Damage, key: jax.Array, shape: tuple[int, ...]) -> Curve:
+  def curve(
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...]
+  ) -> Curve:
     """Mean D against the budget, up to eta_max (see `Continuation.curve`)."""
     budgets = jnp.asarray(self.eta_max * np.geomspace(1 / self.span, 1, self.rungs))
-    met, _ = self._draw(damage, key, shape, budgets)
+    met, _ = self._draw(degradation, key, shape, budgets)
     return Curve(
       budgets=budgets,
-      damages=jnp.mean(met, axis=0),
+      degradations=jnp.mean(met, axis=0),
       values=jnp.int32(self.draws * self.rungs),
       gradients=jnp.int32(0),
       history=met.T,
     )
 
-  def _draw(self, damage, key, shape, budgets) -> tuple[jax.Array, jax.Array]:
+  def _draw(self, degradation, key, shape, budgets) -> tuple[jax.Array, jax.Array]:
     """D along each direction at each of [n] budgets, [draws, n], and the directions."""
     norm = norms.get(self.norm)
 
     def along(key):
       sample = norm.sample(key, shape)
       direction = sample / norm.size(sample)
-      return jax.lax.map(lambda eta: damage(eta * direction), budgets), direction
+      return jax.lax.map(lambda eta: degradation(eta * direction), budgets), direction
 
     return parallel.map_examples(along, jax.random.split(key, self.draws))

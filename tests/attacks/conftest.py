@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from naive import MODEL, SAMPLES, STEPS, Naive
 
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
 
 
 @pytest.fixture(scope="module")
-def generator():
-  params = generators.random_params(MODEL, jax.random.key(5))
-  return generators.build_generator(MODEL, params, STEPS)
+def model():
+  params = registry.random_params(MODEL, jax.random.key(5))
+  return registry.build_model(MODEL, params, STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,6 @@ def key():
 
 
 @pytest.fixture(scope="module")
-def naive(generator, audio, key):
+def naive(model, audio, key):
   """The formulae of METHOD.md once more, with a loop for the reverse process."""
-  return Naive(generator, audio, key)
+  return Naive(model, audio, key)

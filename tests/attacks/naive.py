@@ -9,14 +9,19 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax import diffusion, distances
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
 from lsaprobe_jax.search.bisection import Bisection
 
 SAMPLES, T, STEPS = 96, 13, 2
 MODEL = {
   "family": "diffwave",
   "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {"name": "linear", "num_steps": 20, "beta_start": 1e-3, "beta_end": 0.2},
+  "schedule": {
+    "name": "linear",
+    "num_train_timesteps": 20,
+    "beta_start": 1e-3,
+    "beta_end": 0.2,
+  },
   "sample_rate": 8000,
   "scale": 3.0,
 }
@@ -52,18 +57,18 @@ class Counting:
     return _count_backward(noise)
 
 
-class CountingGenerator(Counting, generators.WaveformGenerator):
+class CountingGenerator(Counting, registry.WaveformDiffusion):
   pass
 
 
-class LatentGenerator(struct.PyTreeNode):
+class LatentDiffusion(struct.PyTreeNode):
   """A smaller state than the waveform, of any shape; a network of two small layers."""
 
   params: dict[str, jax.Array]
   encoder: jax.Array  # [latent, samples]
   schedule: diffusion.Schedule
   shape: tuple[int, ...] = struct.field(pytree_node=False)
-  num_steps: int = struct.field(pytree_node=False, default=STEPS)
+  num_inference_steps: int = struct.field(pytree_node=False, default=STEPS)
 
   def encode(self, audio):
     return jnp.reshape(self.encoder @ audio, self.shape)
@@ -77,27 +82,29 @@ class LatentGenerator(struct.PyTreeNode):
     return jnp.reshape(flat + self.params["last"] @ hidden, self.shape)
 
   def reconstruct(self, x_t, t):
-    x_0 = diffusion.reverse(self.predict_noise, self.schedule, x_t, t, self.num_steps)
+    x_0 = diffusion.reverse(
+      self.predict_noise, self.schedule, x_t, t, self.num_inference_steps
+    )
     return self.decode(x_0)
 
 
-class CountingLatent(Counting, LatentGenerator):
+class CountingLatent(Counting, LatentDiffusion):
   pass
 
 
 class Naive:
-  def __init__(self, generator, audio, key):
+  def __init__(self, model, audio, key):
     beta = np.linspace(1e-3, 0.2, 20)
     alpha_bar = np.concatenate([[1], np.cumprod(1 - beta)])
     self.signal, self.sigma = np.sqrt(alpha_bar), np.sqrt(1 - alpha_bar)
     self.key, self.x_0 = key, MODEL["scale"] * audio
-    self.predict = jax.jit(generator.predict_noise)
+    self.predict = jax.jit(model.predict_noise)
     x_t = self.noised(T, 0)
     clean = self.reverse(x_t)
-    self.damage = jax.jit(
+    self.degradation = jax.jit(
       lambda delta: jnp.mean((clean - self.reverse(x_t + self.sigma[T] * delta)) ** 2)
     )
-    self.damage_and_gradient = jax.jit(jax.value_and_grad(self.damage))
+    self.degradation_and_gradient = jax.jit(jax.value_and_grad(self.degradation))
 
   def eps(self, draw):
     return jax.random.normal(jax.random.fold_in(self.key, draw), (SAMPLES,))
@@ -113,12 +120,14 @@ class Naive:
       x = self.signal[s] * x_0 + self.sigma[s] * e
     return x / MODEL["scale"]
 
-  def random_damages(self, eta, draws):
-    damages = []
+  def random_degradations(self, eta, draws):
+    degradations = []
     for key in jax.random.split(jax.random.fold_in(self.key, SEARCH_DRAW), draws):
       u = np.asarray(jax.random.normal(key, (SAMPLES,)))
-      damages.append(self.damage(np.float32(eta * u / np.sqrt(np.mean(u**2)))))
-    return damages
+      degradations.append(
+        self.degradation(np.float32(eta * u / np.sqrt(np.mean(u**2))))
+      )
+    return degradations
 
   def ascend(self, key, eta, target):
     """(largest D, plain evaluations, evaluations with gradient) of one ascent."""
@@ -129,7 +138,7 @@ class Naive:
     delta = bound * radius * direction / np.linalg.norm(direction)
     momentum, before, best, stalled = np.zeros(SAMPLES), 0.0, -np.inf, 0
     for gradients in range(1, SEARCH.ascent_steps + 1):
-      value, gradient = self.damage_and_gradient(np.float32(delta))
+      value, gradient = self.degradation_and_gradient(np.float32(delta))
       value, gradient = float(value), np.asarray(gradient, np.float64)
       best = max(best, value)
       gain = (value - before) / max(before, 1e-12)
@@ -141,7 +150,7 @@ class Naive:
       delta = delta + SEARCH.step_size * eta / SEARCH.ascent_steps * momentum
       delta *= min(1, bound / np.linalg.norm(delta))
       before = value
-    last = float(self.damage(np.float32(delta)))
+    last = float(self.degradation(np.float32(delta)))
     return max(best, last), 1, SEARCH.ascent_steps
 
   def worst(self, key, eta, target):
@@ -175,15 +184,15 @@ class Naive:
 _run = jax.jit(lambda attack, *args: attack(*args))
 
 
-def run(attack, generator, audio, key, t=T):
+def run(attack, model, audio, key, t=T):
   """The attack's outcome, whose passes must be those that the network made."""
-  fields = {name: getattr(generator, name) for name in generator.__dataclass_fields__}
-  latent = isinstance(generator, LatentGenerator)
+  fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
+  latent = isinstance(model, LatentDiffusion)
   counting = (CountingLatent if latent else CountingGenerator)(**fields)
   jax.effects_barrier()
   TALLY.update(forward=0, backward=0)
   found = jax.block_until_ready(_run(attack, counting, key, audio, t))
   jax.effects_barrier()
-  passes = {"forward": found.forward_passes, "backward": found.backward_passes}
+  passes = {"forward": found.nfe_forward, "backward": found.nfe_backward}
   assert passes == TALLY
   return found

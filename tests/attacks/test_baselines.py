@@ -16,7 +16,7 @@ from lsaprobe_jax.attacks.rediffuse import ReDiffuse
 from lsaprobe_jax.attacks.secmi import SecMI
 from lsaprobe_jax.attacks.sima import SimA
 from lsaprobe_jax.attacks.trajectory import Trajectory
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
 
 
 def move(naive, x, now, after):
@@ -38,17 +38,15 @@ def fourth_norm(x):
 
 
 @pytest.mark.parametrize("draws", [1, 2])
-def test_trajectory_is_the_mean_distance_to_the_clip(
-  generator, audio, key, naive, draws
-):
+def test_trajectory_is_the_mean_distance_to_the_clip(model, audio, key, naive, draws):
   attack = Trajectory(distance=DISTANCE, times=3, draws=draws)
-  found = run(attack, generator, audio, key, t=12)
-  damages = [
+  found = run(attack, model, audio, key, t=12)
+  degradations = [
     np.mean((reconstruct(naive, naive.noised(t, draw), t) - audio) ** 2)
     for t in (4, 8, 12)
     for draw in range(draws)
   ]
-  np.testing.assert_allclose(found.score, -np.mean(damages), rtol=1e-4)
+  np.testing.assert_allclose(found.score, -np.mean(degradations), rtol=1e-4)
 
 
 def secmi(naive, t, steps):
@@ -59,13 +57,13 @@ def secmi(naive, t, steps):
   return np.sum((back - x) ** 2)
 
 
-def test_secmi_is_one_step_up_and_back(generator, audio, key, naive):
-  found = run(SecMI(steps=5), generator, audio, key, t=10)
+def test_secmi_is_one_step_up_and_back(model, audio, key, naive):
+  found = run(SecMI(steps=5), model, audio, key, t=10)
   np.testing.assert_allclose(found.score, -secmi(naive, 10, 5), rtol=1e-3)
 
 
-def test_secmi_repeats_over_times(generator, audio, key, naive):
-  found = run(SecMI(steps=5, times=3), generator, audio, key, t=15)
+def test_secmi_repeats_over_times(model, audio, key, naive):
+  found = run(SecMI(steps=5, times=3), model, audio, key, t=15)
   errors = [secmi(naive, t, 5) for t in (5, 10, 15)]
   np.testing.assert_allclose(found.score, -np.mean(errors), rtol=1e-3)
 
@@ -73,8 +71,12 @@ def test_secmi_repeats_over_times(generator, audio, key, naive):
 def test_secmi_has_the_originals_steps(audio, key):
   # Of T = 1000: t = 100 by tens, up to 110 and back; twelve evaluations.
   asked = []
-  long = MODEL["schedule"] | {"num_steps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
-  wide = generators.build_schedule(MODEL | {"schedule": long})
+  long = MODEL["schedule"] | {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+  }
+  wide = registry.build_schedule(MODEL | {"schedule": long})
 
   class Recorder:
     schedule = wide
@@ -89,16 +91,16 @@ def test_secmi_has_the_originals_steps(audio, key):
   found = SecMI()(Recorder(), key, audio, 100)
   jax.effects_barrier()
   assert asked == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110]
-  assert found.forward_passes == len(asked)
+  assert found.nfe_forward == len(asked)
 
 
 @pytest.mark.parametrize("times", [(4,), (3, 4, 5)])
 @pytest.mark.parametrize("mean_absolute", [None, STANDARD_NORMAL])
 def test_pia_compares_the_noise_of_the_clean_clip(
-  generator, audio, key, naive, mean_absolute, times
+  model, audio, key, naive, mean_absolute, times
 ):
   attack = PIA(mean_absolute=mean_absolute, times=len(times))
-  found = run(attack, generator, audio, key, t=4)
+  found = run(attack, model, audio, key, t=4)
   noise = np.asarray(naive.predict(naive.x_0, 0))
   if mean_absolute:
     noise = noise * np.sqrt(2 / np.pi) / np.mean(np.abs(noise))
@@ -111,9 +113,9 @@ def test_pia_compares_the_noise_of_the_clean_clip(
 
 @pytest.mark.parametrize("times", [(8,), (6, 7, 8, 9)])
 def test_sima_is_the_size_of_the_noise_seen_in_the_clean_clip(
-  generator, audio, key, naive, times
+  model, audio, key, naive, times
 ):
-  found = run(SimA(times=len(times)), generator, audio, key, t=8)
+  found = run(SimA(times=len(times)), model, audio, key, t=8)
   norms = [fourth_norm(naive.predict(naive.x_0, t)) for t in times]
   np.testing.assert_allclose(found.score, -np.mean(norms), rtol=1e-5)
 
@@ -124,9 +126,9 @@ def test_p_norms_do_not_overflow():
   assert p_norm(np.zeros(3, np.float32), 4.0) == 0
 
 
-def test_pfami_is_the_relative_rise_of_the_loss(generator, audio, key, naive):
+def test_pfami_is_the_relative_rise_of_the_loss(model, audio, key, naive):
   attack = PFAMI(draws=4, gain=0.2, shift=6)
-  found = run(attack, generator, audio, key, t=8)
+  found = run(attack, model, audio, key, t=8)
   rises = []
   for i, t in enumerate((2, 4, 6, 8)):
     by, gain = (2, 3, 5, 6)[i], 1 - 0.2 * (i + 1) / 4
@@ -139,28 +141,26 @@ def test_pfami_is_the_relative_rise_of_the_loss(generator, audio, key, naive):
   np.testing.assert_allclose(found.score, np.mean(rises), rtol=1e-3)
 
 
-def test_rediffuse_is_the_distance_to_the_mean_reconstruction(
-  generator, audio, key, naive
-):
-  found = run(ReDiffuse(draws=3), generator, audio, key, t=6)
+def test_rediffuse_is_the_distance_to_the_mean_reconstruction(model, audio, key, naive):
+  found = run(ReDiffuse(draws=3), model, audio, key, t=6)
   mean = np.mean([reconstruct(naive, naive.noised(6, i), 6) for i in range(3)], axis=0)
   np.testing.assert_allclose(found.score, -np.sum((audio - mean) ** 2), rtol=1e-3)
 
 
-def test_gradient_norm_is_that_of_finite_differences(generator, audio, key, naive):
-  found = run(GradientNorm(times=2), generator, audio, key, t=8)
+def test_gradient_norm_is_that_of_finite_differences(model, audio, key, naive):
+  found = run(GradientNorm(times=2), model, audio, key, t=8)
   # One layer by central differences in float64: the last convolution.
-  layer = sorted(generator.params).index("output_projection")
+  layer = sorted(model.params).index("output_projection")
   norms, noises = [], [np.asarray(naive.eps(i), np.float64) for i in range(2)]
   with jax.enable_x64(True):
     for t, eps in zip((4, 8), noises, strict=True):
       x = naive.signal[t] * naive.x_0 + naive.sigma[t] * eps
-      wide = jax.tree.map(lambda p: np.asarray(p, np.float64), generator.params)
+      wide = jax.tree.map(lambda p: np.asarray(p, np.float64), model.params)
       last = wide["output_projection"]
 
       def loss(name, step, wide=wide, last=last, x=x, t=t, eps=eps):
         moved = wide | {"output_projection": last | {name: last[name] + step}}
-        e = generator.network.apply({"params": moved}, x, t - 1)
+        e = model.network.apply({"params": moved}, x, t - 1)
         return np.mean((eps - np.asarray(e)) ** 2)
 
       squares = 0.0
@@ -171,13 +171,13 @@ def test_gradient_norm_is_that_of_finite_differences(generator, audio, key, naiv
           squares += ((loss(name, step) - loss(name, -step)) / 2e-5) ** 2
       norms.append(np.sqrt(squares))
   np.testing.assert_allclose(found.details["norms"][layer], np.mean(norms), rtol=1e-3)
-  assert len(found.details["norms"]) == len(generator.params)
+  assert len(found.details["norms"]) == len(model.params)
   assert -found.score >= np.max(found.details["norms"])
 
 
-def test_noise_optimisation_brings_the_prediction_near(generator, audio, key, naive):
+def test_noise_optimisation_brings_the_prediction_near(model, audio, key, naive):
   attack = NoiseOptimisation(steps=20, line_search=10)
-  found = run(attack, generator, audio, key, t=T)
+  found = run(attack, model, audio, key, t=T)
   x_t, eps = np.asarray(naive.noised(T, 0)), np.asarray(naive.eps(0))
 
   @jax.jit
@@ -197,8 +197,8 @@ def test_noise_optimisation_brings_the_prediction_near(generator, audio, key, na
 
 
 def test_noise_optimisation_moves_nothing_where_the_prediction_is_right(
-  generator, audio, key
+  model, audio, key
 ):
-  perfect = generator.replace(params=jax.tree.map(np.zeros_like, generator.params))
+  perfect = model.replace(params=jax.tree.map(np.zeros_like, model.params))
   found = NoiseOptimisation()(perfect, key, audio, T)
   assert found.score == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax.attacks import blind
-from lsaprobe_jax.evaluation import intervals, roc
+from lsaprobe_jax.metrics import intervals, roc
 
 
 def _clips(rng, tracks, samples=2048):

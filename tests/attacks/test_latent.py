@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 import tiny_musicldm
-from naive import DISTANCE, MODEL, SAMPLES, SEARCH, STEPS, LatentGenerator, run
+from naive import DISTANCE, MODEL, SAMPLES, SEARCH, STEPS, LatentDiffusion, run
 
 from lsaprobe_jax import attacks
-from lsaprobe_jax.attacks.lsa_probe import DamageCurve, LSAProbe, WorstDamage
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegradation
+from lsaprobe_jax.models import registry
 from lsaprobe_jax.search.continuation import Continuation
 
 LATENT = 12
@@ -25,24 +25,26 @@ SETTINGS = {
   "gradient_norm": {"times": 3},
   "noise_optimisation": {},
   "second_order": {},
-  "relative_damage": {"eta": 0.3, "search": SEARCH},
+  "relative_degradation": {"eta": 0.3, "search": SEARCH},
 }
 ATTACKS = {
   name: attacks.get(name, DISTANCE, **settings) for name, settings in SETTINGS.items()
 } | {
   "lsa_probe": LSAProbe(distance=DISTANCE, tau=1e-3, search=SEARCH),
-  "worst_damage": WorstDamage(distance=DISTANCE, eta=0.3, search=SEARCH),
-  "damage_curve": DamageCurve(distance=DISTANCE, search=Continuation(rungs=4)),
+  "max_degradation": MaxDegradation(distance=DISTANCE, eta=0.3, search=SEARCH),
+  "degradation_curve": DegradationCurve(
+    distance=DISTANCE, search=Continuation(rungs=4)
+  ),
 }
 
 
 def latent_generator(shape):
   rng = np.random.default_rng(3)
   draw = lambda *shape: rng.normal(size=shape).astype(np.float32) / shape[-1] ** 0.5
-  return LatentGenerator(
+  return LatentDiffusion(
     params={"first": draw(5, LATENT), "last": draw(LATENT, 5)},
     encoder=draw(LATENT, SAMPLES),
-    schedule=generators.build_schedule(MODEL),
+    schedule=registry.build_schedule(MODEL),
     shape=shape,
   )
 
@@ -64,27 +66,25 @@ def test_scores_a_latent_model_whatever_its_shape(audio, key, name):
 def test_a_budget_is_in_units_of_the_latent(audio, key):
   # rms over the 12 latent values, not over the 96 samples of the audio.
   attack = attacks.get("second_order", DISTANCE, eta=1e-3, steps=60)
-  generator = latent_generator((3, 4))
-  found = run(attack, generator, audio, key, t=1)
-  x_1 = generator.schedule.signal[1] * generator.encode(audio)
-  x_1 += generator.schedule.noise[1] * jax.random.normal(
-    jax.random.fold_in(key, 0), (3, 4)
-  )
-  jacobian = jax.jacobian(lambda x: generator.reconstruct(x, 1))(x_1)
+  model = latent_generator((3, 4))
+  found = run(attack, model, audio, key, t=1)
+  x_1 = model.schedule.signal[1] * model.encode(audio)
+  x_1 += model.schedule.noise[1] * jax.random.normal(jax.random.fold_in(key, 0), (3, 4))
+  jacobian = jax.jacobian(lambda x: model.reconstruct(x, 1))(x_1)
   matrix = np.asarray(jacobian, np.float64).reshape(SAMPLES, LATENT)
   exact = np.linalg.norm(matrix, 2) * np.sqrt(LATENT / SAMPLES)
-  exact *= float(generator.schedule.noise[1])
+  exact *= float(model.schedule.noise[1])
   np.testing.assert_allclose(found.details["gain"], exact, rtol=0.01)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_takes_the_latents_of_musicldm(key, name):
   # By shapes alone, which takes no compiling: [time, mel, channels].
-  params, model = tiny_musicldm.params()
-  generator = generators.build_generator(model, params, STEPS).for_length(2000)
+  params, model_config = tiny_musicldm.params()
+  model = registry.build_model(model_config, params, STEPS).for_length(2000)
   audio = jax.ShapeDtypeStruct((2000,), np.float32)
-  assert jax.eval_shape(generator.encode, audio).shape == (7, 4, 4)
-  found = jax.eval_shape(lambda a, t: ATTACKS[name](generator, key, a, t), audio, 600)
+  assert jax.eval_shape(model.encode, audio).shape == (7, 4, 4)
+  found = jax.eval_shape(lambda a, t: ATTACKS[name](model, key, a, t), audio, 600)
   assert found.score.shape == ()
   assert found.score.dtype == np.float32
   if name == "gradient_norm":

@@ -8,7 +8,7 @@ from naive import DISTANCE, MODEL, SEARCH, TALLY, run
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.grid import round_grid, times_around, times_up_to
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
 
 # Of those that repeat, the ones that spend what they say to the pass.
 EXACT = {
@@ -32,70 +32,74 @@ TIMES = 500
 
 
 @pytest.fixture(scope="module")
-def generator(generator):
+def model(model):
   """With as many times as the repeats may take."""
-  long = {"num_steps": TIMES, "beta_start": 1e-4, "beta_end": 0.01}
-  model = MODEL | {"schedule": MODEL["schedule"] | long}
-  params = generators.random_params(model, jax.random.key(5))
-  return generators.build_generator(model, params, generator.num_steps)
+  long = {"num_train_timesteps": TIMES, "beta_start": 1e-4, "beta_end": 0.01}
+  model_config = MODEL | {"schedule": MODEL["schedule"] | long}
+  params = registry.random_params(model_config, jax.random.key(5))
+  return registry.build_model(model_config, params, model.num_inference_steps)
 
 
-def spent(attack, generator, audio, key) -> int:
-  run(attack, generator, audio, key)
+def spent(attack, model, audio, key) -> int:
+  run(attack, model, audio, key)
   return sum(TALLY.values())
 
 
-@pytest.mark.parametrize(("target", "num_steps"), [(104, 1), (280 + 136, 4)])
+@pytest.mark.parametrize(("target", "num_inference_steps"), [(104, 1), (280 + 136, 4)])
 @pytest.mark.parametrize("name", EXACT)
-def test_spends_what_the_probe_does(generator, audio, key, name, target, num_steps):
-  generator = generator.replace(num_steps=num_steps)
-  attack = attacks.matched(
-    attacks.get(name, DISTANCE, **EXACT[name]), target, num_steps, TIMES
+def test_spends_what_the_probe_does(
+  model, audio, key, name, target, num_inference_steps
+):
+  model = model.replace(num_inference_steps=num_inference_steps)
+  attack = attacks.nfe_matched(
+    attacks.get(name, DISTANCE, **EXACT[name]), target, num_inference_steps, TIMES
   )
-  count = spent(attack, generator, audio, key)
-  assert count == attack.evaluations(num_steps)
+  count = spent(attack, model, audio, key)
+  assert count == attack.nfe(num_inference_steps)
   # No exceptions: the coarsest are SecMI, 12 a time, and the second order, 3 S a step.
   assert abs(count - target) <= 0.05 * target
 
 
 @pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("num_steps", [1, 3])
-def test_no_other_number_of_repeats_comes_nearer(name, num_steps):
+@pytest.mark.parametrize("num_inference_steps", [1, 3])
+def test_no_other_number_of_repeats_comes_nearer(name, num_inference_steps):
   # Below 120 SecMI cannot always come within 5%: it spends a multiple of 12. Below
   # 30 S the second order cannot: one and three times S a step.
   attack = attacks.get(name, DISTANCE, **EXACT[name])
   for target in (1, 17, 18, 19, 40, 77):
     off = [
-      abs(attack.replace(**{attack.repeats: n}).evaluations(num_steps) - target)
+      abs(attack.replace(**{attack.repeats: n}).nfe(num_inference_steps) - target)
       for n in range(1, 80)
     ]
-    found = attacks.matched(attack, target, num_steps, TIMES).evaluations(num_steps)
+    found = attacks.nfe_matched(attack, target, num_inference_steps, TIMES).nfe(
+      num_inference_steps
+    )
     assert abs(found - target) == min(off)
 
 
-def test_noise_optimisation_spends_at_least_what_it_says(generator, audio, key):
+def test_noise_optimisation_spends_at_least_what_it_says(model, audio, key):
   # Not the target within 5%: how long a line search is, is the loss's to say.
-  attack = attacks.matched(attacks.get("noise_optimisation", None), 24, 1, TIMES)
-  assert attack.evaluations(1) == 24
-  assert 24 <= spent(attack, generator, audio, key) <= 1.5 * 24
+  attack = attacks.nfe_matched(attacks.get("noise_optimisation", None), 24, 1, TIMES)
+  assert attack.nfe(1) == 24
+  assert 24 <= spent(attack, model, audio, key) <= 1.5 * 24
 
 
 # What the second order differentiates is rematerialised, and counted as such.
 @pytest.mark.parametrize("name", sorted(EXACT.keys() - {"second_order"}))
-def test_no_evaluation_is_made_twice(generator, audio, key, name):
+def test_no_evaluation_is_made_twice(model, audio, key, name):
   """What is counted as spent tells something: the network never sees the same again."""
   seen = []
 
-  class Recorder(type(generator)):
+  class Recorder(type(model)):
     def predict_noise(self, x, t):
       note = lambda x, t: seen.append((int(t), np.asarray(x).tobytes()))
       jax.debug.callback(note, x, jnp.asarray(t))
       return super().predict_noise(x, t)
 
-  fields = {f: getattr(generator, f) for f in generator.__dataclass_fields__}
-  recorder = Recorder(**fields | {"num_steps": 1})
+  fields = {f: getattr(model, f) for f in model.__dataclass_fields__}
+  recorder = Recorder(**fields | {"num_inference_steps": 1})
   attack = attacks.get(name, DISTANCE, **EXACT[name])
-  attack = attacks.matched(attack, 104, 1, TIMES)
+  attack = attacks.nfe_matched(attack, 104, 1, TIMES)
   # An early time: less of them below it than repeats, but for SecMI, whose steps to it
   # would be of no length.
   attack(recorder, key, audio, 250 if name == "secmi" else 20)
@@ -107,26 +111,26 @@ def test_no_evaluation_is_made_twice(generator, audio, key, name):
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_repeats_end_with_the_times(generator, audio, key, name):
+def test_repeats_end_with_the_times(model, audio, key, name):
   attack = attacks.get(name, DISTANCE, **EXACT[name])
-  most = attacks.matched(attack, 2000, 1, TIMES)
+  most = attacks.nfe_matched(attack, 2000, 1, TIMES)
   assert most.times == TIMES
-  assert spent(most, generator, audio, key) == TIMES + (name != "sima")
+  assert spent(most, model, audio, key) == TIMES + (name != "sima")
   with pytest.raises(ValueError, match=r"501 different times asked for, .* of 500"):
-    attack.replace(times=TIMES + 1)(generator, key, audio, 13)
+    attack.replace(times=TIMES + 1)(model, key, audio, 13)
 
 
 def test_what_cannot_be_repeated_is_refused():
-  attack = attacks.get("relative_damage", DISTANCE, eta=0.3, search=SEARCH)
-  with pytest.raises(ValueError, match="RelativeDamage has nothing to repeat"):
-    attacks.matched(attack, 104, 1, TIMES)
+  attack = attacks.get("relative_degradation", DISTANCE, eta=0.3, search=SEARCH)
+  with pytest.raises(ValueError, match="RelativeDegradation has nothing to repeat"):
+    attacks.nfe_matched(attack, 104, 1, TIMES)
 
 
 def test_baselines_say_whether_they_take_a_search():
-  assert attacks.takes_search("relative_damage")
+  assert attacks.takes_search("relative_degradation")
   assert not attacks.takes_search("random_stability")
-  with pytest.raises(ValueError, match=r"relative_damage.*search"):
-    attacks.get("relative_damage", DISTANCE, eta=0.3)
+  with pytest.raises(ValueError, match=r"relative_degradation.*search"):
+    attacks.get("relative_degradation", DISTANCE, eta=0.3)
 
 
 @pytest.mark.parametrize(("t", "n"), [(13, 1), (13, 4), (7, 14), (1000, 7)])

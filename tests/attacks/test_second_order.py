@@ -36,20 +36,18 @@ MR_STFT = distances.get(
   [(DISTANCE, 1e-4), (LOG_MEL, 1e-4), (MR_STFT, 3e-6)],
   ids=["waveform", "log_mel", "mr_stft"],
 )
-def test_gain_is_the_largest_singular_value(
-  generator, audio, key, naive, distance, eta
-):
+def test_gain_is_the_largest_singular_value(model, audio, key, naive, distance, eta):
   attack = SecondOrder(distance=distance, eta=eta, steps=60)
-  found = run(attack, generator, audio, key)
+  found = run(attack, model, audio, key)
   exact = largest_singular_value(naive, distance.embed)
   np.testing.assert_allclose(found.details["gain"], exact, rtol=0.01)
   assert found.score == -found.details["gain"]
-  assert found.forward_passes == STEPS * (1 + 2 * 60)
-  assert found.backward_passes == STEPS * 60
+  assert found.nfe_forward == STEPS * (1 + 2 * 60)
+  assert found.nfe_backward == STEPS * 60
 
 
 class Linear(linear.LinearGenerator):
-  num_steps = linear.STEPS
+  num_inference_steps = linear.STEPS
 
 
 def linear_gains(key, numbers_of_steps):
@@ -76,10 +74,10 @@ def test_more_steps_never_lower_the_gain(key):
   assert np.all(np.diff(gains) >= -1e-5 * gains[-1])
 
 
-def test_gain_is_0_where_nothing_can_be_felt(generator, audio, key):
+def test_gain_is_0_where_nothing_can_be_felt(model, audio, key):
   class Deaf:
     def embed(self, audio):
       return 0 * audio
 
-  found = SecondOrder(distance=Deaf())(generator, key, audio, T)
+  found = SecondOrder(distance=Deaf())(model, key, audio, T)
   assert found.score == 0

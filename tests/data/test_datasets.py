@@ -12,13 +12,13 @@ import pytest
 from originals import COPIED, PERFORMANCES, write_fma, write_maestro
 
 from configs import paper_diffwave
-from lsaprobe_jax import recording
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.build.tfds import building, maestro, planning
+from lsaprobe_jax.data.build.tfds.fma import Fma
+from lsaprobe_jax.data.build.tfds.maestro import MaestroV3
 from lsaprobe_jax.data.corpus import open_corpus
-from lsaprobe_jax.data.tfds import building, maestro, planning
-from lsaprobe_jax.data.tfds.fma import Fma
-from lsaprobe_jax.data.tfds.maestro import MaestroV3
+from lsaprobe_jax.scoring import recording
 
 
 @pytest.fixture(scope="module")

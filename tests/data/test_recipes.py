@@ -11,16 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from lsaprobe_jax.data import (
-  chorales,
-  credits,
-  fetch,
-  manifest,
-  midi,
-  recipes,
-  sources,
-)
+from lsaprobe_jax.data import credits, manifest
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.data.build import chorales, fetch, midi, recipes, sources
 from lsaprobe_jax.data.corpus import open_corpus
 
 RATE = 44100

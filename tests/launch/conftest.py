@@ -11,8 +11,8 @@ from launching import (
   write_track,
 )
 
-from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.models import checkpoints
 
 # By their names some are tune tracks and some test tracks.
 PARTED = {

@@ -17,14 +17,16 @@ import numpy as np
 import scipy.signal
 import soundfile
 
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
 
 RATE = 8000
 # A DiffWave that compiles in seconds.
 MODEL = {
   "family": "diffwave",
   "network": dict(channels=4, layers=2, dilation_cycle=2, embedding_width=8),
-  "schedule": dict(name="linear", num_steps=20, beta_start=0.0001, beta_end=0.2),
+  "schedule": dict(
+    name="linear", num_train_timesteps=20, beta_start=0.0001, beta_end=0.2
+  ),
   "sample_rate": 8000,
   "scale": 4.0,
 }
@@ -166,7 +168,7 @@ def tiny_weights(model, seed):
   """Random weights of a model that model.json describes."""
   rng = np.random.default_rng(seed)
   draw = lambda leaf: rng.normal(scale=0.3, size=leaf.shape).astype(np.float32)
-  return jax.tree.map(draw, generators.abstract_params(model))
+  return jax.tree.map(draw, registry.abstract_params(model))
 
 
 MODEL_FLAGS = (
@@ -174,7 +176,7 @@ MODEL_FLAGS = (
   "--config.model.network.layers=2",
   "--config.model.network.dilation_cycle=2",
   "--config.model.network.embedding_width=8",
-  "--config.model.schedule.num_steps=20",
+  "--config.model.schedule.num_train_timesteps=20",
   "--config.model.schedule.beta_end=0.2",
 )
 

@@ -23,12 +23,14 @@ from launching import (
 )
 
 from configs import audit as audit_config
-from launch import audit_gates, audit_shift, auditing, common
-from lsaprobe_jax import checkpoints
+from launch import audit_shift, common
+from lsaprobe_jax.audit import gates as audit_gates
+from lsaprobe_jax.audit import procedure, statistics
 from lsaprobe_jax.data import albums
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.clips import Clip
-from lsaprobe_jax.evaluation import audit, summary
+from lsaprobe_jax.metrics import summary
+from lsaprobe_jax.models import checkpoints
 
 SETTINGS = {
   "corpus.clips_per_track": 3,
@@ -88,15 +90,19 @@ def test_a_dossier_is_written(finished, folder):
   assert done.returncode == 0, done.stderr
   found = dossier(workdir)
   assert found["verdict"] in done.stdout
-  gates = {gate["name"]: gate["holds"] for gate in found["gates"]}
+  audit_gates = {gate["name"]: gate["holds"] for gate in found["gates"]}
   unknown = (
     "reference not in the model's own record",
     "neither side in the reference model's own record",
     "albums",
   )
-  assert [gates.pop(name) for name in unknown] == [None] * 3
-  assert set(gates.values()) == {True}
-  assert {"blind baseline", "null control", "size of the reference"} <= gates.keys()
+  assert [audit_gates.pop(name) for name in unknown] == [None] * 3
+  assert set(audit_gates.values()) == {True}
+  assert {
+    "blind baseline",
+    "null control",
+    "size of the reference",
+  } <= audit_gates.keys()
   assert found["methods"] == ["loss - reference", "lsa_probe - reference"]
   judged = found["found"]
   assert len(judged["tracks"]) == 8
@@ -158,13 +164,13 @@ def test_a_reference_too_small_is_refused_before_scoring(folder, launcher):
   assert dossier(workdir)["found"] is None
   assert not (workdir / "scores.jsonl").exists()
   # It does not lock the folder, but does not overwrite another audit's either.
-  auditing.prepare_refusal(workdir)
+  procedure.prepare_refusal(workdir)
   (workdir / "run.json").touch()
   with pytest.raises(app.UsageError, match="another audit"):
-    auditing.prepare_refusal(workdir)
+    procedure.prepare_refusal(workdir)
   (workdir / "run.json").rename(workdir / "scores.jsonl")
   with pytest.raises(app.UsageError, match="another audit"):
-    auditing.prepare_refusal(workdir)
+    procedure.prepare_refusal(workdir)
 
 
 def settings(folder, **changes):
@@ -184,7 +190,7 @@ def test_a_recording_on_both_sides_is_refused(folder, tmp_path):
   soundfile.write(tmp_path / "reference" / "copy.flac", 0.5 * samples, rate)
   shutil.copy(tmp_path / "reference" / "10.wav", tmp_path / "reference" / "twin.wav")
   paths = str(folder / "suspects"), str(tmp_path / "reference")
-  inputs = auditing.read(settings(folder), *paths)
+  inputs = procedure.read(settings(folder), *paths)
   gate = gates(inputs)["no recording on both sides"]
   assert inputs.refused
   assert gate.text == ("1 found: suspect-01 and reference-copy (by fingerprint)")
@@ -196,7 +202,7 @@ def test_a_recording_on_both_sides_is_refused(folder, tmp_path):
 
 def test_one_file_is_a_suspect(folder):
   paths = str(folder / "suspects" / "03.wav"), str(folder / "reference")
-  inputs = auditing.read(settings(folder), *paths)
+  inputs = procedure.read(settings(folder), *paths)
   assert inputs.suspects.tracks == ("suspect-03",)
   assert len(inputs.suspects) == 3
   assert "differ over 96 acoustic features" in gates(inputs)["blind baseline"].text
@@ -207,7 +213,7 @@ def test_sides_that_sound_unlike_are_refused(folder, tmp_path):
   for path in sorted((folder / "reference").iterdir()):
     samples, rate = soundfile.read(path)
     soundfile.write(tmp_path / path.name, np.cumsum(samples) * 0.01, rate, "FLOAT")
-  inputs = auditing.read(settings(folder), str(folder / "suspects"), str(tmp_path))
+  inputs = procedure.read(settings(folder), str(folder / "suspects"), str(tmp_path))
   gate = gates(inputs)["blind baseline"]
   assert gate.holds is False
   assert "codec" in gate.mend
@@ -215,7 +221,7 @@ def test_sides_that_sound_unlike_are_refused(folder, tmp_path):
 
 def test_a_reference_that_the_model_records_is_refused(folder, tmp_path):
   paths = str(folder / "suspects"), str(folder / "reference")
-  clean = auditing.read(settings(folder), *paths)
+  clean = procedure.read(settings(folder), *paths)
   seen = [
     {"id": clip.id, "sha256": clip.sha256}
     for clip in (*clean.suspects.clips[:5], *clean.comparison.clips[:2])
@@ -224,7 +230,7 @@ def test_a_reference_that_the_model_records_is_refused(folder, tmp_path):
   checkpoints.save_model(tmp_path / "m", tiny_weights(MODEL, 0), MODEL, training)
   config = settings(folder, **{"corpus.clip_seconds": 0.256})
   config.targets.model = str(tmp_path / "m")
-  inputs = auditing.read(config, *paths)
+  inputs = procedure.read(config, *paths)
   gate = gates(inputs)["reference not in the model's own record"]
   assert gate.holds is False
   tracks = len({clip.track for clip in clean.comparison.clips[:2]})
@@ -249,10 +255,10 @@ def test_a_reference_model_that_was_trained_on_a_side_is_refused(
   """From stored rows this made evidence out of nothing: p = 0.001 for 0.60."""
   paths = str(folder / "suspects"), str(folder / "reference")
   config = settings(folder, **{"corpus.clip_seconds": 0.256})
-  clip = getattr(auditing.read(config, *paths), side).clips[0]
+  clip = getattr(procedure.read(config, *paths), side).clips[0]
   seen = [("other@0+256", clip.sha256)]
   config.targets.reference = recorded_as(tmp_path / "m", seen)
-  inputs = auditing.read(config, *paths)
+  inputs = procedure.read(config, *paths)
   gate = gates(inputs)["neither side in the reference model's own record"]
   assert inputs.refused
   assert clip.track in gate.text
@@ -265,7 +271,7 @@ def test_a_track_cut_elsewhere_is_known_by_its_name(folder, tmp_path):
   config = settings(folder, **{"corpus.clip_seconds": 0.256})
   seen = [("10@0000100+256", "0" * 64), ("elsewhere@0000100+256", "1" * 64)]
   config.targets.reference = recorded_as(tmp_path / "m", seen)
-  gate = gates(auditing.read(config, *paths))[
+  gate = gates(procedure.read(config, *paths))[
     "neither side in the reference model's own record"
   ]
   assert gate.holds is False
@@ -310,7 +316,7 @@ def albums_of(folder, tmp_path, name):
 
 def test_whole_albums_are_exchanged_where_they_are_known(folder, tmp_path):
   paths = albums_of(folder, tmp_path, "Theirs")
-  inputs = auditing.read(settings(folder), *paths)
+  inputs = procedure.read(settings(folder), *paths)
   assert {inputs.albums[track] for track in inputs.suspects.tracks} == {": Theirs"}
   named = {track: album for track, album in inputs.albums.items() if "-10" in track}
   assert set(named.values()) == {"reference/album 1"}
@@ -319,10 +325,10 @@ def test_whole_albums_are_exchanged_where_they_are_known(folder, tmp_path):
   others = len({inputs.albums[track] for track in inputs.comparison.tracks})
   assert f"{others + 1} ways to exchange suspects and reference" in gate.text
   assert gate.holds == (1 / (others + 1) <= 0.2)
-  refused = auditing.read(settings(folder, alpha=0.1), *paths)
+  refused = procedure.read(settings(folder, alpha=0.1), *paths)
   assert gates(refused)["albums"].holds is False
   assert "--config.albums=tracks" in gates(refused)["albums"].mend
-  asked = auditing.read(settings(folder, albums="tracks"), *paths)
+  asked = procedure.read(settings(folder, albums="tracks"), *paths)
   assert asked.albums is None
   assert gates(asked)["albums"].holds is None
 
@@ -351,7 +357,7 @@ def test_one_tagged_track_leaves_the_others_independent_and_says_so(folder, tmp_
   shutil.copytree(folder / "reference", tmp_path / "reference")
   tagged(tmp_path / "reference" / "10.flac", 0, album="X", artist="N")
   paths = str(folder / "suspects"), str(tmp_path / "reference")
-  inputs = auditing.read(settings(folder), *paths)
+  inputs = procedure.read(settings(folder), *paths)
   assert len(inputs.albums) == 1
   text = gates(inputs)["albums"].text
   assert re.search(r"the album of [01] of \d+ tracks is known", text)
@@ -362,8 +368,8 @@ def test_one_tagged_track_leaves_the_others_independent_and_says_so(folder, tmp_
     "comparison": {"loss": {name: 1.0 * i for i, name in enumerate(names[1])}},
     "calibration": {"loss": {"x": 0.0, "y": 1.0}},
   }
-  scores = audit.Scores(**parts).with_panel()
-  found = audit.judge(scores, alpha=0.2, permutations=99, albums=inputs.albums)
+  scores = statistics.Scores(**parts).with_panel()
+  found = statistics.judge(scores, alpha=0.2, permutations=99, albums=inputs.albums)
   assert not found["by_album"]
 
 
@@ -383,7 +389,9 @@ def test_a_calibration_track_cannot_keep_the_blind_gate_from_failing(folder, tmp
     path.parent.mkdir(parents=True)
     soundfile.write(path, tone, 8000)
   config = settings(folder, alpha=0.05)
-  plain = auditing.read(config, str(tmp_path / "suspects"), str(tmp_path / "reference"))
+  plain = procedure.read(
+    config, str(tmp_path / "suspects"), str(tmp_path / "reference")
+  )
   assert gates(plain)["blind baseline"].holds is False
   number = int(plain.calibration.tracks[0].rpartition("-")[2])
   path = tmp_path / "reference" / f"album {number}" / f"{number}.flac"
@@ -391,7 +399,9 @@ def test_a_calibration_track_cannot_keep_the_blind_gate_from_failing(folder, tmp
   with soundfile.SoundFile(path, "w", rate, 1) as file:
     file.artist, file.album = "N", "X"
     file.write(samples)
-  again = auditing.read(config, str(tmp_path / "suspects"), str(tmp_path / "reference"))
+  again = procedure.read(
+    config, str(tmp_path / "suspects"), str(tmp_path / "reference")
+  )
   assert gates(again)["blind baseline"].holds is False
 
 
@@ -399,17 +409,17 @@ def test_a_calibration_track_cannot_keep_the_blind_gate_from_failing(folder, tmp
 def test_the_null_control_can_fail_for_one_suspect(comparison):
   clips = [clip("s0", "a")] + [clip(f"b{i:02d}", "b") for i in range(comparison)]
   clips = tuple(clips + [clip(f"d{i:02d}", "dev") for i in range(12)])
-  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated=True)
+  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated="reference")
   rows += score_rows(clips, "loss", model=summary.REFERENCE)
   rows[-len(clips)]["score"] = 1e9
   config = audit_config.get_config()
-  scores, _ = audit.tabulate(rows, clips)
+  scores, _ = statistics.tabulate(rows, clips)
   _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds is False
 
 
 def test_a_gate_that_cannot_fail_does_not_hold():
-  design = audit.exchange(["s"], [f"c{i}" for i in range(9)])
+  design = statistics.exchange(["s"], [f"c{i}" for i in range(9)])
   gate = audit_gates._cannot_fail("x", design, 0.05)
   assert gate.holds is None
   assert "10 ways only" in gate.text
@@ -420,7 +430,7 @@ def test_the_audited_model_is_no_reference_model(folder):
   config = settings(folder)
   config.targets.reference = str(folder / "model")
   with pytest.raises(app.UsageError, match="has the weights of --model"):
-    auditing.read(config, str(folder / "suspects"), str(folder / "reference"))
+    procedure.read(config, str(folder / "suspects"), str(folder / "reference"))
 
 
 def test_albums_of_a_built_corpus_are_its_packages():
@@ -433,7 +443,7 @@ def test_all_tracks_have_the_same_number_of_clips(folder, tmp_path):
   shutil.copytree(folder / "reference", tmp_path / "reference")
   write_track(tmp_path / "reference" / "brief.wav", 50, seconds=0.6)
   paths = str(folder / "suspects"), str(tmp_path / "reference")
-  inputs = auditing.read(settings(folder), *paths)
+  inputs = procedure.read(settings(folder), *paths)
   for corpus in (inputs.suspects, inputs.comparison, inputs.calibration):
     assert len(corpus) == 2 * len(corpus.tracks)
   assert any(
@@ -460,7 +470,7 @@ def test_inputs_that_cannot_be_used(folder, given, message):
     config.targets.reference = given["reference_model"]
   sides = [given.get(side, str(folder / side)) for side in ("suspects", "reference")]
   with pytest.raises(app.UsageError, match=message):
-    auditing.read(config, *sides)
+    procedure.read(config, *sides)
 
 
 @pytest.mark.parametrize(
@@ -475,7 +485,7 @@ def test_inputs_that_cannot_be_used(folder, given, message):
 )
 def test_settings_that_cannot_be_used(folder, change, message):
   with pytest.raises(app.UsageError, match=message):
-    auditing.check(settings(folder, **change))
+    procedure.check(settings(folder, **change))
 
 
 def clip(track, group, i=0):
@@ -485,8 +495,8 @@ def clip(track, group, i=0):
   )  # fmt: skip
 
 
-def score_rows(clips, method, calibrated=False, model=auditing.MODEL):
-  names = {"method": method, "calibrated": calibrated, "model": model}
+def score_rows(clips, method, calibrated="none", model=procedure.MODEL):
+  names = {"method": method, "difficulty_calibration": calibrated, "model": model}
   rng = np.random.default_rng(len(method))
   return [names | {"clip": c.id, "score": float(rng.normal())} for c in clips]
 
@@ -497,7 +507,7 @@ def test_a_clip_that_failed_is_left_out_and_named():
     clip(f"d{i}", "dev") for i in range(9)
   ]
   rows = score_rows(clips, "loss") + score_rows(clips[1:], "pia")
-  scores, failed = audit.tabulate(rows, tuple(clips))
+  scores, failed = statistics.tabulate(rows, tuple(clips))
   assert failed == ["s0@0"]
   kept = {row["clip"]: row["score"] for row in rows if row["method"] == "loss"}
   assert scores.suspects["loss"]["s0"] == kept["s0@1"]
@@ -517,10 +527,10 @@ def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
   )
   rows = score_rows(clips, "loss")
   rows += score_rows(clips, "loss", model=summary.REFERENCE)
-  rows += score_rows(clips, "loss", calibrated=True)
+  rows += score_rows(clips, "loss", calibrated="reference")
   config = audit_config.get_config()
   config.alpha = 0.2
-  scores, _ = audit.tabulate(rows, clips)
+  scores, _ = statistics.tabulate(rows, clips)
   assert list(scores.suspects) == ["loss - reference"]
   _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds
@@ -551,20 +561,20 @@ def test_a_method_that_does_not_vary_is_a_failed_gate():
   rows = score_rows(clips, "loss")
   config = audit_config.get_config()
   config.alpha = 0.2
-  gates, _, found, _ = auditing.find(config, inputs, rows)
+  gates, _, found, _ = procedure.find(config, inputs, rows)
   assert found is not None
   for row in rows:
     row["score"] = 1.0
-  gates, scores, found, _ = auditing.find(config, inputs, rows)
+  gates, scores, found, _ = procedure.find(config, inputs, rows)
   assert (scores, found) == (None, None)
   assert gates[-1].holds is False
   assert gates[-1].text == "loss does not vary over the calibration tracks"
   # Of the reference model alone: its control cannot be run.
-  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated=True)
+  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated="reference")
   rows += [
     row | {"model": summary.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
   ]
-  gates, _, found, _ = auditing.find(config, inputs, rows)
+  gates, _, found, _ = procedure.find(config, inputs, rows)
   assert found is not None
   assert gates[-1].holds is None
   assert "does not vary" in gates[-1].text
@@ -607,7 +617,7 @@ def test_how_often_stored_audits_find_evidence(launcher):
   )
   assert done.returncode == 0, done.stderr
   lines = [line.split() for line in done.stdout.splitlines()]
-  size = audit.smallest_reference(0.05, 1, 20).total
+  size = statistics.smallest_reference(0.05, 1, 20).total
   assert ["A", "7", "unseen", str(size)] == lines[2][:4]
   assert lines[5][:5] == ["B", "12", "trained", "on", "45"]
   assert "between 0 and 1 of them" in done.stdout

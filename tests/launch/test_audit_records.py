@@ -9,11 +9,11 @@ from launching import MODEL, tiny_weights
 from originals import write_maestro
 
 from configs import audit as audit_config
-from launch import auditing
-from lsaprobe_jax import checkpoints
+from lsaprobe_jax.audit import procedure
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import manifest as manifests
-from lsaprobe_jax.data.tfds import building, maestro
+from lsaprobe_jax.data.build.tfds import building, maestro
+from lsaprobe_jax.models import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def config(tmp_path_factory):
 
 def test_groups_of_one_corpus_are_two_sides(piano, config):
   groups = {"suspect": ["a"], "reference": ["b", "dev", "reference"]}
-  inputs = auditing.read(config, str(piano), str(piano), groups)
+  inputs = procedure.read(config, str(piano), str(piano), groups)
   tracks = {track.id: track for track in manifests.read(piano).tracks}
   suspects = {f"suspect-{id}" for id, track in tracks.items() if track.group == "a"}
   assert set(inputs.suspects.tracks) == suspects
@@ -66,7 +66,7 @@ def test_groups_of_one_corpus_are_two_sides(piano, config):
 
 def test_the_same_groups_on_both_sides_are_refused(piano, config):
   groups = {"suspect": ["a"], "reference": ["a", "b"]}
-  inputs = auditing.read(config, str(piano), str(piano), groups)
+  inputs = procedure.read(config, str(piano), str(piano), groups)
   (gate,) = (gate for gate in inputs.gates if "both sides" in gate.name)
   assert gate.holds is False
   assert f"{len(inputs.suspects.tracks)} found" in gate.text
@@ -81,4 +81,4 @@ def test_the_same_groups_on_both_sides_are_refused(piano, config):
 )
 def test_what_cannot_be_two_sides(piano, config, other, groups, message):
   with pytest.raises(app.UsageError, match=message):
-    auditing.read(config, str(piano), other or str(piano), groups)
+    procedure.read(config, str(piano), other or str(piano), groups)

@@ -13,8 +13,8 @@ from absl.testing import flagsaver
 from launching import complaint
 
 from launch import convert
-from lsaprobe_jax import checkpoints, torch_reader
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.files import torch_reader
 
 SETTINGS = {
   "residual_channels": 4,
@@ -83,7 +83,7 @@ def check(folder, state):
     params["residual_layers_1"]["dilated_conv"]["kernel"][2],
     state["residual_layers.1.dilated_conv.weight"][:, :, 2].T,
   )
-  model = generators.build_generator(record["model"], params, num_steps=2)
+  model = registry.build_model(record["model"], params, num_inference_steps=2)
   found = jax.jit(model.reconstruct)(np.ones(300, np.float32), 4)
   assert np.all(np.isfinite(found))
   assert np.std(found) > 0

@@ -14,9 +14,8 @@ from absl.testing import flagsaver
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from launch import common, convert, converting
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
+from launch import common, convert
+from lsaprobe_jax.models import checkpoints, conversion, registry
 
 
 def run(source, output, **settings):
@@ -58,8 +57,11 @@ def test_a_pipeline_becomes_a_model_folder(pipeline, tmp_path):
   assert record["training"] == {"converted_from": "pipeline", "condition": "zero"}
   # JSON has made lists of tuples, and that is all.
   assert record["model"] == json.loads(json.dumps(model))
-  generator = generators.build_generator(record["model"], params, num_steps=2)
-  assert (generator.sample_rate, generator.schedule.num_steps) == (16000, 1000)
+  generator = registry.build_model(record["model"], params, num_inference_steps=2)
+  assert (generator.sample_rate, generator.schedule.num_train_timesteps) == (
+    16000,
+    1000,
+  )
 
 
 def test_half_precision_is_widened(pipeline, tmp_path):
@@ -262,7 +264,7 @@ def test_an_unconditional_pipeline_takes_no_embedding(pipeline, edit, tmp_path):
   run(pipeline, tmp_path / "model")
   params, record = checkpoints.load_model(tmp_path / "model")
   assert set(params) == {"unet", "vae", "vocoder"}
-  assert generators.build_generator(record["model"], params, 1).condition is None
+  assert registry.build_model(record["model"], params, 1).condition is None
 
 
 def test_a_prompt_needs_a_text_encoder(pipeline):
@@ -319,7 +321,7 @@ def test_a_hub_name_is_fetched(tmp_path):
 @pytest.mark.parametrize("name", ["hf:", "hf:a", "hf:a/b/c", "hf:../b", "hf:/b"])
 def test_what_is_no_hub_name_is_refused(name):
   with pytest.raises(checkpoints.CheckpointError, match="hub is hf:owner/name"):
-    converting.find_model(name)
+    conversion.find_model(name)
 
 
 @pytest.mark.parametrize(
@@ -340,10 +342,10 @@ def test_only_hf_names_are_looked_up(name, tmp_path, monkeypatch):
   with pytest.raises(app.UsageError, match=f"no such file or folder; {line}"):
     run(name, tmp_path / "model")
   with pytest.raises(checkpoints.CheckpointError, match=f"no model folder .*{line}"):
-    converting.find_model(name)
+    conversion.find_model(name)
   assert not asked
   with pytest.raises(checkpoints.CheckpointError, match=f"hf:{name}: .*no route"):
-    converting.find_model(f"hf:{name}")
+    conversion.find_model(f"hf:{name}")
   assert asked == [name]
 
 
@@ -351,22 +353,22 @@ def test_only_hf_names_are_looked_up(name, tmp_path, monkeypatch):
 def cache(tmp_path, monkeypatch):
   """Where models are kept that were converted when they were named."""
   folder = tmp_path / "cache" / "models"
-  monkeypatch.setattr(converting, "CACHE", str(folder))
+  monkeypatch.setattr(conversion, "CACHE", str(folder))
   return folder
 
 
 def test_a_pipeline_is_converted_once_when_named(pipeline, cache, monkeypatch):
-  folder = converting.find_model(str(pipeline))
+  folder = conversion.find_model(str(pipeline))
   assert [folder] == list(cache.iterdir())
   params, record = checkpoints.load_model(folder)
   jax.tree.map(np.testing.assert_array_equal, params["unet"], tiny.params()[0]["unet"])
   assert record["training"] == {"converted_from": "pipeline", "condition": "zero"}
   with monkeypatch.context() as patch:
-    patch.setattr(converting, "convert", None)
-    assert converting.find_model(str(pipeline)) == folder
+    patch.setattr(conversion, "convert", None)
+    assert conversion.find_model(str(pipeline)) == folder
   path = pipeline / "vae" / "diffusion_pytorch_model.safetensors"
   save_file({k: v + 1 for k, v in load_file(path).items()}, path)
-  other = converting.find_model(str(pipeline))
+  other = conversion.find_model(str(pipeline))
   assert other != folder
   assert checkpoints.load_model(other)[1] != record
 
@@ -374,11 +376,13 @@ def test_a_pipeline_is_converted_once_when_named(pipeline, cache, monkeypatch):
 @pytest.mark.usefixtures("hub")
 def test_a_hub_name_is_a_target(cache):
   config = ConfigDict(
-    dict(seed=0, num_steps=2, precision="float32", untrained=False, targets={})
+    dict(
+      seed=0, num_inference_steps=2, precision="float32", untrained=False, targets={}
+    )
   )
   config.targets.model = "hf:ucsd-reach/musicldm"
   (target,), _ = common.load_targets(config)
-  assert target.generator.sample_rate == 16000
+  assert target.model.sample_rate == 16000
   (folder,) = cache.iterdir()
   assert folder.name.startswith("ucsd-reach-musicldm-")
   record = checkpoints.load_model(folder)[1]
@@ -392,17 +396,17 @@ def test_what_cannot_be_converted_when_named_leaves_nothing(
   with pytest.raises(
     checkpoints.CheckpointError, match=r"/pipeline cannot be converted: .*vae/diffusion"
   ):
-    converting.find_model(str(pipeline))
+    conversion.find_model(str(pipeline))
   (tmp_path / "weights.pt").write_bytes(b"no archive")
   with pytest.raises(checkpoints.CheckpointError, match=r"weights\.pt cannot be conv"):
-    converting.find_model(str(tmp_path / "weights.pt"))
+    conversion.find_model(str(tmp_path / "weights.pt"))
   monkeypatch.setitem(sys.modules, "huggingface_hub", None)
   with pytest.raises(checkpoints.CheckpointError) as error:
-    converting.find_model("runs/mistyped")
+    conversion.find_model("runs/mistyped")
   assert "no model folder runs/mistyped; embedded models: diff" in str(error.value)
   assert str(error.value).endswith("for the Hugging Face hub write hf:runs/mistyped")
   with pytest.raises(checkpoints.CheckpointError, match="pip install huggingface_hub"):
-    converting.find_model("hf:owner/name")
+    conversion.find_model("hf:owner/name")
   assert not list(cache.glob("*"))
 
 
@@ -410,7 +414,7 @@ def test_a_cache_that_cannot_be_written_is_named(pipeline, cache):
   cache.parent.mkdir(exist_ok=True)
   cache.touch()
   with pytest.raises(checkpoints.CheckpointError, match=f"cannot be conv.*{cache}"):
-    converting.find_model(str(pipeline))
+    conversion.find_model(str(pipeline))
 
 
 @pytest.fixture
@@ -510,7 +514,7 @@ def test_the_whole_pipeline_agrees(saved_by_diffusers, tmp_path):
   np.save(tmp_path / "embedding.npy", embedding)
   run(folder, tmp_path / "model", embedding=str(tmp_path / "embedding.npy"))
   params, record = checkpoints.load_model(tmp_path / "model")
-  generator = generators.build_generator(record["model"], params, 1).for_length(1700)
+  generator = registry.build_model(record["model"], params, 1).for_length(1700)
   latent = tiny.draw("latent", (6, 4, 4))
   pipe.set_progress_bar_config(disable=True)
   theirs = pipe(

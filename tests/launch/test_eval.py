@@ -19,20 +19,21 @@ from launching import (
 )
 
 from configs import mini
-from launch import building, estimating, evaluation
-from lsaprobe_jax import checkpoints, distances
+from lsaprobe_jax import distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
+from lsaprobe_jax.models import checkpoints
+from lsaprobe_jax.scoring import cost_estimate, experiment, factories
 
 # What every record of summary.json holds, whatever else it may.
 RECORD_KEYS = {
-  "method", "model", "corpus", "distance", "t_ratio", "calibrated", "n_member",
+  "method", "model", "corpus", "distance", "t_ratio", "difficulty_calibration", "n_member",
   "n_nonmember", "n_tracks", "auc", "auc_ci", "tpr", "tpr_ci", "fpr_realised",
-  "false_positives", "forward_passes", "backward_passes", "seconds",
+  "false_positives", "nfe_forward", "nfe_backward", "seconds",
 }  # fmt: skip
 ROW_KEYS = {
   "clip", "track", "split", "model", "corpus", "method", "distance", "t_ratio",
-  "score", "cost", "reached", "forward_passes", "backward_passes", "seconds", "seed",
+  "score", "cost", "reached", "nfe_forward", "nfe_backward", "seconds", "seed",
 }  # fmt: skip
 A, B, DEV = 4, 5, 21  # clips; the fifth of b is the file at another rate
 METHODS = ("loss", "rediffuse", "random_stability", "lsa_probe")
@@ -42,7 +43,7 @@ def load(workdir, settings, limit=None):
   """What the launcher does with its flags before it scores, without a process."""
   config = mini.get_config()
   config.update_from_flattened_dict(settings)
-  return evaluation.load(config, workdir, limit)
+  return experiment.load(config, workdir, limit)
 
 
 def test_every_clip_has_a_row_under_every_model_and_method(finished):
@@ -65,17 +66,15 @@ def test_every_clip_has_a_row_under_every_model_and_method(finished):
 
 def test_rows_tell_what_was_spent(finished):
   rows = read_rows(finished[0] / "scores.jsonl")
-  passes = {
-    row["method"]: (row["forward_passes"], row["backward_passes"]) for row in rows
-  }
+  passes = {row["method"]: (row["nfe_forward"], row["nfe_backward"]) for row in rows}
   assert passes["blind"] == (0, 0)
   assert passes["loss"] == (2, 0)
   assert passes["random_stability"] == (3, 0)
   for row in rows:
     if row["method"] == "lsa_probe":
       assert row["reached"] == (row["cost"] is not None)
-      assert row["backward_passes"] > 0
-      assert row["forward_passes"] >= 1 + 2 * row["backward_passes"]
+      assert row["nfe_backward"] > 0
+      assert row["nfe_forward"] >= 1 + 2 * row["nfe_backward"]
     else:
       assert row["reached"] is row["cost"] is None
 
@@ -86,7 +85,7 @@ def test_tau_is_the_quantile_of_the_development_clips(finished):
   calibration = [row for row in curves if row["split"] == "dev"]
   scores = read_rows(finished[0] / "scores.jsonl")
   for model in ("A", "B", "reference"):
-    worst = [damage_at(0.2, row) for row in calibration if row["model"] == model]
+    worst = [degradation_at(0.2, row) for row in calibration if row["model"] == model]
     found = {
       row["tau"]
       for row in scores
@@ -96,9 +95,9 @@ def test_tau_is_the_quantile_of_the_development_clips(finished):
     np.testing.assert_allclose(list(found), [np.quantile(worst, 0.95)], rtol=1e-4)
 
 
-def damage_at(eta, curve):
+def degradation_at(eta, curve):
   """Worst D within eta, on a straight line between the rungs."""
-  worst = np.maximum.accumulate(curve["damages"])
+  worst = np.maximum.accumulate(curve["degradations"])
   return np.interp(eta, [0, *curve["budgets"]], [0, *worst])
 
 
@@ -114,21 +113,26 @@ def test_costs_are_read_off_the_curves(finished):
   assert any(row["reached"] for row in probe)
   for row in probe:
     curve = curves[row["model"], row["clip"]]
-    assert (row["budgets"], row["damages"]) == (curve["budgets"], curve["damages"])
+    assert (row["budgets"], row["degradations"]) == (
+      curve["budgets"],
+      curve["degradations"],
+    )
     hits = [
       budget
-      for budget, damage in zip(curve["budgets"], curve["damages"], strict=True)
-      if damage >= row["tau"]
+      for budget, degradation in zip(
+        curve["budgets"], curve["degradations"], strict=True
+      )
+      if degradation >= row["tau"]
     ]
     assert row["cost"] == (min(hits) if hits else None)
     if hits:
-      assert damage_at(row["score"], curve) == pytest.approx(row["tau"], rel=1e-4)
+      assert degradation_at(row["score"], curve) == pytest.approx(row["tau"], rel=1e-4)
 
 
 def test_the_summary_holds_what_it_promises(finished):
   records = json.loads((finished[0] / "summary.json").read_text())
   assert all(set(record) >= RECORD_KEYS for record in records)
-  found = {(r["method"], r["model"], r["calibrated"]): r for r in records}
+  found = {(r["method"], r["model"], r["difficulty_calibration"]): r for r in records}
   expected = {("blind", "A", False)}
   for method in METHODS:
     expected |= {(method, model, raw) for model in "AB" for raw in (False, True)}
@@ -241,7 +245,7 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
     "search.bisection.halvings": 9,
     "search.bisection.ascent_steps": 1,
     "search.bisection.restarts": 20,
-    "methods": ("lsa_probe", "loss_matched"),
+    "methods": ("lsa_probe", "loss_nfe_matched"),
   }
   args = eval_flags(tmp_path / "none", settings | papers, "--dry_run")
   done = launcher.run("eval", *args)
@@ -256,7 +260,7 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
   # Under three models: both halves, and development clips, twice where tau needs it.
   assert clips == 3 * (A + B + 2 * DEV)
   assert minutes * 60 == pytest.approx(clips * each + compiling, rel=0.05, abs=6)
-  matched = re.search(r"loss_matched: (\d+) clips, (\S+) s each", done.stdout)
+  matched = re.search(r"loss_nfe_matched: (\d+) clips, (\S+) s each", done.stdout)
   assert int(matched[1]) == clips
   # As many evaluations as two hundred climbs of the probe take.
   assert float(matched[2]) > 0.01
@@ -267,13 +271,13 @@ def test_a_dry_run_counts_a_whole_search_and_writes_nothing(
 def test_a_dry_run_times_one_climb_of_all():
   bisection = searches.get("bisection", halvings=9, restarts=20)
   whole = LSAProbe(distance=None, tau=np.inf, search=bisection)
-  short, climbs = estimating.one_climb(whole)
+  short, climbs = cost_estimate.one_climb(whole)
   # At eta_max and nine halvings, from twenty starts each.
   assert climbs == 10 * 20
   assert (short.search.halvings, short.search.restarts) == (1, 1)
   assert short.search.ascent_steps == bisection.ascent_steps
   ladder = LSAProbe(distance=None, tau=np.inf, search=searches.get("continuation"))
-  assert estimating.one_climb(ladder) == (ladder, 1)
+  assert cost_estimate.one_climb(ladder) == (ladder, 1)
 
 
 def test_a_missing_corpus_ends_in_one_line(tmp_path, launcher, settings):
@@ -352,15 +356,15 @@ def test_a_damaged_row_file_is_named(claimed, settings):
     ({"search.name": "magic"}, r"--config\.search\.name=magic: known: .*bisection"),
     ({"search.norm": "l3"}, r"--config\.search: unknown norm 'l3'"),
     ({"batch_size": -1}, r"--config\.batch_size=-1: 0 finds it"),
-    ({"num_steps": 0}, r"--config\.num_steps=0: at least 1"),
+    ({"num_inference_steps": 0}, r"--config\.num_inference_steps=0: at least 1"),
     ({"tau.quantile": 95.0}, r"--config\.tau\.quantile=95\.0: above 0 and at most 1"),
     (
-      {"methods": ("loss_matched", "lsa_probe")},
-      r"--config\.methods: loss_matched must come after lsa_probe",
+      {"methods": ("loss_nfe_matched", "lsa_probe")},
+      r"--config\.methods: loss_nfe_matched must come after lsa_probe",
     ),
     (
-      {"methods": ("lsa_probe", "relative_damage_matched")},
-      r"--config\.methods: relative_damage_matched: relative_damage has nothing to",
+      {"methods": ("lsa_probe", "relative_degradation_nfe_matched")},
+      r"--config\.methods: relative_degradation_nfe_matched: relative_degradation has nothing to",
     ),
     ({"search.continuation.rungs": 1}, r"--config\.search: search\.rungs must be at"),
     ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio = 1\.5 gives t = 30"),
@@ -379,10 +383,10 @@ def test_more_times_than_the_schedule_has_are_refused():
   config = mini.get_config()
   config.methods = ("lsa_probe", "sima")
   distance = distances.get("waveform", sample_rate=8000)
-  building.check_methods(config, distance, num_times=20)
+  factories.check_methods(config, distance, num_times=20)
   config.baselines.sima.times = 21
   with pytest.raises(app.UsageError, match=r"sima\.times=21: the schedule has 20"):
-    building.check_methods(config, distance, num_times=20)
+    factories.check_methods(config, distance, num_times=20)
 
 
 @pytest.mark.parametrize("name", ["model.json", "weights.safetensors"])
@@ -435,5 +439,5 @@ def test_a_tau_that_is_no_target_is_refused(worst):
   run = types.SimpleNamespace(config=mini.get_config())
   target = types.SimpleNamespace(name="A")
   with pytest.raises(app.UsageError, match="tau of A is"):
-    evaluation._tau(run, target, [worst] * 30)
-  assert evaluation._tau(run, target, [0.5] * 30) == 0.5
+    experiment._tau(run, target, [worst] * 30)
+  assert experiment._tau(run, target, [0.5] * 30) == 0.5

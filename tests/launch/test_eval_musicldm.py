@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from absl import app
 
+from benchmarks import footprint
 from configs import musicldm
-from launch import evaluation, footprint
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.models.musicldm import porting
+from lsaprobe_jax.scoring import experiment
 
 # As small as the architecture gets, for the sake of the compiler.
 CONFIGS = {
@@ -42,7 +42,7 @@ CONFIGS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   model = porting.model_config(CONFIGS)
-  params = generators.random_params(model, jax.random.key(0))
+  params = registry.random_params(model, jax.random.key(0))
   folder = tmp_path_factory.mktemp("latent") / "model"
   checkpoints.save_model(folder, params, model, {})
   return folder
@@ -56,14 +56,14 @@ def load(tmp_path, corpus_folder, folder):
       "targets.A": str(folder),
       "corpus.path": str(corpus_folder),
       "corpus.clip_seconds": 0.25,
-      "num_steps": 1,
+      "num_inference_steps": 1,
       "search.continuation.rungs": 3,
       "search.continuation.steps": 1,
       "bootstrap_resamples": 20,
       "batch_size": 1,
     }
     config.update_from_flattened_dict(settings | changes)
-    return evaluation.load(config, tmp_path / "run", None)
+    return experiment.load(config, tmp_path / "run", None)
 
   return load
 
@@ -72,8 +72,8 @@ def test_methods_score_a_latent_model(load):
   run = load()
   (target,) = run.targets
   # 2000 samples of hop 64: 32 frames, halved.
-  assert target.generator.samples == 2000
-  rows = evaluation.run_methods(run, ("loss", "lsa_probe"))
+  assert target.model.samples == 2000
+  rows = experiment.run_methods(run, ("loss", "lsa_probe"))
   scores = {
     method: [row["score"] for row in rows if row["method"] == method]
     for method in ("loss", "lsa_probe")
@@ -88,10 +88,10 @@ def test_methods_score_a_latent_model(load):
 
 def test_a_distance_may_be_taken_before_the_vocoder(load):
   run = load(stop_at="mel", distance="waveform")
-  generator, audio = run.targets[0].generator, run.halves.audio[0]
+  generator, audio = run.targets[0].model, run.halves.audio[0]
   decoded = jax.eval_shape(lambda a: generator.decode(generator.encode(a)), audio)
   assert decoded.shape == (32, 8)
-  rows = evaluation.run_baseline(run, "random_stability", evaluation.make_distance(run))
+  rows = experiment.run_baseline(run, "random_stability", experiment.make_distance(run))
   assert np.all([row["score"] < 0 for row in rows])
 
 
@@ -107,7 +107,7 @@ def test_bfloat16_is_refused(load):
 
 def test_memory_is_read_off_the_compiler():
   model = porting.model_config(CONFIGS)
-  params = generators.abstract_params(model)
+  params = registry.abstract_params(model)
   analysis, seconds = footprint.measure(model, params, 0.25, 1, "waveform")
   # The UNet's, the decoder's and the vocoder's weights go in, the gradient comes out.
   size = lambda part: 4 * sum(leaf.size for leaf in jax.tree.leaves(params[part]))

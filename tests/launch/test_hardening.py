@@ -17,22 +17,16 @@ from absl import app
 from launching import ROOT, complaint, eval_flags, read_rows
 
 from configs import mini
-from launch import (
-  common,
-  evaluation,
-  fuzzing,
-  mutations,
-  opening,
-  specimens,
-  structures,
-)
+from launch import common
 from lsaprobe_jax.data import audio
-from lsaprobe_jax.results import ALONE, RowFile, Shard
+from lsaprobe_jax.scoring import experiment, experiment_inputs
+from lsaprobe_jax.scoring.row_files import ALONE, RowFile, Shard
+from tests.stress import fuzzing, mutations, specimens, structures
 
 ROW = dict(
   clip="c", track="c", group="a", split="member", model="A", corpus="x", method="m",
-  distance=None, t_ratio=None, calibrated=False, cost=None, reached=None,
-  forward_passes=0, backward_passes=0, seconds=0.0,
+  distance=None, t_ratio=None, difficulty_calibration="none", cost=None, reached=None,
+  nfe_forward=0, nfe_backward=0, seconds=0.0,
 )  # fmt: skip
 
 
@@ -40,7 +34,7 @@ def load(workdir, settings, shard=ALONE):
   """What launch.eval does with its flags before it scores, without a process."""
   config = mini.get_config()
   config.update_from_flattened_dict(settings)
-  return evaluation.load(config, workdir, None, shard)
+  return experiment.load(config, workdir, None, shard)
 
 
 def test_a_few_hundred_mutated_inputs_are_all_explained(tmp_path):
@@ -196,7 +190,7 @@ def test_a_full_disk_ends_an_evaluation_in_one_line(launcher, settings, tmp_path
   workdir, limit = tmp_path / "full", 30_000
   config = mini.get_config()
   config.update_from_flattened_dict(settings)
-  common.claim_workdir(workdir, opening.open_checked(config, None).identity)
+  common.claim_workdir(workdir, experiment_inputs.open_checked(config, None).identity)
   fill(workdir / "scores.jsonl", limit)
   before = len(read_rows(workdir / "scores.jsonl"))
   process = launcher.start("eval", *eval_flags(workdir, settings))
@@ -217,7 +211,7 @@ def test_a_working_folder_that_goes_away_ends_in_one_line(settings, tmp_path):
     pytest.raises(SystemExit, match=r"No such file or dir.*gone/.*the rows in .*/gone"),
     common.ending_in_one_line(f"the rows in {workdir}"),
   ):
-    evaluation.run_blind(run)
+    experiment.run_blind(run)
 
 
 def test_a_workdir_that_cannot_be_written_is_named(settings, tmp_path):

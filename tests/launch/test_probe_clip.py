@@ -15,7 +15,7 @@ AUDIO = (
 FLAGS = (
   "--model=diffwave-piano-a",
   "--t_ratio=0.2",
-  "--num_steps=1",
+  "--num_inference_steps=1",
   "--rungs=4",
   "--ascent=1",
   "--distance=waveform",
@@ -27,10 +27,10 @@ def test_a_clip_is_probed(launcher):
   assert done.returncode == 0, done.stderr
   rungs = re.findall(r"^eta (\S+)  D (\S+)$", done.stdout, re.M)
   assert [float(eta) for eta, _ in rungs] == [0.05, 0.126, 0.3175, 0.8]
-  damages = [float(damage) for _, damage in rungs]
-  assert damages == sorted(damages)
+  degradations = [float(degradation) for _, degradation in rungs]
+  assert degradations == sorted(degradations)
   (cost,) = re.findall(r"^C_adv (\S+) at tau 1e-05$", done.stdout, re.M)
-  # The first rung whose damage reaches tau bounds it from above.
+  # The first rung whose degradation reaches tau bounds it from above.
   assert float(cost) <= min(float(e) for e, d in rungs if float(d) >= 1e-5)
 
 

@@ -73,9 +73,9 @@ def test_a_trace_ends_in_the_curve_of_its_row(recorded):
     found, arrays = about(path)
     row = rows[found["row"]["clip"]]
     trace = found["searches"]["continuation"]
-    np.testing.assert_allclose(trace["damages"], row["damages"], rtol=1e-3)
-    for damage, steps in zip(trace["damages"], trace["steps"], strict=True):
-      assert damage == pytest.approx(max(steps), rel=1e-6)
+    np.testing.assert_allclose(trace["degradations"], row["degradations"], rtol=1e-3)
+    for degradation, steps in zip(trace["degradations"], trace["steps"], strict=True):
+      assert degradation == pytest.approx(max(steps), rel=1e-6)
     paper = found["searches"]["bisection"]
     assert len(paper["budgets"]) == len(paper["steps"]) >= 1
     assert paper["budgets"][0] == pytest.approx(0.8)
@@ -132,7 +132,7 @@ def test_the_page_is_ready_at_once_and_fits_a_phone(opened):
 
 def test_its_figures_are_those_of_the_summary(opened, recorded):
   summary = json.loads((recorded[0] / "summary.json").read_text())
-  key = ("method", "model", "calibrated")
+  key = ("method", "model", "difficulty_calibration")
   found = {tuple(record[k] for k in key): record for record in summary}
   low, high = found["lsa_probe", "mean", False]["auc_ci"]
   auc = found["lsa_probe", "mean", False]["auc"]

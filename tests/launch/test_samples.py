@@ -7,10 +7,10 @@ import pytest
 import soundfile
 from launching import MODEL, complaint, tiny_weights, write_track
 
-from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data.corpus import open_corpus
+from lsaprobe_jax.models import checkpoints
 
-SHORT = ("--num_steps=2", "--count=1", "--draws=2", "--t_ratios=0.5")
+SHORT = ("--num_inference_steps=2", "--count=1", "--draws=2", "--t_ratios=0.5")
 
 
 @pytest.fixture

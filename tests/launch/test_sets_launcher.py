@@ -7,7 +7,7 @@ import pytest
 from launching import complaint
 from scipy import stats
 
-from lsaprobe_jax.evaluation import sets
+from lsaprobe_jax.metrics import sets
 
 
 def write(folder, rows):
@@ -82,7 +82,9 @@ def test_suspects_are_named_by_globs_and_leave_the_reference(workdir, launcher):
 
 
 def test_scores_less_the_references(workdir, launcher):
-  done = launcher.run("sets", f"--workdir={workdir}", "--calibrated", "--draws=10")
+  done = launcher.run(
+    "sets", f"--workdir={workdir}", "--difficulty_calibration", "--draws=10"
+  )
   assert done.returncode == 0, done.stderr
   found = read(workdir)
   groups = [[t for t in crossover.TRACKS if t[0] == side] for side in "ab"]
@@ -90,7 +92,7 @@ def test_scores_less_the_references(workdir, launcher):
     [(means(workdir, m, group)).mean() for group in groups] for m in ("A", "reference")
   )
   expected = (ours[0] - theirs[0]) - (ours[1] - theirs[1])
-  assert found["calibrated"]
+  assert found["difficulty_calibration"] == "reference"
   assert found["sets"]["members"]["difference"] == pytest.approx(expected)
 
 
@@ -127,5 +129,5 @@ def test_a_folder_without_a_finished_evaluation_is_refused(tmp_path, launcher):
   )
   assert path.read_text() == half
   folder = write(tmp_path / "raw", crossover.rows())
-  done = launcher.run("sets", f"--workdir={folder}", "--calibrated")
+  done = launcher.run("sets", f"--workdir={folder}", "--difficulty_calibration")
   assert "nothing was scored under a reference" in complaint(done)

@@ -19,8 +19,8 @@ from configs import (
   train_musicldm,
   tune_mini,
 )
-from launch import building, opening, settings, variations
-from lsaprobe_jax.evaluating import Target
+from lsaprobe_jax.scoring import experiment_inputs, factories, rules, variations
+from lsaprobe_jax.scoring.scorer import Target
 
 BIG = 10**400
 
@@ -34,8 +34,8 @@ BIG = 10**400
     ("seed", True),
     ("batch_size", -1),
     ("batch_size", 10**10),
-    ("num_steps", 0),
-    ("num_steps", 10**9),
+    ("num_inference_steps", 0),
+    ("num_inference_steps", 10**9),
     ("bootstrap_resamples", -1),
     ("bootstrap_resamples", 0),
     ("bootstrap_resamples", 10**12),
@@ -65,7 +65,7 @@ BIG = 10**400
     ("baselines.pfami.shift", -1),
     ("baselines.random_stability.eta", -0.1),
     ("baselines.pia.order", 0.0),
-    ("worst_damage.eta", 0.0),
+    ("max_degradation.eta", 0.0),
     ("sweep.draws", (1, 0)),
     ("sweep.t_ratio", (0.1, 1.5)),
     ("sweep.eta_max", (0.1, float("nan"))),
@@ -81,7 +81,7 @@ def test_a_setting_that_cannot_be_used_is_named(name, value):
   del node[last]  # Its type too: a configuration file may set anything.
   node[last] = value
   with pytest.raises(app.UsageError, match=rf"^--config\.{name}=.*: ") as caught:
-    settings.check(config)
+    rules.check(config)
   assert len(str(caught.value)) < 200
 
 
@@ -94,7 +94,7 @@ def test_settings_of_a_training_too(name, value):
   with config.ignore_type():
     config[name] = value
   with pytest.raises(app.UsageError, match=rf"^--config\.{name}="):
-    settings.check(config)
+    rules.check(config)
 
 
 @pytest.mark.parametrize(("name", "value"), [("alpha", 0.7), ("permutations", -1)])
@@ -102,7 +102,7 @@ def test_settings_of_an_audit_too(name, value):
   config = audit.get_config()
   config[name] = value
   with pytest.raises(app.UsageError, match=rf"^--config\.{name}="):
-    settings.check(config)
+    rules.check(config)
 
 
 def test_the_configurations_that_are_there_are_allowed():
@@ -115,9 +115,9 @@ def test_the_configurations_that_are_there_are_allowed():
     paper_train.get_config(),
   ]
   for config in found:
-    settings.check(config)
+    rules.check(config)
     if "search" in config:
-      building.check_searches(config.search)
+      factories.check_searches(config.search)
     if "sweep" in config:
       variations.check_sweep(config)
   for name in tune_mini._GRIDS:
@@ -129,14 +129,14 @@ def test_a_search_that_only_a_recording_uses_is_checked():
   config.search.bisection.min_gain = -1.0
   config.search.bisection.patience = 0
   with pytest.raises(app.UsageError, match=r"--config\.search"):
-    building.check_searches(config.search)
+    factories.check_searches(config.search)
 
 
 @pytest.mark.parametrize(
   ("changes", "match"),
   [
     ({"tau": {"eta_ref": -1.0}}, r"variants\.own\.x\.tau\.eta_ref=-1"),
-    ({"num_steps": "two"}, r"variants\.own\.x: "),
+    ({"num_inference_steps": "two"}, r"variants\.own\.x: "),
     ({"no_such": 1}, r"variants\.own\.x: .*no_such"),
     ({"search": {"continuation": {"rungs": 1}}}, r"variants\.own\.x\.search: "),
   ],
@@ -170,7 +170,7 @@ def test_the_last_setting_of_a_grid_is_refused_before_the_first_is_tried(
 
 
 def _target(name, members, group=None):
-  return Target(name=name, generator=None, group=group, members=members)
+  return Target(name=name, model=None, group=group, members=members)
 
 
 def test_a_cross_over_has_every_clip_on_one_side_of_each_model():
@@ -179,12 +179,16 @@ def test_a_cross_over_has_every_clip_on_one_side_of_each_model():
   halves = types.SimpleNamespace(clips=[clip("a0"), clip("a1"), clip("b0"), clip("b1")])
   a, b = ({f"{g}{i}": "h" for i in range(2)} for g in "ab")
   good = [_target("A", a, "a"), _target("B", b, "b"), _target("reference", None)]
-  opening._check_cross_over(good, halves)
-  opening._check_cross_over([_target("A", None), good[1]], halves)
-  opening._check_cross_over([_target("A", None), _target("model", None)], halves)
+  experiment_inputs._check_cross_over(good, halves)
+  experiment_inputs._check_cross_over([_target("A", None), good[1]], halves)
+  experiment_inputs._check_cross_over(
+    [_target("A", None), _target("model", None)], halves
+  )
   with pytest.raises(app.UsageError, match=r"nothing records what A and B had.*alone"):
-    opening._check_cross_over([_target("A", None), _target("B", None)], halves)
+    experiment_inputs._check_cross_over(
+      [_target("A", None), _target("B", None)], halves
+    )
   with pytest.raises(app.UsageError, match="nothing records what B had"):
-    opening._check_cross_over([good[0], _target("B", None)], halves)
+    experiment_inputs._check_cross_over([good[0], _target("B", None)], halves)
   with pytest.raises(app.UsageError, match="4 clips, such as a0, are on the same side"):
-    opening._check_cross_over([good[0], _target("B", a, "a")], halves)
+    experiment_inputs._check_cross_over([good[0], _target("B", a, "a")], halves)

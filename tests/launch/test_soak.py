@@ -6,7 +6,7 @@ import shutil
 import pytest
 from launching import read_rows
 
-from launch import soak
+from tests.stress import soak
 
 
 def test_a_few_kills_cost_no_row(launcher, tmp_path):

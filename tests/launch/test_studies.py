@@ -4,8 +4,8 @@ import crossover
 import numpy as np
 import pytest
 
-from launch import studies
-from lsaprobe_jax.evaluation import comparisons, sets
+from lsaprobe_jax.metrics import comparisons, sets
+from lsaprobe_jax.report import studies
 
 
 def test_an_ablations_comparisons_are_one_family():
@@ -16,8 +16,8 @@ def test_an_ablations_comparisons_are_one_family():
     rows += crossover.rows(seed=value + 12, effect=0.0, models=("reference",))
     made += [row | {"value": value} for row in rows]
   found = studies._compared_by_value("steps", made)
-  assert [(r["value"], r["calibrated"]) for r in found] == [
-    (value, calibrated) for value in range(3) for calibrated in (False, True)
+  assert [(r["value"], r["difficulty_calibration"]) for r in found] == [
+    (value, calibrated) for value in range(3) for calibrated in ("none", "reference")
   ]
   assert {(r["ablation"], r["method"]) for r in found} == {("steps", "loss")}
   adjusted = comparisons.holm([record["p_value"] for record in found])

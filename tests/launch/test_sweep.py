@@ -11,13 +11,14 @@ import pytest
 from launching import complaint, eval_flags, read_rows
 
 from configs import mini, study_mini
-from launch import building, reproduce
-from lsaprobe_jax.evaluation import roc
+from launch import reproduce
+from lsaprobe_jax.metrics import roc
+from lsaprobe_jax.scoring import factories
 
 METHODS = ("loss", "random_stability", "gradient_norm")
 SWEEP = {
   "sweep.methods": METHODS,
-  "sweep.matched": ("loss",),
+  "sweep.nfe_matched": ("loss",),
   # Every method is a program more in every variant.
   "sweep.compared": ("lsa_probe", "loss"),
   "sweep.equal_compute": (0.2, 0.6),
@@ -27,12 +28,12 @@ SWEEP = {
   "sweep.distance": ("waveform", "log_mel"),
   "sweep.draws": (1, 2),
   "sweep.compared_in.settings": ("trajectory",),
-  "sweep.compared_in.matched": ("lsa_probe", "pia_matched"),
+  "sweep.compared_in.nfe_matched": ("lsa_probe", "pia_nfe_matched"),
   "part": "test",
 }
 # Of the variants of configs/mini.py.
 VARIANTS = {
-  "num_steps": [1, 2],
+  "num_inference_steps": [1, 2],
   "clip_ms": [128, 256, 512],
   "ascent_steps": [0, 2, 4],
   "matched": ["own t"],
@@ -74,7 +75,9 @@ def test_every_ablation_has_rows_records_and_figures(swept):
       values = list(SWEEP[f"sweep.{field.get(name, name)}"])
     own = [r for r in tidy if r["ablation"] == name and r["method"] == "lsa_probe"]
     assert [
-      r["value"] for r in own if r["model"] == "mean" and not r["calibrated"]
+      r["value"]
+      for r in own
+      if r["model"] == "mean" and r["difficulty_calibration"] == "none"
     ] == (values)
     for kind in ("png", "svg"):
       assert (workdir / "figures" / f"{name}.{kind}").stat().st_size > 1000
@@ -82,7 +85,7 @@ def test_every_ablation_has_rows_records_and_figures(swept):
   methods = {r["method"] for r in main}
   fitted = {"gsa_classifier", "combination"}
   probes = {"lsa_probe", "lsa_probe_paper"}
-  assert methods == {"blind", *probes, "loss_matched", *METHODS, *fitted}
+  assert methods == {"blind", *probes, "loss_nfe_matched", *METHODS, *fitted}
   assert (workdir / "tables.md").read_text().strip() == done.stdout.strip()
 
 
@@ -92,7 +95,7 @@ def test_scores_less_the_references_are_cut_beforehand_too(swept):
   rows = read_rows(swept[0] / "main.jsonl")
   (loss,) = (
     r for r in records
-    if (r["method"], r["model"], r["calibrated"]) == ("loss", "A", True)
+    if (r["method"], r["model"], r["difficulty_calibration"]) == ("loss", "A", "reference")
   )  # fmt: skip
   score = {(r["model"], r["clip"]): r["score"] for r in rows if r["method"] == "loss"}
   less = {c: s - score["reference", c] for (m, c), s in score.items() if m == "A"}
@@ -122,10 +125,8 @@ def test_the_fitted_never_see_a_test_track(swept):
 
 def test_a_matched_baseline_spends_what_the_probe_spends(swept):
   rows = read_rows(swept[0] / "main.jsonl")
-  spent = {
-    row["method"]: row["forward_passes"] + row["backward_passes"] for row in rows
-  }
-  assert abs(spent["loss_matched"] / spent["lsa_probe"] - 1) <= 0.05
+  spent = {row["method"]: row["nfe_forward"] + row["nfe_backward"] for row in rows}
+  assert abs(spent["loss_nfe_matched"] / spent["lsa_probe"] - 1) <= 0.05
 
 
 def test_tau_is_higher_the_larger_the_budget_that_sets_it(swept):
@@ -146,9 +147,9 @@ def test_a_rival_spends_as_much_as_the_probe_at_every_value(swept, name):
   spent = {}
   for row in read_rows(swept[0] / f"{name}.jsonl"):
     key = row["method"], row["value"]
-    spent[key] = row["forward_passes"] + row["backward_passes"]
+    spent[key] = row["nfe_forward"] + row["nfe_backward"]
   values = {value for method, value in spent if method == "lsa_probe"}
-  rival = "pia_matched" if name == "matched" else "loss_matched"
+  rival = "pia_nfe_matched" if name == "matched" else "loss_nfe_matched"
   assert values
   for value in values:
     assert abs(spent[rival, value] / spent["lsa_probe", value] - 1) <= 0.05
@@ -163,7 +164,7 @@ def test_one_table_says_where_the_probe_is_ahead(swept):
   unmatched = {"t_ratio", "times", "draws", "matched"}
   assert values.keys() == {"main", *ABLATIONS} - unmatched
   assert values["main"] == [""]
-  assert values["num_steps"] == ["1", "2"]
+  assert values["num_inference_steps"] == ["1", "2"]
   assert values["distance"] == ["waveform", "log_mel"]
 
 
@@ -182,7 +183,7 @@ def test_every_value_has_gates_and_comparisons(swept):
 
 def test_variants_change_what_they_say(swept):
   rows = read_rows(swept[0] / "ascent_steps.jsonl")
-  spent = {r["value"]: r["backward_passes"] for r in rows if r["method"] == "lsa_probe"}
+  spent = {r["value"]: r["nfe_backward"] for r in rows if r["method"] == "lsa_probe"}
   # Three rungs and two steps of warm-up; `settings` has one step for the two of 2.
   assert spent == {0: 0, 2: 5, 4: 14}
   scores = {
@@ -198,7 +199,7 @@ def test_variants_change_what_they_say(swept):
 def test_an_ablation_may_compare_others(swept):
   rows = read_rows(swept[0] / "settings.jsonl")
   assert {row["method"] for row in rows} == {"blind", "trajectory"}
-  spent = {r["value"]: r["forward_passes"] for r in rows if r["method"] != "blind"}
+  spent = {r["value"]: r["nfe_forward"] for r in rows if r["method"] != "blind"}
   assert spent == {"usual": 4, "tuned": 1}
   text = (swept[0] / "tables.md").read_text()
   assert "## settings\n" in text
@@ -299,8 +300,8 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
       "--config.sweep.variants.paper_distance.mr_stft.distance=ear: ",
     ),
     (
-      ["--config.sweep.compared_in.settings=('loss_matched','lsa_probe')"],
-      "--config.sweep.compared_in.settings: loss_matched must come after lsa_probe",
+      ["--config.sweep.compared_in.settings=('loss_nfe_matched','lsa_probe')"],
+      "--config.sweep.compared_in.settings: loss_nfe_matched must come after lsa_probe",
     ),
   ],
 )
@@ -338,10 +339,10 @@ def test_variants_that_cannot_be_are_refused(tmp_path, launcher, change, message
 
 def test_a_method_that_is_asked_for_twice_is_compared_once():
   config = mini.get_config()
-  config.sweep.compared = ("lsa_probe", "loss", "loss_matched")
-  config.sweep.matched = ("loss", "pia")
-  names = ["lsa_probe", "loss", "loss_matched", "pia_matched"]
-  assert building.compared(config.sweep) == names
+  config.sweep.compared = ("lsa_probe", "loss", "loss_nfe_matched")
+  config.sweep.nfe_matched = ("loss", "pia")
+  names = ["lsa_probe", "loss", "loss_nfe_matched", "pia_nfe_matched"]
+  assert factories.compared(config.sweep) == names
 
 
 def test_a_study_that_is_not_there_is_refused(tmp_path, launcher):

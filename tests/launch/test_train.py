@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from launching import complaint, read_rows, train_flags
 
-from lsaprobe_jax import checkpoints
 from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.models import checkpoints
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ import pytest
 from absl import app
 from launching import complaint
 
-from launch import command, common, workdir
+from launch import command, common
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.results import RowError
+from lsaprobe_jax.scoring import workdir
+from lsaprobe_jax.scoring.row_files import RowError
 
 
 @pytest.mark.parametrize(

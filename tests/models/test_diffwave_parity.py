@@ -13,9 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.models import porting
+from lsaprobe_jax.models import checkpoints, porting, registry
 
 pytestmark = pytest.mark.parity
 
@@ -74,9 +72,9 @@ def test_forward_and_gradient_agree(lmnt, real_audio, size, conditional):
   torch, model, settings, state = _torch_model(lmnt, size, conditional)
   config = porting.diffwave_model_config(settings, state)
   params = porting.diffwave_params(state)
-  expected = jax.eval_shape(lambda: generators.init_params(config, jax.random.key(0)))
+  expected = jax.eval_shape(lambda: registry.init_params(config, jax.random.key(0)))
   checkpoints.check_fit(params, expected, "LMNT")
-  network = generators.build_network(config)
+  network = registry.build_network(config)
   double = copy.deepcopy(model).double()
 
   rng = np.random.default_rng(0)
@@ -120,7 +118,7 @@ def _error(ours, original):
 
 def test_fractional_steps_agree(lmnt, real_audio):
   torch, model, settings, state = _torch_model(lmnt, SIZES[0], True)
-  network = generators.build_network(porting.diffwave_model_config(settings, state))
+  network = registry.build_network(porting.diffwave_model_config(settings, state))
   audio = real_audio(1024, 22050)
   mel = np.random.default_rng(0).normal(size=(4, 20)).astype(np.float32)
   with torch.no_grad():

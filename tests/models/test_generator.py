@@ -5,12 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import registry
 
 MODEL = {
   "family": "diffwave",
   "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {"name": "linear", "num_steps": 20, "beta_start": 1e-3, "beta_end": 0.2},
+  "schedule": {
+    "name": "linear",
+    "num_train_timesteps": 20,
+    "beta_start": 1e-3,
+    "beta_end": 0.2,
+  },
   "sample_rate": 8000,
   "scale": 4.0,
 }
@@ -19,8 +24,8 @@ AUDIO = np.random.default_rng(0).normal(scale=0.2, size=64).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def generator():
-  params = generators.random_params(MODEL, jax.random.key(0))
-  return generators.build_generator(MODEL, params, num_steps=3)
+  params = registry.random_params(MODEL, jax.random.key(0))
+  return registry.build_model(MODEL, params, num_inference_steps=3)
 
 
 def changed(**settings):
@@ -61,17 +66,17 @@ def test_weights_and_schedule_are_leaves(generator):
   leaves = jax.tree.leaves(generator)
   params = jax.tree.leaves(generator.params)
   assert len(leaves) == len(params) + 2
-  assert generators.build_generator(MODEL, params, 3).network == generator.network
+  assert registry.build_model(MODEL, params, 3).network == generator.network
 
 
 def test_a_fresh_network_predicts_no_noise():
-  params = generators.init_params(MODEL, jax.random.key(0))
-  fresh = generators.build_generator(MODEL, params, num_steps=1)
+  params = registry.init_params(MODEL, jax.random.key(0))
+  fresh = registry.build_model(MODEL, params, num_inference_steps=1)
   np.testing.assert_array_equal(fresh.predict_noise(AUDIO, 5), np.zeros(64))
 
 
 def test_random_weights_differ_by_seed_and_stay_finite(generator):
-  other = generator.replace(params=generators.random_params(MODEL, jax.random.key(1)))
+  other = generator.replace(params=registry.random_params(MODEL, jax.random.key(1)))
   predict = jax.jit(lambda generator: generator.predict_noise(AUDIO, 5))
   first, second = predict(generator), predict(other)
   assert np.all(np.isfinite(first))
@@ -82,8 +87,8 @@ def test_random_weights_differ_by_seed_and_stay_finite(generator):
 @pytest.mark.parametrize("mels", [None, 6])
 def test_abstract_parameters_are_those_that_are_made(mels):
   model = changed(network=MODEL["network"] | {"mels": mels})
-  abstract = generators.abstract_params(model)
-  make = lambda: generators.random_params(model, jax.random.key(0))
+  abstract = registry.abstract_params(model)
+  make = lambda: registry.random_params(model, jax.random.key(0))
   made = make() if mels is None else jax.eval_shape(make)
   shapes = lambda tree: jax.tree.map(lambda x: (x.shape, x.dtype), tree)
   assert shapes(abstract) == shapes(made)
@@ -92,11 +97,11 @@ def test_abstract_parameters_are_those_that_are_made(mels):
 
 def test_a_conditional_network_stretches_its_spectrogram_by_256():
   model = changed(network=MODEL["network"] | {"mels": 6})
-  network = generators.build_network(model)
+  network = registry.build_network(model)
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(np.float32),
-    generators.abstract_params(model),
+    registry.abstract_params(model),
   )
   x = jnp.zeros(1024)
   apply = jax.jit(lambda *args: network.apply({"params": params}, *args))
@@ -117,21 +122,23 @@ def test_one_waveform_at_a_time(generator):
 
 def test_a_schedule_by_name_or_by_its_betas():
   betas = [0.1, 0.2, 0.4]
-  model = changed(schedule={"num_steps": 3, "betas": betas})
-  schedule = generators.build_schedule(model)
+  model = changed(schedule={"num_train_timesteps": 3, "betas": betas})
+  schedule = registry.build_schedule(model)
   np.testing.assert_allclose(
     np.square(schedule.signal), [1, 0.9, 0.9 * 0.8, 0.9 * 0.8 * 0.6], rtol=1e-6
   )
-  assert generators.build_network(model).max_steps == 3
-  named = generators.build_schedule(MODEL)
+  assert registry.build_network(model).max_steps == 3
+  named = registry.build_schedule(MODEL)
   np.testing.assert_allclose(np.square(named.noise[1]), 1e-3, rtol=1e-5)
   for name in ("scaled_linear", "linear"):
     settings = MODEL["schedule"] | {"name": name}
-    assert generators.build_schedule(changed(schedule=settings)).num_steps == 20
+    assert registry.build_schedule(changed(schedule=settings)).num_train_timesteps == 20
 
 
 def test_unknown_names_are_listed():
   with pytest.raises(ValueError, match=r"'unet'; known: diffwave"):
-    generators.build_network(changed(family="unet"))
+    registry.build_network(changed(family="unet"))
   with pytest.raises(ValueError, match=r"'sine'; known: \['cosine', 'linear'"):
-    generators.build_schedule(changed(schedule={"name": "sine", "num_steps": 20}))
+    registry.build_schedule(
+      changed(schedule={"name": "sine", "num_train_timesteps": 20})
+    )

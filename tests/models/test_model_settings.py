@@ -9,13 +9,17 @@ import pytest
 import tiny_musicldm as tiny
 
 from launch import common
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
 
 DIFFWAVE = {
   "family": "diffwave",
   "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {"name": "linear", "num_steps": 20, "beta_start": 1e-3, "beta_end": 0.2},
+  "schedule": {
+    "name": "linear",
+    "num_train_timesteps": 20,
+    "beta_start": 1e-3,
+    "beta_end": 0.2,
+  },
   "sample_rate": 8000,
   "scale": 4.0,
 }
@@ -29,8 +33,8 @@ BAD_DIFFWAVE = [
   ("network.dilation_cycle", (0, 21, 10**6, None)),
   ("network.embedding_width", (0, 10**6, None)),
   ("network.mels", (0, 10**6, 1.5, "6")),
-  ("schedule", (None, [], {"num_steps": 20})),
-  ("schedule.num_steps", (0, -1, 10**7, 20.0, "20", None, True, HUGE)),
+  ("schedule", (None, [], {"num_train_timesteps": 20})),
+  ("schedule.num_train_timesteps", (0, -1, 10**7, 20.0, "20", None, True, HUGE)),
   ("schedule.name", ("sine", None, ["linear"], {})),
   ("schedule.beta_start", (0, -0.1, 1, NAN, "0.1", None, HUGE)),
   ("schedule.beta_end", (0, 1.0, INFINITY, [0.1])),
@@ -75,7 +79,7 @@ def with_value(model, path, value):
   for name in way:
     part = part[name]
   if last == "betas":
-    model["schedule"] = {"num_steps": 20}
+    model["schedule"] = {"num_train_timesteps": 20}
     part = model["schedule"]
   part[last] = value
   return model
@@ -89,8 +93,8 @@ def refused(model, path):
   last = path.split(".")[-1]
   start = time.process_time()
   for build in (
-    generators.abstract_params,
-    lambda model: generators.build_generator(model, {}, 1),
+    registry.abstract_params,
+    lambda model: registry.build_model(model, {}, 1),
   ):
     # It names the setting, or the table that it stands in.
     first = path.split(".")[0]
@@ -116,38 +120,38 @@ def test_a_latent_models_settings_are_checked_one_by_one(path, value):
 def test_a_missing_setting_is_named(missing):
   model = {key: value for key, value in DIFFWAVE.items() if key != missing}
   with pytest.raises(ValueError, match=f"the model lacks {missing}"):
-    generators.abstract_params(model)
+    registry.abstract_params(model)
 
 
 def test_good_settings_are_accepted():
   for model in (DIFFWAVE, musicldm()):
-    generators.check_settings(model)
-    generators.check_settings(model, tensors=1000)
-  cosine = {"name": "cosine", "num_steps": 20, "offset": 0.01}
-  generators.check_settings(DIFFWAVE | {"schedule": cosine})
-  generators.check_settings(DIFFWAVE | {"scale": 1, "sample_rate": 44100})
+    registry.check_settings(model)
+    registry.check_settings(model, tensors=1000)
+  cosine = {"name": "cosine", "num_train_timesteps": 20, "offset": 0.01}
+  registry.check_settings(DIFFWAVE | {"schedule": cosine})
+  registry.check_settings(DIFFWAVE | {"scale": 1, "sample_rate": 44100})
 
 
 def test_layers_are_bounded_by_what_the_weights_hold():
   model = with_value(DIFFWAVE, "network.layers", 200)
-  generators.check_settings(model)
+  registry.check_settings(model)
   with pytest.raises(ValueError, match=r"layers = 200 does not fit .* hold 22 tensors"):
-    generators.abstract_params(model, tensors=22)
+    registry.abstract_params(model, tensors=22)
   model = with_value(musicldm(), "unet.layers_per_block", 40)
   with pytest.raises(ValueError, match="make 240 blocks, but the weights hold 200 ten"):
-    generators.abstract_params(model, tensors=200)
+    registry.abstract_params(model, tensors=200)
 
 
 def test_a_schedule_that_leaves_no_signal_is_refused():
-  model = with_value(DIFFWAVE, "schedule.num_steps", 1000)
+  model = with_value(DIFFWAVE, "schedule.num_train_timesteps", 1000)
   model["schedule"] |= {"beta_start": 0.9, "beta_end": 0.99}
   with pytest.raises(ValueError, match="leave nothing of the signal at t = T"):
-    generators.build_generator(model, {}, 1)
+    registry.build_model(model, {}, 1)
 
 
 @pytest.mark.parametrize(
   ("path", "value"),
-  [("network.layers", 20_000), ("schedule.num_steps", 10**7), ("scale", 0)],
+  [("network.layers", 20_000), ("schedule.num_train_timesteps", 10**7), ("scale", 0)],
 )
 def test_a_model_folder_with_such_a_value_is_refused_soon(tmp_path, path, value):
   params = {"layer": {"kernel": np.ones(3, np.float32)}}
@@ -156,5 +160,5 @@ def test_a_model_folder_with_such_a_value_is_refused_soon(tmp_path, path, value)
   with pytest.raises(
     checkpoints.CheckpointError, match=rf"{path} = {value} is not sup"
   ):
-    common.load_generator(str(tmp_path), 1)
+    common.load_diffusion(str(tmp_path), 1)
   assert time.process_time() - start < 5  # milliseconds

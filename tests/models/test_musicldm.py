@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tiny_musicldm as tiny
 
-from lsaprobe_jax import checkpoints, diffusion
-from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.models.musicldm import generator as musicldm
+from lsaprobe_jax import diffusion
+from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.musicldm import latent as musicldm
 from lsaprobe_jax.models.musicldm import mel, porting, unet, vae, vocoder
 
 SAMPLES = 1700  # not a whole number of latent frames
@@ -30,7 +30,7 @@ def goldens():
 @pytest.fixture(scope="module")
 def generator():
   params, model = tiny.params()
-  return generators.build_generator(model, params, num_steps=2)
+  return registry.build_model(model, params, num_inference_steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_betas_by_value_or_evenly_spaced():
 
 def test_the_gradient_reaches_the_latent(generator):
   x_0 = 4 * tiny.draw("x_0", (6, 4, 4))
-  run = generator.for_length(SAMPLES).replace(num_steps=1)
+  run = generator.for_length(SAMPLES).replace(num_inference_steps=1)
   loss = lambda x: jnp.sum(jnp.square(run.reconstruct(x, 600)))
   value_and_grad = jax.jit(jax.value_and_grad(loss))
   _, gradient = value_and_grad(x_0)
@@ -195,13 +195,11 @@ def test_one_spectrogram_at_a_time(generator):
 
 def test_fresh_parameters_fit_and_differ_by_seed():
   params, model = tiny.params()
-  fresh = [generators.random_params(model, jax.random.key(i)) for i in (0, 1)]
+  fresh = [registry.random_params(model, jax.random.key(i)) for i in (0, 1)]
   for made in (*fresh, params):
-    checkpoints.check_fit(made, generators.abstract_params(model), "tiny")
+    checkpoints.check_fit(made, registry.abstract_params(model), "tiny")
   x = tiny.draw("latent", (6, 4, 4))
-  noises = [
-    predict(generators.build_generator(model, made, 2), x, 600) for made in fresh
-  ]
+  noises = [predict(registry.build_model(model, made, 2), x, 600) for made in fresh]
   assert np.std(noises[0]) > 0.1
   assert not np.allclose(*noises, rtol=0.1)
 
@@ -210,7 +208,7 @@ def test_a_model_folder_keeps_it_all(tmp_path, generator):
   params, model = tiny.params()
   checkpoints.save_model(tmp_path, params, model, {})
   loaded, record = checkpoints.load_model(tmp_path)
-  again = generators.build_generator(record["model"], loaded, 2)
+  again = registry.build_model(record["model"], loaded, 2)
   # The same structure, static fields and all, and so the same compiled programs.
   assert jax.tree.structure(again) == jax.tree.structure(generator)
   jax.tree.map(np.testing.assert_array_equal, again, generator)
@@ -221,7 +219,7 @@ def test_published_sizes(name):
   path = pathlib.Path(porting.__file__).parent / "published.json"
   model = porting.model_config(json.loads(path.read_text())[name])
   assert (model["mel"]["hop"], model["mel"]["mels"]) == (160, 64)
-  abstract = generators.abstract_params(model)
+  abstract = registry.abstract_params(model)
   size = lambda part: sum(leaf.size for leaf in jax.tree.leaves(abstract[part]))
   # Counted in diffusers 0.42 and transformers 5.24, less the vocoder's unused buffers.
   assert size("unet") == 185_036_552
@@ -288,16 +286,16 @@ def test_parts_must_fit_together(part, change, match):
   model = copy.deepcopy(tiny.params()[1])
   model[part] |= change
   with pytest.raises(ValueError, match=match):
-    generators.abstract_params(model)
+    registry.abstract_params(model)
 
 
 def test_what_a_family_does_not_have_is_refused():
   params, model = tiny.params()
   with pytest.raises(ValueError, match="a musicldm model runs in float32"):
-    generators.build_generator(model, params, 1, "bfloat16")
+    registry.build_model(model, params, 1, "bfloat16")
   with pytest.raises(
     ValueError, match="unknown stop_at 'latent'; known: waveform, mel"
   ):
-    generators.build_generator(model, params, 1, stop_at="latent")
+    registry.build_model(model, params, 1, stop_at="latent")
   with pytest.raises(ValueError, match="only a musicldm model has another end"):
-    generators.build_generator({"family": "diffwave"}, {}, 1, stop_at="mel")
+    registry.build_model({"family": "diffwave"}, {}, 1, stop_at="mel")

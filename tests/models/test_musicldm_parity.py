@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tiny_musicldm as tiny
 
-from lsaprobe_jax import checkpoints, diffusion
-from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.models.musicldm import generator as musicldm
+from lsaprobe_jax import diffusion
+from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.musicldm import latent as musicldm
 from lsaprobe_jax.models.musicldm import porting, unet, vae, vocoder
 
 pytestmark = pytest.mark.parity
@@ -176,7 +176,7 @@ def test_names_and_shapes_at_the_published_sizes(name):
     tensors = {k: v for k, v in tensors.items() if k not in ("mean", "scale")}
     params[part] = porting.module_params(tensors)
   params["conditioning"] = {"embedding": np.zeros(512)}
-  abstract = generators.abstract_params(porting.model_config(config))
+  abstract = registry.abstract_params(porting.model_config(config))
   checkpoints.check_fit(params, abstract, name)
 
 
@@ -195,7 +195,7 @@ def test_ddim_step_by_step(prediction, to_one):
   assert predicts_v == (prediction == "v_prediction")
   params, model = tiny.params()
   model = model | {"scheduler": config}
-  generator = generators.build_generator(model, params, 1)
+  generator = registry.build_model(model, params, 1)
   predict = jax.jit(lambda x, t: generator.predict_noise(x, t))
   raw = jax.jit(
     lambda x, t: generator.network.apply(
@@ -246,7 +246,7 @@ def test_reverse_and_decode_with_gradient(prediction):
   params["conditioning"] = {"embedding": condition}
   with jax.enable_x64(True):
     wide = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params)
-    generator = generators.build_generator(porting.model_config(config), wide, 4)
+    generator = registry.build_model(porting.model_config(config), wide, 4)
     generator = generator.for_length(samples)
     ours, vjp = jax.vjp(
       jax.jit(lambda x: generator.reconstruct(x, 1000)),

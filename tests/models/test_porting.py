@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from lsaprobe_jax import checkpoints
-from lsaprobe_jax.models import generator as generators
-from lsaprobe_jax.models import porting
+from lsaprobe_jax.models import checkpoints, porting, registry
 
 # Weights of LMNT's Linear layers are matrices; other kernels are convolutions.
 LINEAR = ("projection1", "projection2", "diffusion_projection")
@@ -20,7 +18,7 @@ def model_config(mels):
       "channels": 4, "layers": 3, "dilation_cycle": 2, "mels": mels,
       "embedding_width": 8,
     },
-    "schedule": {"num_steps": 4, "betas": [0.01, 0.02, 0.05, 0.1]},
+    "schedule": {"num_train_timesteps": 4, "betas": [0.01, 0.02, 0.05, 0.1]},
     "sample_rate": 22050,
     "scale": 1.0,
   }  # fmt: skip
@@ -63,7 +61,7 @@ def mels(request):
 @pytest.fixture(scope="module")
 def params(mels):
   rng = np.random.default_rng(0)
-  abstract = generators.abstract_params(model_config(mels))
+  abstract = registry.abstract_params(model_config(mels))
   return jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), abstract
   )
@@ -76,7 +74,7 @@ def state(params):
 
 def test_names_and_axes_come_back(params, state, mels):
   ported = porting.diffwave_params(state)
-  expected = generators.abstract_params(model_config(mels))
+  expected = registry.abstract_params(model_config(mels))
   checkpoints.check_fit(ported, expected, "LMNT")
   jax.tree.map(np.testing.assert_array_equal, ported, params)
 

@@ -5,11 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsaprobe_jax import checkpoints, distances, parallel, search
-from lsaprobe_jax.attacks.lsa_probe import DamageCurve, read_costs, read_damages
+from lsaprobe_jax import distances, parallel, search
+from lsaprobe_jax.attacks.lsa_probe import (
+  DegradationCurve,
+  read_costs,
+  read_degradations,
+)
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.evaluating import clip_number
-from lsaprobe_jax.models import generator as generators
+from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.scoring.scorer import clip_number
 
 MODEL = "diffwave-multigenre-a"
 CLIPS = 6
@@ -29,8 +33,8 @@ def clips():
 
 def curves(clips, precision):
   params, record = checkpoints.load_model(checkpoints.find_model(MODEL))
-  generator = generators.build_generator(record["model"], params, 1, precision)
-  attack = DamageCurve(
+  generator = registry.build_model(record["model"], params, 1, precision)
+  attack = DegradationCurve(
     distance=distances.get("waveform", sample_rate=8000),
     search=search.get("continuation", rungs=8, steps=2, warmup=2),
   )
@@ -43,7 +47,7 @@ def curves(clips, precision):
   numbers = np.array([clip_number(clip.id) for clip in clips.clips], np.uint32)
   times = np.full(CLIPS, 40, np.int32)
   details = next(run((generator, attack), clips.audio, numbers, times))[1].details
-  return details["budgets"][:CLIPS], details["damages"][:CLIPS]
+  return details["budgets"][:CLIPS], details["degradations"][:CLIPS]
 
 
 def test_bfloat16_moves_costs_by_a_few_percent_under_the_waveform_distance(clips):
@@ -51,7 +55,7 @@ def test_bfloat16_moves_costs_by_a_few_percent_under_the_waveform_distance(clips
   # MR-STFT moved by up to 19%, which is why docs/speed.md keeps it in float32.
   exact, rounded = (curves(clips, p) for p in ("float32", "bfloat16"))
   for eta in (0.1, 0.4):
-    tau = np.median(read_damages(*exact, eta))
+    tau = np.median(read_degradations(*exact, eta))
     costs, others = (
       np.array([row["score"] for row in read_costs(*found, tau)])
       for found in (exact, rounded)
@@ -62,8 +66,8 @@ def test_bfloat16_moves_costs_by_a_few_percent_under_the_waveform_distance(clips
 
 def test_only_the_blocks_are_rounded():
   model = checkpoints.load_model(checkpoints.find_model(MODEL))[1]["model"]
-  network = generators.build_network(model, "bfloat16")
-  params = generators.init_params(model, jax.random.key(0))
+  network = registry.build_network(model, "bfloat16")
+  params = registry.init_params(model, jax.random.key(0))
   assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.float32.dtype}
   noise = jax.eval_shape(
     lambda p: network.apply({"params": p}, jnp.zeros(1024), 3), params
@@ -74,4 +78,4 @@ def test_only_the_blocks_are_rounded():
 def test_an_unknown_precision_is_refused():
   model = checkpoints.load_model(checkpoints.find_model(MODEL))[1]["model"]
   with pytest.raises(ValueError, match=r"unknown precision 'float8'.*bfloat16"):
-    generators.build_network(model, "float8")
+    registry.build_network(model, "float8")

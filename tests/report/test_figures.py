@@ -3,7 +3,7 @@ import functools
 import numpy as np
 from crossover import rows
 
-from lsaprobe_jax.evaluation import study, summary
+from lsaprobe_jax.metrics import study, summary
 from lsaprobe_jax.report import figures
 
 summarise = functools.partial(summary.summarise, resamples=20)
@@ -16,7 +16,7 @@ def test_the_same_rows_draw_the_same_bytes(tmp_path):
   for attempt in "12":
     records = summarise(made)
     tidy = study.ablation_records("draws", values, summarise)
-    roc = figures.roc_curves(made, [("lsa_probe", False), ("loss", False)])
+    roc = figures.roc_curves(made, [("lsa_probe", "none"), ("loss", "none")])
     for name, figure in (
       ("methods", figures.methods(records)),
       ("draws", figures.ablation(tidy)),
@@ -42,7 +42,7 @@ def test_an_ablation_draws_the_aucs_of_its_records():
 
 def test_the_roc_is_the_mean_of_both_models_at_equal_fpr():
   made = rows(effect=2.0)
-  linear, log = figures.roc_curves(made, [("lsa_probe", False)]).axes
+  linear, log = figures.roc_curves(made, [("lsa_probe", "none")]).axes
   fpr, tpr = linear.lines[0].get_data()
   assert log.get_xscale() == log.get_yscale() == "log"
   expected = []

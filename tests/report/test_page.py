@@ -5,7 +5,7 @@ import crossover
 import numpy as np
 import pytest
 
-from lsaprobe_jax.evaluation import study, summary
+from lsaprobe_jax.metrics import study, summary
 from lsaprobe_jax.report import html, page, reading
 
 summarise = functools.partial(summary.summarise, resamples=20)
@@ -59,18 +59,20 @@ def test_the_explorer_shows_every_time_with_its_own_record(tmp_path):
     + crossover.rows(seed=0, effect=0, models=("reference",), t_ratio=t)
   ]
   found = results(tmp_path, crossover.rows(), t_ratio=by_time)
-  raw = [e for e in page.explorer(found) if not e["calibrated"]]
+  raw = [e for e in page.explorer(found) if e["difficulty_calibration"] == "none"]
   assert [e["t_ratio"] for e in raw] == [0.2, 0.4, 0.6]
   tidy = study.ablation_records("t_ratio", by_time, summarise)
   aucs = {
-    r["value"]: r["auc"] for r in tidy if r["model"] == "mean" and not r["calibrated"]
+    r["value"]: r["auc"]
+    for r in tidy
+    if r["model"] == "mean" and r["difficulty_calibration"] == "none"
   }
   assert raw[0]["models"]["mean"]["record"]["auc"] == aucs[0.2]
   assert len(raw[2]["models"]["mean"]["member"]) == 24
 
 
 def test_plots_of_the_probe_leave_its_rivals_out(tmp_path):
-  rivals = ("loss_matched", "random_stability", "random_stability_matched")
+  rivals = ("loss_nfe_matched", "random_stability", "random_stability_nfe_matched")
   made = [
     row | {"value": value}
     for value in (0.4, 0.8)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax import text
-from lsaprobe_jax.evaluation import summary
+from lsaprobe_jax.metrics import summary
 from lsaprobe_jax.report import html, page, reading, static
-from lsaprobe_jax.results import rows_to_json, write_whole
+from lsaprobe_jax.scoring.row_files import rows_to_json, write_whole
 
 
 def flipped(data: bytes) -> bytes:
@@ -18,12 +18,14 @@ def flipped(data: bytes) -> bytes:
   return data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
 
 
-@pytest.mark.parametrize("damage", [flipped, lambda data: data[:200], lambda data: b""])
-def test_a_damaged_recording_is_named(tmp_path, damage):
+@pytest.mark.parametrize(
+  "degradation", [flipped, lambda data: data[:200], lambda data: b""]
+)
+def test_a_damaged_recording_is_named(tmp_path, degradation):
   path = tmp_path / "clip.npz"
   np.savez_compressed(path, audio=np.arange(4000, dtype=np.int16))
   assert reading._load(path)["audio"].size == 4000
-  path.write_bytes(damage(path.read_bytes()))
+  path.write_bytes(degradation(path.read_bytes()))
   with pytest.raises(ValueError, match=r"clip\.npz: damaged .*--record again"):
     reading._load(path)
 

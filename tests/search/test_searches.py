@@ -51,11 +51,11 @@ def test_cost_is_an_upper_bound_near_the_closed_form(generator, exact, name, wit
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_worst_damage_is_the_closed_form(generator, exact, name):
-  found = probe.worst_damage(
+def test_max_degradation_is_the_closed_form(generator, exact, name):
+  found = probe.max_degradation(
     generator, MeanSquare(), search.get(name), jax.random.key(0), clips(1)[0], T, exact
   )
-  assert TAU * 0.98 <= found.damage <= TAU * (1 + 1e-4)
+  assert TAU * 0.98 <= found.degradation <= TAU * (1 + 1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,7 +97,7 @@ def test_a_batch_equals_single_examples(generator, exact, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_flat_damage_is_survived(name):
+def test_a_flat_degradation_is_survived(name):
   found = search.get(name)(
     lambda delta: 0.0 * jnp.sum(delta), jax.random.key(0), (SAMPLES,), TAU
   )
@@ -119,10 +119,10 @@ def test_one_curve_gives_every_tau_and_eta_max(generator, exact):
   taus = TAU * np.geomspace(1e-3, 4, 9)
   limits = exact * np.array([0.5, 1.5, 2.3])
   found_by = Continuation(eta_max=2.3 * exact)
-  damage, shape = probe.make_damage(
+  degradation, shape = probe.make_degradation(
     generator, MeanSquare(), jax.random.key(0), clips(1)[0], T
   )
-  curve = jax.jit(lambda: found_by.curve(damage, jax.random.key(1), shape))()
+  curve = jax.jit(lambda: found_by.curve(degradation, jax.random.key(1), shape))()
   read = jax.jit(lambda tau, limit: curve.search_result(tau, limit))
   table = read(taus[:, None], limits)
   assert table.cost.shape == table.rank.shape == (9, 3)
@@ -144,7 +144,7 @@ def test_one_curve_gives_every_tau_and_eta_max(generator, exact):
 def test_the_rungs_are_what_was_seen_there():
   curve = Curve(
     budgets=jnp.array([0.1, 0.2, 0.4]),
-    damages=jnp.array([1.0, 0.5, 3.0]),
+    degradations=jnp.array([1.0, 0.5, 3.0]),
     values=jnp.int32(1),
     gradients=jnp.int32(6),
     history=jnp.array([[1.0], [0.5], [3.0]]),
@@ -169,13 +169,13 @@ def test_continuation_has_no_branch_that_data_decide(generator):
 
 def test_restarts_never_find_less(generator):
   args = (generator, MeanSquare())
-  damage, shape = probe.make_damage(*args, jax.random.key(0), clips(1)[0], T)
+  degradation, shape = probe.make_degradation(*args, jax.random.key(0), clips(1)[0], T)
   short = Continuation(rungs=2, steps=1, warmup=0)
-  once = short.curve(damage, jax.random.key(1), shape)
+  once = short.curve(degradation, jax.random.key(1), shape)
   more = dataclasses.replace(short, restarts=8)
-  thrice = more.curve(damage, jax.random.key(1), shape)
+  thrice = more.curve(degradation, jax.random.key(1), shape)
   assert thrice.gradients == 8 * once.gradients
-  assert thrice.damages[0] > once.damages[0]
+  assert thrice.degradations[0] > once.degradations[0]
 
 
 def test_auto_pgd_reviews_where_the_paper_does():
@@ -214,7 +214,7 @@ def test_random_directions_reach_tau_at_the_closed_form_of_their_mean(generator)
   assert abs(found.rank / exact - 1) < 0.02
   assert (int(found.values), int(found.gradients)) == (60_000, 0)
   args = (generator, MeanSquare(), random, jax.random.key(0), clips(1)[0], T)
-  assert abs(probe.worst_damage(*args, exact).damage / TAU - 1) < 0.04
+  assert abs(probe.max_degradation(*args, exact).degradation / TAU - 1) < 0.04
 
 
 @pytest.mark.parametrize(
@@ -230,15 +230,15 @@ def test_the_history_holds_every_step_and_its_largest_is_the_budgets(generator, 
   found = scored(generator, search.get(name, eta_max=0.8))
   tried = ~np.isnan(found.budgets)
   largest = np.nanmax(np.asarray(found.history)[tried], axis=1)
-  np.testing.assert_allclose(largest, np.asarray(found.damages)[tried], rtol=1e-6)
+  np.testing.assert_allclose(largest, np.asarray(found.degradations)[tried], rtol=1e-6)
   looked_at = int(np.sum(~np.isnan(found.history)))
   assert looked_at == int(found.values + found.gradients)
 
 
 @pytest.mark.parametrize("name", ["bisection", *NAMES])
-def test_the_delta_of_an_ascent_does_the_damage_it_says(generator, exact, name):
+def test_the_delta_of_an_ascent_does_the_degradation_it_says(generator, exact, name):
   args = (generator, MeanSquare(), jax.random.key(0), clips(1)[0], T)
-  found = probe.worst_damage(*args[:2], search.get(name), *args[2:], exact)
-  damage, _ = probe.make_damage(*args)
-  assert damage(found.delta) == pytest.approx(float(found.damage), rel=1e-4)
+  found = probe.max_degradation(*args[:2], search.get(name), *args[2:], exact)
+  degradation, _ = probe.make_degradation(*args)
+  assert degradation(found.delta) == pytest.approx(float(found.degradation), rel=1e-4)
   assert np.sqrt(np.mean(np.square(found.delta))) <= exact * (1 + 1e-5)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from lsaprobe_jax import safetensors_reader, strict_json, tensors
-from lsaprobe_jax.models.musicldm import generator, vocoder
+from lsaprobe_jax import strict_json
+from lsaprobe_jax.models.files import safetensors_reader, tensors
+from lsaprobe_jax.models.musicldm import latent, vocoder
 from lsaprobe_jax.text import printable
 
 INDEX_FILE = "model_index.json"
@@ -162,7 +163,7 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
     folder: what `DiffusionPipeline.save_pretrained` wrote.
 
   Returns:
-    (parameters, model configuration) as of `generator.build_generator`; the condition
+    (parameters, model configuration) as of `latent.build_model`; the condition
     is zero.
 
   Raises:
@@ -176,9 +177,9 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
   config = {name: _read_json(folder / name / "config.json") for name in WEIGHTS}
   config["scheduler"] = _read_json(folder / "scheduler" / "scheduler_config.json")
   model = model_config(config)
-  generator.check_settings(model)
-  networks = dict(zip(WEIGHTS, generator.build_networks(model), strict=True))
-  generator.build_schedule(model["scheduler"])
+  latent.check_settings(model)
+  networks = dict(zip(WEIGHTS, latent.build_networks(model), strict=True))
+  latent.build_schedule(model["scheduler"])
   params = {}
   for name, stem in WEIGHTS.items():
     state = _read_weights(folder / name, stem)

@@ -104,7 +104,7 @@
 
   function drawMethods() {
     const which = pick("scores");
-    const shown = data.methods.filter((r) => which === "all" || r.calibrated === (which === "ref"));
+    const shown = data.methods.filter((r) => which === "all" || (r.difficulty_calibration !== "none") === (which === "ref"));
     if (!shown.length) return $("plot-methods").replaceChildren("No scores of this kind: no reference model was scored.");
     const bounds = shown.flatMap((r) => r.auc_ci || [r.auc]);
     const narrow = $("plot-methods").clientWidth < 500;
@@ -145,8 +145,8 @@
       $("walk-time-text").textContent = `t = ${w.times[i]} T`;
       const tau = w.taus[i];
       const over = (a, b) => (a >= b ? "above" : "below");
-      $("walk-text").textContent = `${c.title}${c.author ? ` by ${c.author}` : ""}${c.licence ? ` (${c.licence})` : ""}: reconstruction distance ${short(c.reconstruction[i])}, ${over(c.reconstruction[i], w.thresholds[i])} its threshold ${short(w.thresholds[i])}. Attacked at ${w.eta_ref}: D = ${short(c.damage[i])}` +
-        (tau === null ? "; τ was not set at this t." : `, ${over(c.damage[i], tau)} τ = ${short(tau)}.`);
+      $("walk-text").textContent = `${c.title}${c.author ? ` by ${c.author}` : ""}${c.licence ? ` (${c.licence})` : ""}: reconstruction distance ${short(c.reconstruction[i])}, ${over(c.reconstruction[i], w.thresholds[i])} its threshold ${short(w.thresholds[i])}. Attacked at ${w.eta_ref}: D = ${short(c.degradation[i])}` +
+        (tau === null ? "; τ was not set at this t." : `, ${over(c.degradation[i], tau)} τ = ${short(tau)}.`);
       const values = [...c.reconstruction, ...w.thresholds];
       const p = axes("plot-walk", "Reconstruction distance by time", { domain: [0, Math.max(...w.times)], title: "t / T" },
         { domain: [Math.min(...values) * 0.8, Math.max(...values) * 1.2], log: true, title: "distance" }, 230);
@@ -171,7 +171,7 @@
       const done = at === all.length ? now : now - 1;
       let [low, high] = [0, null];
       for (let k = 0; k <= done; k += 1) {
-        if (t.damages[k] >= tau) high = Math.min(high ?? Infinity, t.budgets[k]);
+        if (t.degradations[k] >= tau) high = Math.min(high ?? Infinity, t.budgets[k]);
         else if (high === null || t.budgets[k] < high) low = Math.max(low, t.budgets[k]);
       }
       const end = high ?? Math.max(...t.budgets) * 1.05;
@@ -207,7 +207,7 @@
   }
   if (data.walk) walkAndSearch();
 
-  function damageCurves() {
+  function degradationCurves() {
     const model = () => data.curves.find((m) => m.model === $("curves-model").value);
     const fill = () => options($("curves-clip"), model().clips.map((c) => [c.clip, `${c.title} (${sideName[c.split]})`]));
     function drawCurves() {
@@ -238,11 +238,11 @@
     fill();
     draw(drawCurves);
   }
-  if (data.curves) damageCurves();
+  if (data.curves) degradationCurves();
 
   // Raw records of an ablation, a line or a row of marks a method.
   function ablation(id, records, title, value, interval, yTitle, ref) {
-    const shown = records.filter((r) => !r.calibrated && value(r) !== null);
+    const shown = records.filter((r) => r.difficulty_calibration === "none" && value(r) !== null);
     const values = [...new Set(shown.map((r) => r.value))];
     const numeric = values.every((v) => typeof v === "number");
     const names = [...new Set(shown.map((r) => r.label))];

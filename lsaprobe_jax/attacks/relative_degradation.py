@@ -1,0 +1,51 @@
+"""Relative degradation: the worst direction against a random one. Ours.
+
+How much any push of a size spoils a clip is a matter of content; that the worst one
+spoils more than that is what the search adds.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax import probe
+from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
+
+
+class RelativeDegradation(struct.PyTreeNode):
+  """`log worst D - log mean D` over random directions of the same size; lower = member.
+
+  0 where no direction does any degradation. What it spends is its search's to say.
+
+  Attributes:
+    distance: a distance (`distances.get`).
+    eta: root mean square of delta~, in units of sigma_t.
+    search: a search (`search.get`) whose norm is `rms`, as the random directions'.
+    draws: random directions.
+  """
+
+  distance: Any
+  eta: Any
+  search: Any = struct.field(pytree_node=False)
+  draws: int = struct.field(pytree_node=False, default=4)
+
+  def __call__(self, model, key, audio, t) -> Outcome:
+    """Scores one clip (see `attacks.outcome`)."""
+    clip = (key, audio, t)
+    found = probe.max_degradation(model, self.distance, self.search, *clip, self.eta)
+    random = probe.random_degradation(model, self.distance, *clip, self.eta, self.draws)
+    # Each of the two reconstructs the clean side.
+    forward, backward = reverse_passes(
+      model.num_inference_steps, found.values + self.draws + 2, found.gradients
+    )
+    return Outcome(
+      score=_log(random) - _log(found.degradation),
+      nfe_forward=forward,
+      nfe_backward=backward,
+      details={"worst": found.degradation, "random": random},
+    )
+
+
+def _log(degradation):
+  return jnp.log(jnp.maximum(degradation, jnp.finfo(degradation.dtype).tiny))

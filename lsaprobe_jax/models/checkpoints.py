@@ -1,0 +1,231 @@
+"""Weights and training states on disk. The only module that imports Orbax.
+
+A *model folder* holds `model.json` (architecture, schedule, how it was trained, the
+clips it saw) and `weights.safetensors`. Neither can run code when read.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+from safetensors.numpy import save_file
+
+from lsaprobe_jax import strict_json
+from lsaprobe_jax.models.files import foreign, safetensors_reader, tensors
+from lsaprobe_jax.scoring.row_files import write_whole
+from lsaprobe_jax.text import printable
+
+WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.json"
+# Parsed, it takes several times its size; clips of 900 hours take 150 MB.
+_MAX_RECORD_BYTES = 1 << 30
+_LONGEST_REASON = 2000
+
+
+class CheckpointError(ValueError):
+  """A model folder that cannot be used; the message names it and the mend."""
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+  """Turns whatever goes wrong while one checkpoint is read into one line.
+
+  What libraries raise on a damaged file or on sizes that make no network is almost
+  anything, MemoryError and RecursionError included.
+
+  Args:
+    what: begins the line, with `{}` for the reason.
+
+  Raises:
+    CheckpointError: in the place of any other exception; a CheckpointError is left as
+      it is.
+  """
+  try:
+    yield
+  except CheckpointError:
+    raise
+  except Exception as error:
+    raise CheckpointError(what.replace("{}", reason(error), 1)) from error
+
+
+def reason(error: Exception) -> str:
+  """Returns what an error says, in one line of bounded length."""
+  said = printable(" ".join(str(error)[:_LONGEST_REASON].split()))
+  # A KeyError says a name only, a MemoryError nothing.
+  if said and isinstance(error, (ValueError, OSError)):
+    return said
+  kind = type(error).__name__
+  return f"{kind}: {said}" if said else kind
+
+
+def flatten(params: Any) -> dict[str, np.ndarray]:
+  """Nested parameters -> `{"layer/kernel": array}`."""
+  return {
+    name: np.asarray(value)
+    for name, value in traverse_util.flatten_dict(params, sep="/").items()
+  }
+
+
+def save_model(
+  folder: str | pathlib.Path, params: Any, model: dict[str, Any], training: Any
+) -> None:
+  """Writes a model folder.
+
+  Args:
+    folder: created if missing.
+    params: the network's parameters.
+    model: the model configuration (`models.registry.build_model`).
+    training: JSON-able record of where the weights come from.
+  """
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True, exist_ok=True)
+  flat = {k: np.ascontiguousarray(v) for k, v in flatten(params).items()}
+  # The record last: one that is there describes weights that are whole.
+  (folder / MODEL_FILE).unlink(missing_ok=True)
+  save_file(flat, folder / WEIGHTS_FILE)
+  record = {
+    "model": model,
+    "training": training,
+    "weights_sha256": _sha256(folder / WEIGHTS_FILE),
+  }
+  write_whole(folder / MODEL_FILE, json.dumps(record, indent=1) + "\n")
+
+
+def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
+  """Reads a model folder; weights of every floating-point type become float32.
+
+  Returns:
+    (parameters, the record in model.json).
+
+  Raises:
+    CheckpointError: a file is missing or damaged, the weights are not those that
+      model.json was written for, or one of them is not a finite number.
+  """
+  folder = pathlib.Path(folder)
+  shown = printable(folder)
+  with reading(f"{shown}: damaged ({{}}); export it again"):
+    record, flat = _read(folder, shown)
+  with reading(f"{shown}/{WEIGHTS_FILE}: {{}}; export the model again"):
+    flat = {name: tensors.weight(name, value) for name, value in flat.items()}
+  return traverse_util.unflatten_dict(flat, sep="/"), record
+
+
+def _read(
+  folder: pathlib.Path, shown: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+  """The record and the tensors of a model folder that belong together."""
+  for name in (MODEL_FILE, WEIGHTS_FILE):
+    if not (folder / name).is_file():
+      said = foreign.describe(folder)
+      said = (
+        said or f"no {name}; a model folder comes from launch.train or launch.convert"
+      )
+      raise CheckpointError(f"{shown}: {said}")
+  if (folder / MODEL_FILE).stat().st_size > _MAX_RECORD_BYTES:
+    raise CheckpointError(f"{shown}/{MODEL_FILE}: too large; export it again")
+  record = strict_json.loads((folder / MODEL_FILE).read_bytes())
+  flat = safetensors_reader.read_weights(folder / WEIGHTS_FILE)
+  _check_record(record)
+  safetensors_reader.check_nesting(list(flat))
+  missing = {"model", "training", "weights_sha256"} - set(record)
+  if missing:
+    raise CheckpointError(f"{shown}/{MODEL_FILE}: lacks {sorted(missing)}")
+  if _sha256(folder / WEIGHTS_FILE) != record["weights_sha256"]:
+    raise CheckpointError(
+      f"{shown}: {WEIGHTS_FILE} is not the file that {MODEL_FILE} describes;"
+      " export the model again"
+    )
+  return record, flat
+
+
+def _check_record(record: Any) -> None:
+  """Refuses a record of which what is read is not what it should be."""
+  if not (isinstance(record, dict) and isinstance(record.get("model", {}), dict)):
+    raise ValueError(f"{MODEL_FILE} describes no model")
+  training = record.get("training")
+  if training is None:
+    return
+  clips = training.get("clips") if isinstance(training, dict) else 0
+  text = lambda clip: (
+    isinstance(clip, dict)
+    and all(isinstance(clip.get(name), str) for name in ("id", "sha256"))
+  )
+  if not (clips is None or (isinstance(clips, list) and all(map(text, clips)))):
+    raise ValueError(f"{MODEL_FILE}: its training is no record of clips' id and sha256")
+
+
+def find_model(name: str | pathlib.Path) -> pathlib.Path:
+  """The folder of an embedded model by its name, or the path that was given.
+
+  Raises:
+    CheckpointError: there is neither; lists the embedded models.
+  """
+  embedded = pathlib.Path(__file__).parent / "weights"
+  known = sorted(path.parent.name for path in embedded.glob(f"*/{MODEL_FILE}"))
+  if str(name) in known:
+    return embedded / name
+  # Unlike pathlib's, it says no to a name that is too long.
+  if os.path.isdir(name):
+    return pathlib.Path(name)
+  shown = printable(str(name)[:_LONGEST_REASON])
+  raise CheckpointError(f"no model folder {shown}; embedded models: {', '.join(known)}")
+
+
+def check_fit(params: Any, expected: Any, name: str) -> None:
+  """Raises CheckpointError, with both lists, unless names and shapes agree."""
+  have = {k: v.shape for k, v in flatten(params).items()}
+  want = {k: v.shape for k, v in traverse_util.flatten_dict(expected, sep="/").items()}
+  left_over = [k for k in have if k not in want]
+  missing = [k for k in want if k not in have]
+  shapes = [
+    f"{k}: {have[k]}, expected {want[k]}"
+    for k in have.keys() & want.keys()
+    if have[k] != want[k]
+  ]
+  if left_over or missing or shapes:
+    raise CheckpointError(
+      f"{printable(name)}: weights do not fit the model;"
+      f" left over: {tensors.shortened(left_over)};"
+      f" missing: {tensors.shortened(missing)};"
+      f" wrong shape: {tensors.shortened(shapes)}"
+    )
+
+
+def _sha256(path: pathlib.Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class TrainingCheckpoints:
+  """Training states by step, through Orbax's CheckpointManager."""
+
+  def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 2):
+    options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep)
+    self._manager = ocp.CheckpointManager(
+      pathlib.Path(folder).absolute(), options=options
+    )
+
+  def save(self, step: int, state: Any) -> None:
+    """Saves and waits: a step that is listed is whole on disk."""
+    self._manager.save(step, args=ocp.args.StandardSave(state))
+    self._manager.wait_until_finished()
+
+  def restore_latest(self, like: Any) -> tuple[int, Any] | None:
+    """(step, state) of the newest checkpoint, or None; `like` gives the structure."""
+    step = self._manager.latest_step()
+    if step is None:
+      return None
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+  def close(self) -> None:
+    """Releases Orbax's threads."""
+    self._manager.close()

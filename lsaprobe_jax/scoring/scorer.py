@@ -1,0 +1,180 @@
+"""Scoring clips: an attack over targets and clips, rows to disk as they come."""
+
+import copy
+import dataclasses
+import hashlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from lsaprobe_jax import parallel
+from lsaprobe_jax.data.clips import Clip, Corpus
+from lsaprobe_jax.scoring.row_files import RowFile
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target:
+  """A model under audit.
+
+  Attributes:
+    name: `A` and `B` in a cross-over, `reference` for the null control.
+    model: the diffusion model (`models.registry`).
+    group: the group of tracks it was trained on, if recorded.
+    members: ids of the clips it was trained on, with their hashes; None where
+      nobody recorded them, and group `a` is taken for the members.
+  """
+
+  name: str
+  model: Any
+  group: str | None
+  members: dict[str, str] | None
+
+  def split(self, clip: Clip) -> str:
+    """'member', 'nonmember' or 'dev': what the clip is to this model.
+
+    Raises:
+      ValueError: the clip is neither: other samples under the id of a member, a
+        development clip that is a member, or another clip of a trained group.
+    """
+    if self.members is None:
+      return {"a": "member", "b": "nonmember"}.get(clip.group, "dev")
+    hint = "open the corpus as it was for training: path, rate, clip length, clips"
+    member = clip.id in self.members
+    if member and self.members[clip.id] != clip.sha256:
+      raise ValueError(
+        f"{clip.id}: {self.name} was trained on other samples under this id; {hint}"
+      )
+    if member and clip.group == "dev":
+      raise ValueError(f"{clip.id}: {self.name} was trained on this development clip")
+    if not member and clip.group == self.group:
+      raise ValueError(
+        f"{clip.id}: {self.name} was trained on group {self.group} but not on this"
+        f" clip of it; {hint} a track"
+      )
+    return "dev" if clip.group == "dev" else "member" if member else "nonmember"
+
+
+def clip_number(clip_id: str) -> int:
+  """A clip's number for `jax.random.fold_in`, from its id alone."""
+  # A name need not be Unicode: its bytes then come as lone surrogates.
+  name = clip_id.encode("utf-8", "surrogatepass")
+  return int.from_bytes(hashlib.sha256(name).digest()[:4], "big")
+
+
+def row_identity(
+  clip: Clip,
+  target: Target,
+  corpus: Corpus,
+  seed: int,
+  *,
+  method: str,
+  t_ratio: float | None = None,
+  distance: str | None = None,
+) -> dict[str, Any]:
+  """What a row says before there is a score."""
+  return {
+    "clip": clip.id,
+    "track": clip.track,
+    "group": clip.group,
+    "split": target.split(clip),
+    "model": target.name,
+    "corpus": corpus.name,
+    "method": method,
+    "distance": distance,
+    "t_ratio": t_ratio,
+    "difficulty_calibration": "none",
+    "seed": seed,
+  }
+
+
+class Scorer:
+  """Scores clips by attacks, each compiled once for targets of one architecture."""
+
+  def __init__(self, seed: int, batch_size: int, most: int | None = None):
+    """A scorer that has compiled nothing yet.
+
+    Args:
+      seed: of the draws of noise.
+      batch_size: clips on a device at once, no more than there are; 0 finds what fits.
+      most: clips that there are at most, where that is known.
+    """
+    self._seed = seed
+    if most is not None:
+      batch_size = min(batch_size, most)
+
+    def score(shared, audio, number, t):
+      seed, model, attack = shared
+      key = jax.random.fold_in(jax.random.key(seed), number)
+      return attack(model, key, audio, t)
+
+    self._run = parallel.over_examples(score, batch_size, most)
+
+  def reseeded(self, seed: int) -> "Scorer":
+    """The same compiled programs with other draws of noise."""
+    other = copy.copy(self)
+    other._seed = seed
+    return other
+
+  def __call__(
+    self,
+    file: RowFile,
+    attack: Any,
+    target: Target,
+    corpus: Corpus,
+    *,
+    t: int,
+    **names: Any,
+  ) -> list[dict[str, Any]]:
+    """Rows of the corpus's clips, from the file or scored now.
+
+    A clip whose score or other figures are not finite is reported and left out
+    (`row_schema`), and so is one that is for another process to score and not there
+    yet.
+
+    Args:
+      file: where rows are kept.
+      attack: see `attacks.outcome`.
+      target: the model.
+      corpus: the clips.
+      t: the time that `names["t_ratio"]` stands for.
+      **names: `method`, `t_ratio` and, where there is one, `distance`.
+    """
+    rows = [row_identity(c, target, corpus, self._seed, **names) for c in corpus.clips]
+    new = [(i, rows[i]) for i in file.to_score(rows)]
+    if new:
+      self._score_new(file, attack, target, corpus, new, t)
+    found = [file.get(row) for row in rows]
+    return [row for row in found if row is not None]
+
+  def _score_new(self, file, attack, target, corpus, new, t):
+    index = [i for i, _ in new]
+    numbers = np.array([clip_number(row["clip"]) for _, row in new], np.uint32)
+    times = np.full(len(new), t, np.int32)
+    method = new[0][1]["method"]
+    shared = (np.int32(self._seed), target.model, attack)
+    parts = self._run(shared, corpus.audio.take(index, axis=0), numbers, times)
+    with tqdm(total=len(new), unit="clip", desc=f"{method} {target.name}") as bar:
+      start = time.perf_counter()
+      for batch, outcome in parts:
+        seconds = (time.perf_counter() - start) / len(outcome.score)
+        file.keep(
+          row | _figures(outcome, i) | {"seconds": round(seconds, 4)}
+          for i, (_, row) in enumerate(new[batch])
+        )
+        bar.update(len(outcome.score))
+        start = time.perf_counter()
+
+
+def _figures(outcome, i: int) -> dict[str, Any]:
+  reached = None if outcome.reached is None else bool(outcome.reached[i])
+  return {
+    "score": float(outcome.score[i]),
+    "cost": float(outcome.cost[i]),
+    "reached": reached,
+    "nfe_forward": int(outcome.nfe_forward[i]),
+    "nfe_backward": int(outcome.nfe_backward[i]),
+    **{name: value[i].tolist() for name, value in outcome.details.items()},
+  }

@@ -1,0 +1,89 @@
+"""What every search takes and returns.
+
+A search is a frozen dataclass of its settings with two methods:
+
+  search(degradation, key, shape, tau) -> SearchResult
+  search.worst(degradation, key, shape, eta, target) -> Ascent
+
+where `degradation` is D as a function of delta~. What it finds is an upper bound on the
+true cost: a budget at which a perturbation that reaches tau is in hand.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+# delta~ (any shape) -> D, a scalar.
+Degradation = Callable[[jax.Array], jax.Array]
+
+
+class Ascent(struct.PyTreeNode):
+  """Where an ascent stands.
+
+  Attributes:
+    degradation: largest D met so far.
+    values: D evaluated alone (forward passes of the reverse process).
+    gradients: D evaluated with its gradient.
+    delta: a perturbation within the budget, where the ascent met its largest D (the
+      continuation: where the best of its climbs ended).
+    history: [steps] D at each point looked at, restart after restart; NaN where an
+      ascent was over.
+  """
+
+  degradation: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+  delta: jax.Array
+  history: jax.Array
+
+
+class SearchResult(struct.PyTreeNode):
+  """What a search returns for one example; scalars (or of tau's shape) but the trace.
+
+  Attributes:
+    cost: C_adv, the smallest budget at which tau was reached; NaN if none was.
+    reached: whether tau was reached within eta_max (False: censored).
+    rank: orders examples by stability, higher = more stable. Inside the final
+      bracket it interpolates between D at its two ends; censored examples lie above
+      eta_max, by the margin left. For ranking only: it is no bound.
+    margin: tau - D(eta_max), positive if censored.
+    budgets: [n] budgets tried, in order; NaN where the search was over.
+    degradations: [n] D found at each.
+    descents: budgets whose D lies below that of a smaller one, as far as the search
+      saw: D as found by ascent need not grow with the budget.
+    values: number of evaluations of D without gradient.
+    gradients: number of evaluations of D with gradient.
+    history: [n, steps] D at each point looked at for a budget; NaN where none was.
+      Scoring does not read it, and what is not read is compiled away.
+  """
+
+  cost: jax.Array
+  reached: jax.Array
+  rank: jax.Array
+  margin: jax.Array
+  budgets: jax.Array
+  degradations: jax.Array
+  descents: jax.Array
+  values: jax.Array
+  gradients: jax.Array
+  history: jax.Array
+
+
+def censored_rank(eta_max, margin, tau) -> jax.Array:
+  """Rank of an example that tau was not reached on: above eta_max, by what is left."""
+  return eta_max * (1 + jnp.maximum(margin, 0) / tau)
+
+
+def interpolate(tau, low, low_degradation, high, high_degradation) -> jax.Array:
+  """Budget at which D would cross tau on a straight line from `low` to `high`."""
+  fraction = (tau - low_degradation) / (high_degradation - low_degradation)
+  return low + (high - low) * jnp.clip(fraction, 0.0, 1.0)
+
+
+def descents(degradations: jax.Array) -> jax.Array:
+  """How many of [n] degradations, by growing budget, lie below an earlier one; NaN: none."""
+  seen = jax.lax.cummax(jnp.where(jnp.isnan(degradations), -jnp.inf, degradations))
+  before = jnp.concatenate([jnp.full(1, -jnp.inf), seen[:-1]])
+  return jnp.sum(degradations < before).astype(jnp.int32)

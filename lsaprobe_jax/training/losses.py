@@ -1,0 +1,204 @@
+"""What a network is trained to do: a denoiser, an autoencoder, a vocoder.
+
+Each objective is a pytree with the same parts: `params`, what is trained;
+`examples`, from waveforms to what a step reads, once for all; `loss` of one example;
+and `held`, the loss at fixed draws, so that epochs and groups can be compared.
+
+A corpus of hundreds of hours never sits in memory: a waveform denoiser reads clips as
+they come, and of what else is made of them more than a gibibyte lies in a file.
+"""
+
+import math
+import tempfile
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from lsaprobe_jax import diffusion, parallel
+from lsaprobe_jax.distances.spectral import MRSTFT
+from lsaprobe_jax.models.musicldm import mel
+
+# Clips turned into examples at once.
+_BATCH = 16
+# Of examples; beyond it they are kept in a file (in TMPDIR, gone with the process).
+_MOST_BYTES = 1 << 30
+
+
+class Denoising(struct.PyTreeNode):
+  """A denoiser's: mean of `|eps - e(x_t, t)| ** power`, t and eps drawn anew.
+
+  Attributes:
+    model: a generator (`models.registry`); of a latent one the UNet is trained.
+    power: 1, LMNT's loss, or 2, DDPM's.
+    eval_t_ratios: t over T at which `held` is taken.
+    latent: whether states are latents, which are computed once, and not waveforms.
+  """
+
+  model: Any
+  power: int = struct.field(pytree_node=False)
+  eval_t_ratios: tuple[float, ...] = struct.field(pytree_node=False)
+  latent: bool = struct.field(pytree_node=False, default=False)
+
+  @property
+  def together(self) -> bool:
+    """Whether a batch is worth computing at once on a CPU.
+
+    A third of the time for latents, three times the time for waveforms.
+    """
+    return self.latent
+
+  @property
+  def params(self) -> Any:
+    """The denoiser's parameters."""
+    return self.model.params
+
+  def examples(self, audio: np.ndarray) -> np.ndarray:
+    """[n, samples] -> latents [n, ...], or the waveforms as they are."""
+    if not self.latent:
+      return audio
+    return _map(lambda model, clip: model.encode(clip), self.model, audio)
+
+  def _state(self, example: jax.Array) -> jax.Array:
+    return example if self.latent else self.model.encode(example)
+
+  def loss(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
+    """Of one latent, or one waveform [samples]."""
+    x_0 = self._state(example)
+    t_key, noise_key = jax.random.split(key)
+    t = jax.random.randint(t_key, (), 1, self.model.schedule.num_train_timesteps + 1)
+    noise = jax.random.normal(noise_key, x_0.shape)
+    return self.at(params, x_0, t, noise)
+
+  def at(self, params: Any, x_0: jax.Array, t, noise: jax.Array) -> jax.Array:
+    """The loss of one clean state at one time under one noise."""
+    model = self.model.replace(params=params)
+    x_t = diffusion.add_noise(model.schedule, x_0, t, noise)
+    return jnp.mean(jnp.abs(noise - model.predict_noise(x_t, t)) ** self.power)
+
+  def held(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
+    """[len(eval_t_ratios)] losses under the one noise that the key gives."""
+    x_0 = self._state(example)
+    noise = jax.random.normal(key, x_0.shape)
+    times = [
+      diffusion.timestep(self.model.schedule, ratio) for ratio in self.eval_t_ratios
+    ]
+    return jnp.stack([self.at(params, x_0, t, noise) for t in times])
+
+
+class Autoencoding(struct.PyTreeNode):
+  """A VAE's, on log-mel: reconstruction at several resolutions, and KL.
+
+  As latent diffusion (Rombach et al. 2022) trains its own, without a discriminator:
+  L1 between log-mel and its decoded sample, also of both averaged over squares of 2
+  and 4, plus a small weight times the KL divergence from a standard normal.
+
+  Attributes:
+    params: the VAE's.
+    network: the VAE.
+    front_end: waveform -> log-mel.
+    kl_weight: of the KL divergence a latent element.
+  """
+
+  params: Any
+  front_end: mel.MelFrontEnd
+  network: nn.Module = struct.field(pytree_node=False)
+  kl_weight: float = struct.field(pytree_node=False)
+  together = False
+
+  def examples(self, audio: np.ndarray) -> np.ndarray:
+    """[n, samples] -> log-mel of whole latent frames, [n, frames, mels]."""
+    frames = -(-audio.shape[1] // self.front_end.hop)
+    frames += -frames % self.network.factor
+    return _map(lambda front_end, clip: front_end(clip, frames), self.front_end, audio)
+
+  def loss(self, params: Any, log_mel: jax.Array, key: jax.Array) -> jax.Array:
+    """Of one log-mel spectrogram and one sample of its latent."""
+    run = lambda method, x: self.network.apply({"params": params}, x, method=method)
+    mean, log_variance = jnp.split(run("moments", log_mel[:, :, None]), 2, axis=-1)
+    log_variance = jnp.clip(log_variance, -30.0, 20.0)
+    noise = jax.random.normal(key, mean.shape)
+    decoded = run("decode", mean + jnp.exp(log_variance / 2) * noise)[..., 0]
+    kl = (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance) / 2
+    return _over_resolutions(decoded, log_mel) + self.kl_weight * jnp.mean(kl)
+
+  def held(self, params: Any, log_mel: jax.Array, key: jax.Array) -> jax.Array:
+    """[1] loss of the one sample that the key gives."""
+    return self.loss(params, log_mel, key)[None]
+
+  def spread(self, params: Any, log_mel: np.ndarray) -> float:
+    """Standard deviation of the latents' modes over examples [n, frames, mels]."""
+    encode = lambda params, one: self.network.apply(
+      {"params": params}, one[:, :, None], method="encode"
+    )
+    return float(np.std(_map(encode, params, log_mel)))
+
+
+class Vocoding(struct.PyTreeNode):
+  """A vocoder's: MR-STFT between waveforms, and L1 between their log-mel.
+
+  HiFi-GAN's generator (Kong et al. 2020) without its discriminators; the weight of
+  log-mel is `mel_weight`, as its 45 against the adversarial losses' 1.
+
+  Attributes:
+    params: the vocoder's.
+    network: the vocoder.
+    front_end: waveform -> log-mel.
+    distance: MR-STFT.
+    mel_weight: of log-mel.
+  """
+
+  params: Any
+  front_end: mel.MelFrontEnd
+  distance: MRSTFT
+  network: nn.Module = struct.field(pytree_node=False)
+  mel_weight: float = struct.field(pytree_node=False)
+  together = False
+
+  def examples(self, audio: np.ndarray) -> np.ndarray:
+    """[n, samples] -> waveforms at the front end's level, [n, whole frames]."""
+    length = audio.shape[1] // self.front_end.hop * self.front_end.hop
+    level = lambda front_end, clip: front_end.level(clip)[:length]
+    return _map(level, self.front_end, audio)
+
+  def loss(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
+    """Of one waveform; nothing is drawn."""
+    del key
+    frames = audio.shape[0] // self.front_end.hop
+    log_mel = self.front_end(audio, frames)
+    voiced = self.network.apply({"params": params}, log_mel)[: audio.shape[0]]
+    again = self.front_end(voiced, frames)
+    return self.distance(audio, voiced) + self.mel_weight * jnp.mean(
+      jnp.abs(again - log_mel)
+    )
+
+  def held(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
+    """[1] loss."""
+    return self.loss(params, audio, key)[None]
+
+
+def _over_resolutions(decoded: jax.Array, log_mel: jax.Array) -> jax.Array:
+  """Mean L1 of two spectrograms, plain and averaged over squares of 2 and 4."""
+  difference = (decoded - log_mel)[..., None]
+  pooled = [nn.avg_pool(difference, (n, n), strides=(n, n)) for n in (1, 2, 4)]
+  return sum(jnp.mean(jnp.abs(one)) for one in pooled) / len(pooled)
+
+
+def _map(fn, shared, audio: np.ndarray) -> np.ndarray:
+  run = parallel.over_examples(fn, batch_size=_BATCH)
+  examples = None
+  for part, found in run(shared, audio):
+    if examples is None:
+      examples = _room((len(audio), *found.shape[1:]), found.dtype)
+    examples[part] = found
+  return examples
+
+
+def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+  """An array to fill: in memory, or where it is large in a file without a name."""
+  if math.prod(shape) * dtype.itemsize <= _MOST_BYTES:
+    return np.empty(shape, dtype)
+  return np.memmap(tempfile.TemporaryFile(), dtype, "w+", shape=shape)

@@ -1,0 +1,307 @@
+import math
+import random
+import re
+
+import numpy as np
+import pytest
+import toy
+from scipy import stats
+
+from lsaprobe_jax.metrics import difficulty, intervals, roc, summary, tables
+
+KEYS = [
+  *("method", "model", "corpus", "distance", "t_ratio", "difficulty_calibration"),
+  *("n_member", "n_nonmember", "n_tracks", "n_dropped"),
+  *("auc", "auc_ci", "auc_ci_delong", "tpr", "tpr_ci", "fpr_realised"),
+  *("false_positives", "flagged", "ties", "precision"),
+  *("n_dev", "tpr_dev_cutoff", "fpr_dev_cutoff", "reached"),
+  *("nfe_forward", "nfe_backward", "seconds"),
+]
+
+
+def _summarise(rows, **settings):
+  return summary.summarise(rows, resamples=50, **settings)
+
+
+def test_cross_over_by_hand():
+  records = _summarise(toy.rows())
+  assert [r["model"] for r in records] == ["A", "B", "mean", "reference"]
+  assert [r["auc"] for r in records] == [0.75, 1, 0.875, 0.625]
+  assert all(list(record) == KEYS for record in records)
+  a, _, mean, _ = records
+  assert (a["n_member"], a["n_nonmember"], a["n_tracks"]) == (2, 2, 4)
+  assert (mean["n_member"], mean["n_nonmember"], mean["n_tracks"]) == (4, 4, 4)
+  assert mean["n_dropped"] == 0
+  # Two non-members say nothing of a rate below a third.
+  assert a["tpr"] == mean["tpr"] == dict.fromkeys(("0.001", "0.01", "0.05"))
+  assert mean["tpr_ci"]["0.05"] is None
+  assert set(mean["precision"]["0.05"].values()) == {None}
+  assert mean["fpr_realised"]["0.05"] == mean["false_positives"]["0.05"] == 0
+  assert all(mean["flagged"].values())
+  assert mean["reached"] == 0.75
+  assert (mean["nfe_forward"], mean["nfe_backward"]) == (10, 8)
+  assert mean["seconds"] == 0.5
+  assert mean["auc_ci"][0] < 0.875 < mean["auc_ci"][1]
+  assert mean["auc_ci"] == mean["auc_ci_delong"]  # one clip a track
+  a, _, mean, _ = _summarise(toy.rows(), targets=(0.34,))
+  assert (a["tpr"]["0.34"], mean["tpr"]["0.34"]) == (0.5, 0.75)
+  low, high = mean["tpr_ci"]["0.34"]
+  assert low <= 0.75 <= high
+
+
+@pytest.mark.parametrize(
+  ("target", "known"), [(0.05, True), (0.04, True), (0.0384, False)]
+)
+def test_a_target_below_one_in_n_plus_one_is_not_estimable(target, known):
+  """25 non-members: 1 / 26 is 0.03846."""
+  rng, rows = np.random.default_rng(0), []
+  for i in range(50):
+    side = "ab"[i % 2]
+    changes = dict(clip=f"c{i}", track=f"t{i}", group=side)
+    changes["split"] = "member" if side == "a" else "nonmember"
+    rows.append(toy.row("target", "c1", rng.normal()) | changes)
+  (record,) = _summarise(rows, targets=(target,))
+  assert (record["tpr"][str(target)] is not None) == known
+  assert (record["tpr_ci"][str(target)] is not None) == known
+  line = tables.format_table([record]).splitlines()[2]
+  assert ("not estimable" not in line) == known
+  assert (tables.NOT_ESTIMABLE in tables.format_table([record])) != known
+
+
+def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
+  mean = _summarise(toy.rows(), targets=(0.5,))[2]
+  # A at 0.5: c3 (3.0) is let in with c1 and c2. B: c2 (2.0) is let in, tpr 1.
+  assert mean["tpr"] == {"0.5": 1}
+  assert mean["false_positives"] == {"0.5": 2}
+  assert mean["fpr_realised"] == {"0.5": 0.5}
+
+
+def _development(model, scores):
+  return [
+    toy.row(model, "c5", score, group="dev", split="dev") | {"clip": f"dev{i}"}
+    for i, score in enumerate(scores)
+  ]
+
+
+def test_cutoffs_come_from_the_development_clips_of_the_same_model():
+  dev_a = _development("A", [2.5, 0.0, 0.0, 0.0, 9.0])  # 20%: above 2.5
+  dev_b = _development("B", [3.0, 1.0, 1.0, 0.5, 5.0])  # 20%: above 3.0
+  other = [row | {"method": "loss"} for row in _development("A", [99.0] * 5)]
+  rows = toy.rows(("A", "B")) + dev_a + dev_b + other
+  a, b, mean = _summarise(rows, targets=(0.1, 0.2))
+  assert [r["n_dev"] for r in (a, b, mean)] == [5, 5, 10]
+  assert a["tpr_dev_cutoff"] == {"0.1": None, "0.2": 0.5}  # c1; c2 at 2.0 is below
+  assert a["fpr_dev_cutoff"] == {"0.1": None, "0.2": 0.5}  # c3 at 3.0
+  assert b["tpr_dev_cutoff"]["0.2"] == 0.5  # c4; c3 ties with the cut
+  assert b["fpr_dev_cutoff"]["0.2"] == 0
+  assert mean["tpr_dev_cutoff"] == {"0.1": None, "0.2": 0.5}
+  assert mean["fpr_dev_cutoff"]["0.2"] == 0.25
+  # The judged clips themselves are not touched by any of this.
+  without = _summarise(toy.rows(("A", "B")), targets=(0.1, 0.2))
+  assert [r["auc"] for r in without] == [r["auc"] for r in (a, b, mean)]
+  assert without[2]["tpr_dev_cutoff"] == {"0.1": None, "0.2": None}
+  # A mean needs both models' cutoffs.
+  half = _summarise(toy.rows(("A", "B")) + dev_a, targets=(0.2,))
+  assert [r["tpr_dev_cutoff"]["0.2"] for r in half] == [0.5, None, None]
+
+
+def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips():
+  rows = toy.rows() + _development("A", [1.0, 2.0]) + _development("B", [1.0, 2.0])
+  records = _summarise(rows + difficulty.by_reference(rows), targets=(0.5,))
+  found = {
+    (r["model"], r["difficulty_calibration"]): r["tpr_dev_cutoff"]["0.5"]
+    for r in records
+  }
+  assert (found["mean", True], found["mean", False]) == (None, 1)
+  rows += _development("reference", [1.0, 0.0])
+  records = _summarise(rows + difficulty.by_reference(rows), targets=(0.5,))
+  (a,) = (
+    r
+    for r in records
+    if (r["model"], r["difficulty_calibration"]) == ("A", "reference")
+  )
+  # Less the reference: 0 and 2 on dev, so the cut is 0; c1 and c2 have 3 and 2.
+  assert (a["n_dev"], a["tpr_dev_cutoff"]["0.5"]) == (2, 1)
+
+
+def test_ties_and_precision_by_hand():
+  rows = [row | {"score": min(row["score"], 3.0)} for row in toy.rows(("A", "B"))]
+  # A: 3, 2 against 3, 1. B: 3, 3 against 1, 2.
+  a, b, mean = _summarise(rows, targets=(0.34, 0.5))
+  assert a["ties"] == {"0.34": 0, "0.5": 1}  # nothing; down to c2
+  assert b["ties"]["0.34"] == mean["ties"]["0.34"] == 2
+  assert set(a["precision"]["0.34"].values()) == {None}  # nobody is accused
+  # No false positive of 2: 1 - 0.025^(1/2) bounds the rate at 97.5%.
+  low, bound = b["tpr_ci"]["0.34"][0], 1 - 0.025**0.5
+  expected = 0.01 * low / (0.01 * low + 0.99 * bound)
+  assert b["precision"]["0.34"]["0.01"] == pytest.approx(expected)
+  assert mean["false_positives"]["0.5"] == 2
+  # P(at most 1 of 2 accepted) = 1.25% at the bound on either model's rate.
+  bound = roc.fpr_bound(1, 2, 0.9875)
+  assert stats.binom.cdf(1, 2, bound) == pytest.approx(0.0125)
+  low = mean["tpr_ci"]["0.5"][0]
+  expected = 0.1 * low / (0.1 * low + 0.9 * bound)
+  assert mean["precision"]["0.5"]["0.1"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("accepted", [0, 2])
+def test_the_bound_on_precision_holds_for_a_cross_over(accepted):
+  """Each model is cut at a score of its own non-members, 25 and 22 of them."""
+  rng, sizes = np.random.default_rng(0), (25, 22)
+  # True FPR of a cut just above the k-th largest of n uniform scores.
+  true = np.mean(
+    [rng.beta(accepted + 1, n - accepted, size=20_000) for n in sizes], axis=0
+  )
+  point = roc.TprAtFpr(
+    tpr=0.5, fpr_realised=0.0, false_positives=accepted, threshold=0.0, ties=1,
+    ties_below=0, expected_false_positives=0.0, flagged=True,
+  )  # fmt: skip
+  found = summary._precision([point, point], [0.4, 0.6], list(sizes))["0.1"]
+  # Where TPR is at the lower end of its interval.
+  assert np.mean(0.1 * 0.4 / (0.1 * 0.4 + 0.9 * true) >= found) >= 0.975
+
+
+def test_operating_points_read_as_text():
+  blind = [row | {"method": "blind"} for row in toy.rows(("A",))]
+  single = [row | {"method": "loss"} for row in toy.rows(("A",))]
+  dev = _development("A", [0.0] * 20)
+  records = _summarise(
+    toy.rows() + blind + single + [r | {"method": "loss"} for r in dev]
+  )
+  header, rule, *lines = tables.format_operating_points(records).splitlines()
+  assert set(rule) == {"-"}
+  assert [line.split()[:2] for line in lines[:6]] == [
+    *[["loss", "A"]] * 3,
+    *[["lsa_probe", "mean"]] * 3,
+  ]
+  column = header.index("TPR% (FPR%) cut on dev")
+  cells = [line[column:].split("  ")[0] for line in lines[:6]]
+  # The cut of 20 clips is known at 5%: everything lies above 0.
+  assert cells == [*["not estimable"] * 2, "100.0 (100.0)", *["not estimable"] * 3]
+  column = header.index("TPR% (FPR%) on ROC")
+  assert all(line[column:].startswith("not estimable") for line in lines[:6])
+  own = tables.format_operating_points(_summarise(single, targets=(0.34,)))
+  assert "50.0 (0.0)*" in own
+  assert tables.format_operating_points([]).startswith("method")
+
+
+def test_a_clip_that_failed_under_one_model_leaves_the_mean_only():
+  rows = [*toy.rows(("A", "B")), toy.row("A", "c5", 9.0, group="a", split="member")]
+  records = {r["model"]: r for r in _summarise(rows)}
+  assert records["A"]["n_member"] == 3
+  assert records["A"]["n_dropped"] == 0
+  assert records["mean"]["n_member"] == 4
+  assert records["mean"]["n_dropped"] == 1
+  assert records["mean"]["auc"] == 0.875
+
+
+def test_single_target_and_splits_that_do_not_enter():
+  rows = [toy.row("target", c, s, reached=None) for c, s in toy.SCORES["A"].items()]
+  extra = [toy.row("target", "c5", 99.0, group="dev", split="dev")]
+  (record,) = _summarise(rows + extra)
+  assert (record["model"], record["auc"], record["n_tracks"]) == ("target", 0.75, 4)
+  assert record["reached"] is None
+
+
+def test_one_track_a_side_has_no_interval():
+  rows = [{**row, "track": row["group"]} for row in toy.rows(("A",))]
+  (record,) = _summarise(rows)
+  assert record["auc_ci"] is None
+  assert record["tpr_ci"]["0.05"] is None
+  assert "[-]" in tables.format_table([record])
+  assert "NOT ESTABLISHED" in tables.format_gates([{**record, "method": "blind"}])
+
+
+def test_intervals_are_those_of_the_modules():
+  rng = np.random.default_rng(0)
+  rows = [
+    toy.row("A", clip, float(rng.normal()), track=f"{clip}-{i // 2}")
+    | {"clip": f"{clip}-{i}"}
+    for clip in toy.SCORES["A"]
+    for i in range(10)
+  ]
+  (record,) = _summarise(rows)
+  scores = [row["score"] for row in rows]
+  labels = [row["split"] == "member" for row in rows]
+  tracks = [row["track"] for row in rows]
+  expected = intervals.auc_ci(scores, labels, tracks)
+  np.testing.assert_allclose(record["auc_ci"], expected)
+  np.testing.assert_allclose(record["auc_ci_delong"], intervals.auc_ci(scores, labels))
+  (blind,) = _summarise([{**row, "method": "blind"} for row in rows])
+  wider = intervals.auc_ci(scores, labels, tracks, cross_fitted=True)
+  np.testing.assert_allclose(blind["auc_ci"], wider)
+
+
+def test_a_bootstrap_remembers_only_what_it_was_asked():
+  rng = np.random.default_rng(3)
+  names = [f"c{i}" for i in range(40)]
+  rows = []
+  for i, name in enumerate(names):
+    side = "ab"[i % 2]
+    split = "member" if side == "a" else "nonmember"
+    changes = dict(clip=name, track=name, group=side, split=split)
+    rows.append(toy.row("target", "c1", rng.normal()) | changes)
+  several, one = (0.05, 0.1, 0.3), (0.2,)
+  for seed, targets in ((0, several), (1, several), (0, one)):
+    (record,) = summary.summarise(rows, targets, resamples=37, seed=seed)
+    direct = intervals.bootstrap(
+      [[row["score"] for row in rows]],
+      [row["split"] == "member" for row in rows],
+      names,
+      [row["group"] for row in rows],
+      targets,
+      resamples=37,
+      seed=seed,
+    )
+    expected = [intervals.percentile_ci(values) for values in direct.tpr[0]]
+    np.testing.assert_allclose(list(record["tpr_ci"].values()), expected)
+
+
+def test_order_of_rows_does_not_matter():
+  rows = toy.rows() + difficulty.by_reference(toy.rows())
+  shuffled = rows.copy()
+  random.Random(0).shuffle(shuffled)
+  assert _summarise(shuffled) == _summarise(rows)
+
+
+def test_refuses_rows_that_contradict():
+  rows = toy.rows(("A", "B"))
+  with pytest.raises(ValueError, match=r"two rows for .*'c1'"):
+    _summarise([*rows, rows[0]])
+  with pytest.raises(ValueError, match=r"lsa_probe.*1 of 4 scores are NaN"):
+    _summarise([{**rows[0], "score": math.nan}, *rows[1:]])
+  with pytest.raises(ValueError, match=r"same split under A and B, e\.g\. c1"):
+    _summarise([{**row, "split": "member"} for row in rows])
+  with pytest.raises(ValueError, match="0 non-members"):
+    _summarise(rows[:2])
+
+
+def test_gates_and_table_read_as_text():
+  blind = [toy.row("A", c, s, method="blind", distance=None, t_ratio=None, reached=None)
+           for c, s in toy.SCORES["A"].items()]  # fmt: skip
+  records = _summarise(toy.rows() + blind)
+  first, second = tables.format_gates(records).splitlines()
+  assert first.startswith("blind baseline, A against B (toy): AUC 0.750 [")
+  assert re.search(
+    r"contains 0.5; an AUC of this classifier within 0\.\d+ of 0.5 would not be", first
+  )
+  assert second.startswith("null control, lsa_probe mrstft t = 0.6 T (toy): AUC 0.625")
+  leaking = [{**r, "auc_ci": [0.6, 0.8]} for r in records]
+  assert "does not contain 0.5: THE SPLIT LEAKS" in tables.format_gates(leaking)
+  assert "THE NULL CONTROL FAILS" in tables.format_gates(leaking)
+  assert tables.format_gates([]).count("NOT RUN") == 2
+  header, rule, *lines = tables.format_table(records).splitlines()
+  assert set(rule) == {"-"}
+  assert [line.split()[:2] for line in lines[:4]] == [
+    ["blind", "A"],
+    ["lsa_probe", "A"],
+    ["lsa_probe", "B"],
+    ["lsa_probe", "mean"],
+  ]
+  column = header.index("AUC")
+  assert [line[column : column + 5] for line in lines[:4]] == [
+    *("0.750", "0.750", "1.000", "0.875")
+  ]
+  assert lines[-2].startswith("* fewer than 10")
+  assert lines[-1] == tables.NOT_ESTIMABLE
+  assert "method" in tables.format_table([])

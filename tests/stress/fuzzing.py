@@ -1,0 +1,228 @@
+"""Reads mutated inputs within limits and says what became of each; reads no flags."""
+
+import collections
+import json
+import multiprocessing
+import os
+import pathlib
+import resource
+import shutil
+import tempfile
+
+import jax
+import numpy as np
+from absl import app, logging
+from tqdm import tqdm
+
+from configs import mini
+from launch import common
+from lsaprobe_jax.data import audio
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.models import checkpoints, conversion
+from lsaprobe_jax.models.files import torch_reader
+from lsaprobe_jax.scoring import experiment_inputs, row_files, workdir
+from tests.stress import mutations, specimens
+
+# Of processor time for one input, and so many times that of wall time: a machine with
+# other work is slow, and no hang.
+SECONDS, PATIENCE = 20.0, 6
+# Of address space beyond what the process has at the start; array_record's 65 threads
+# reserve 1.3 GiB of it, and it waits for ever where it cannot have them.
+BYTES = 2 << 30
+# What a cut changes before itself: a window that overlaps, a reservoir of bits.
+_LAST_FRAMES = 2 * 2048
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def read(kind: str, path: pathlib.Path) -> str:
+  """What became of an input: 'accepted', 'refused: ...' or 'unexplained: ...'."""
+  errors = {
+    "model": (checkpoints.CheckpointError,),
+    "network": (checkpoints.CheckpointError,),
+    "weights": (checkpoints.CheckpointError,),
+    "pipeline": (checkpoints.CheckpointError,),
+    # Its documented errors.
+    "torch": (torch_reader.UnsafeCheckpointError, ValueError, KeyError),
+    "config": (app.UsageError,),
+    "rows": (row_files.RowError,),
+    "workdir": (app.UsageError,),
+  }.get(kind, (audio.AudioError,))
+  try:
+    valid = _read(kind, path)
+  except Exception as error:
+    message = str(error)
+    named = "--config" if kind == "config" else str(path)
+    if type(error) in errors and named in message and "\n" not in message:
+      return f"refused: {type(error).__name__}"
+    return f"unexplained: {type(error).__name__}: {message[:300]}"
+  return "accepted" if valid else "unexplained: a result that is not valid"
+
+
+def _read(kind: str, path: pathlib.Path) -> bool:
+  if kind in specimens.SOUND:
+    return _hears_only_the_file(path, path.parents[1] / "seeds")
+  if kind == "rows":
+    rows = row_files.RowFile(path / specimens.ROWS).rows
+    return all(row["score"] is None or np.isfinite(row["score"]) for row in rows)
+  if kind == "workdir":
+    workdir.claim_workdir(path, specimens.IDENTITY)
+    return True
+  if kind == "network":
+    generator, record = common.load_diffusion(str(path), num_inference_steps=1)
+    return generator.sample_rate > 0 and np.isfinite(generator.scale) and bool(record)
+  if kind == "manifest":
+    opened = corpora.open_corpus(path, sample_rate=16000, clip_seconds=0.5)
+    return opened.audio.shape == (len(opened), 8000) and len(opened) > 0
+  if kind == "records":
+    rate, seconds = specimens.RATE, specimens.RECORD_SECONDS
+    opened = corpora.open_corpus(path, sample_rate=rate, clip_seconds=seconds)
+    return bool(np.all(np.isfinite(opened.audio[:]))) and len(opened) > 0
+  if kind == "config":
+    config = mini.get_config()
+    as_flag = lambda value: tuple(value) if isinstance(value, list) else value
+    changes = json.loads(path.read_text())
+    config.update_from_flattened_dict({k: as_flag(v) for k, v in changes.items()})
+    return bool(experiment_inputs.open_checked(config, limit=2).targets)
+  if kind == "torch":
+    return isinstance(torch_reader.read_state_dict(path), dict)
+  if kind == "pipeline":
+    path = conversion.find_model(str(path))
+  params, record = checkpoints.load_model(path)
+  return isinstance(params, dict) and isinstance(record["model"], dict)
+
+
+def _hears_only_the_file(path: pathlib.Path, seeds: pathlib.Path) -> bool:
+  """Whether the samples are the file's own, whatever was decoded before.
+
+  The file is decoded before and after other real files. Where it is the beginning of a
+  real file, its samples must begin as that file's do, but for the last frames of a
+  lossy format.
+  """
+  found = []
+  for others in ((), ("mp3",), ("flac", "ogg")):
+    for other in others:
+      audio.decode(seeds / other)
+    samples, rate = audio.decode(path)
+    sound = samples.ndim == 1 and samples.size > 0 and rate > 0
+    if not (sound and np.all(np.isfinite(samples))):
+      return False
+    found.append(samples)
+  if not all(np.array_equal(found[0], again) for again in found[1:]):
+    return False
+  if path.stem != mutations.CUT:
+    return True
+  whole, _ = audio.decode(seeds / path.suffix[1:])
+  lossy = path.suffix in (".ogg", ".mp3")
+  same = max(found[0].size - (_LAST_FRAMES if lossy else 0), 0)
+  return found[0].size <= whole.size and np.array_equal(found[0][:same], whole[:same])
+
+
+def _serve(connection, cache: str) -> None:
+  """Reads what it is told to, within limits, until it is killed."""
+  logging.set_verbosity(logging.FATAL)
+  conversion.CACHE = cache
+  jax.devices()  # before memory is limited: it reserves a lot
+  used = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+  most = used * resource.getpagesize() + BYTES
+  resource.setrlimit(resource.RLIMIT_AS, (most, most))
+  resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+  connection.send("ready")
+  while True:
+    connection.send(read(*connection.recv()))
+
+
+class Reader:
+  """A process that reads inputs, and a new one where one was lost."""
+
+  def __init__(self):
+    # What takes seconds to import is imported once, not by every new process.
+    self._context = multiprocessing.get_context("forkserver")
+    self._context.set_forkserver_preload(
+      ["launch.evaluation", "launch.mutations", "launch.specimens"]
+    )
+    # What is converted here is of no use to anyone.
+    self._cache = tempfile.TemporaryDirectory(prefix="fuzz-models-")
+    self._start()
+
+  def _start(self) -> None:
+    self._connection, other = self._context.Pipe()
+    self._process = self._context.Process(
+      target=_serve, args=(other, self._cache.name), daemon=True
+    )
+    self._process.start()
+    other.close()
+    self._connection.recv()  # once everything is imported
+
+  def _used(self) -> float:
+    """Seconds of processor time, as far as the process is there."""
+    try:
+      stat = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text()
+    except OSError:
+      return 0.0
+    return sum(map(int, stat.rpartition(")")[2].split()[11:13])) / _TICKS
+
+  def close(self) -> None:
+    """Ends the process."""
+    self._process.kill()
+    self._process.join()
+
+  def __call__(self, kind: str, path: pathlib.Path) -> str:
+    """See `read`; a crash or a hang is unexplained."""
+    try:
+      self._connection.send((kind, path))
+      began = self._used()
+      for _ in range(PATIENCE):
+        if self._connection.poll(SECONDS):
+          return self._connection.recv()
+        if self._used() - began >= SECONDS:
+          break
+      said = f"unexplained: no answer within {SECONDS:g} s"
+    except (EOFError, OSError):
+      self._process.join()
+      said = f"unexplained: crash, exit code {self._process.exitcode}"
+    self.close()
+    self._start()
+    return said
+
+
+def fuzz(folder: pathlib.Path, inputs: int, seed: int) -> collections.Counter:
+  """Reads so many inputs; returns how often each (kind, outcome) came.
+
+  Args:
+    folder: for the inputs; unexplained ones stay there.
+    inputs: how many, the kinds in turns.
+    seed: of the mutations. Input i depends on (seed, i) alone.
+  """
+  seeds = folder / "seeds"
+  seeds.mkdir(parents=True)
+  specimens.make_seeds(seeds)
+  outcomes, reader = collections.Counter(), Reader()
+  try:
+    for i in tqdm(range(inputs), unit="input"):
+      kind = mutations.KINDS[i % len(mutations.KINDS)]
+      own = folder / f"{i:06d}-{kind}"
+      own.mkdir()
+      path = mutations.write_input(seeds, own, kind, np.random.default_rng([seed, i]))
+      said = reader(kind, path)
+      if said.startswith("unexplained"):
+        logging.error("%s: %s", path, said)
+        (own / "outcome.txt").write_text(said)
+        said = "unexplained"
+      else:
+        shutil.rmtree(own)
+      outcomes[kind, said] += 1
+  finally:
+    reader.close()
+  return outcomes
+
+
+def table(outcomes: collections.Counter) -> str:
+  """Outcomes by kind, as a table in Markdown."""
+  names = sorted({name for _, name in outcomes})
+  rows = [["kind", *names], ["---"] * (1 + len(names))]
+  for kind in mutations.KINDS:
+    rows.append([kind, *(str(outcomes[kind, name]) for name in names)])
+  rows.append(
+    ["all", *(str(sum(outcomes[k, name] for k in mutations.KINDS)) for name in names)]
+  )
+  return "\n".join(f"| {' | '.join(row)} |" for row in rows)
