@@ -27,6 +27,7 @@ from lsaprobe_jax import distances
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.models import checkpoints, conversion, registry
 from lsaprobe_jax.scoring import rules
+from lsaprobe_jax.training import checkpoints as training_checkpoints
 from lsaprobe_jax.training import losses, train_state
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -328,7 +329,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path) -> None:
     params = jax.tree.map(lambda x: np.asarray(x, config.stored_dtype), params)
     checkpoints.save_model(folder, params, model, record)
 
-  saved = checkpoints.TrainingCheckpoints(workdir / "checkpoints")
+  saved = training_checkpoints.TrainingCheckpoints(workdir / "checkpoints")
   first = 0
   if (latest := saved.restore_latest(state)) is not None:
     first, state = latest

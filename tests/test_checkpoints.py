@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.training.checkpoints import TrainingCheckpoints
 
 MODEL = {
   "family": "diffwave",
@@ -225,12 +226,12 @@ def test_an_unknown_name_lists_the_embedded_models():
 
 def test_training_states_survive(tmp_path, params):
   state = {"params": params, "count": jnp.int32(3)}
-  saved = checkpoints.TrainingCheckpoints(tmp_path / "states")
+  saved = TrainingCheckpoints(tmp_path / "states")
   assert saved.restore_latest(state) is None
   saved.save(5, state)
   saved.save(10, jax.tree.map(lambda x: x * 2, state))
   saved.close()
-  step, restored = checkpoints.TrainingCheckpoints(tmp_path / "states").restore_latest(
+  step, restored = TrainingCheckpoints(tmp_path / "states").restore_latest(
     state
   )
   assert step == 10

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from lsaprobe_jax.models import checkpoints, conversion
 from lsaprobe_jax.models.files import foreign
+from lsaprobe_jax.training.checkpoints import TrainingCheckpoints
 
 
 def safetensors(*names):
@@ -147,7 +148,7 @@ def test_another_pipeline_lists_what_is_supported(kind, tmp_path):
 
 
 def test_what_orbax_writes_is_known(tmp_path):
-  saved = checkpoints.TrainingCheckpoints(tmp_path / "checkpoints")
+  saved = TrainingCheckpoints(tmp_path / "checkpoints")
   saved.save(5, {"a": np.zeros(3)})
   saved.close()
   refuse(tmp_path / "checkpoints" / "5", "a checkpoint of Orbax")

@@ -1,4 +1,4 @@
-"""Weights and training states on disk. The only module that imports Orbax.
+"""Weights on disk.
 
 A *model folder* holds `model.json` (architecture, schedule, how it was trained, the
 clips it saw) and `weights.safetensors`. Neither can run code when read.
@@ -12,9 +12,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import traverse_util
 from safetensors.numpy import save_file
 
@@ -202,30 +200,3 @@ def check_fit(params: Any, expected: Any, name: str) -> None:
 def _sha256(path: pathlib.Path) -> str:
   with path.open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class TrainingCheckpoints:
-  """Training states by step, through Orbax's CheckpointManager."""
-
-  def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 2):
-    options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep)
-    self._manager = ocp.CheckpointManager(
-      pathlib.Path(folder).absolute(), options=options
-    )
-
-  def save(self, step: int, state: Any) -> None:
-    """Saves and waits: a step that is listed is whole on disk."""
-    self._manager.save(step, args=ocp.args.StandardSave(state))
-    self._manager.wait_until_finished()
-
-  def restore_latest(self, like: Any) -> tuple[int, Any] | None:
-    """(step, state) of the newest checkpoint, or None; `like` gives the structure."""
-    step = self._manager.latest_step()
-    if step is None:
-      return None
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
-
-  def close(self) -> None:
-    """Releases Orbax's threads."""
-    self._manager.close()

@@ -1,0 +1,39 @@
+"""Training states on disk, through Orbax, which no other module imports."""
+
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+
+class TrainingCheckpoints:
+  """Training states by step, through Orbax's CheckpointManager."""
+
+  def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 2):
+    """Opens a folder of checkpoints, which is created if it is missing."""
+    options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep)
+    self._manager = ocp.CheckpointManager(
+      pathlib.Path(folder).absolute(), options=options
+    )
+
+  def save(self, step: int, state: Any) -> None:
+    """Saves and waits: a step that is listed is whole on disk."""
+    self._manager.save(step, args=ocp.args.StandardSave(state))
+    self._manager.wait_until_finished()
+
+  def restore_latest(self, like: Any) -> tuple[int, Any] | None:
+    """Returns (step, state) of the newest checkpoint, or None if there is none.
+
+    Args:
+      like: a state of the same structure, shapes and types.
+    """
+    step = self._manager.latest_step()
+    if step is None:
+      return None
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+  def close(self) -> None:
+    """Releases Orbax's threads."""
+    self._manager.close()
