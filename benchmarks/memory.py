@@ -16,9 +16,9 @@ from absl import app, flags, logging
 
 from benchmarks import footprint
 from launch import command, common
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.models import registry
 from lsaprobe_jax.models.musicldm import porting
-from lsaprobe_jax.scoring.row_files import write_whole
 
 _OUTPUT = flags.DEFINE_string("output", None, "The table, in Markdown.", required=True)
 _SECONDS = flags.DEFINE_multi_float("seconds", [4.0, 10.0], "Lengths of the clip.")

@@ -22,8 +22,8 @@ from ml_collections import ConfigDict
 from launch import command, common
 from lsaprobe_jax import diffusion, probe
 from lsaprobe_jax.data.clips import Clip, Corpus
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.models import checkpoints
-from lsaprobe_jax.scoring.row_files import write_whole
 from lsaprobe_jax.scoring.scorer import clip_number
 from lsaprobe_jax.text import printable
 

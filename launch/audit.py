@@ -21,9 +21,10 @@ from ml_collections import config_flags
 import configs
 from launch import common
 from lsaprobe_jax.audit import procedure
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.report import dossier, html
 from lsaprobe_jax.scoring import cost_estimate
-from lsaprobe_jax.scoring.row_files import to_json, write_whole
+from lsaprobe_jax.strict_json import to_json
 
 _MODEL = flags.DEFINE_string(
   "model",

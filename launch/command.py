@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from absl import app, flags
 
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.scoring.row_files import RowError
+from lsaprobe_jax.rows import RowError
 from lsaprobe_jax.text import printable
 
 # What absl puts around what it says.

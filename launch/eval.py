@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from launch import command, common, hosts
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.scoring import (
   cost_estimate,
   experiment,
@@ -22,7 +23,9 @@ from lsaprobe_jax.scoring import (
   kept_records,
   rules,
 )
-from lsaprobe_jax.scoring.row_files import ALONE, MissingRows, rows_to_json, write_whole
+from lsaprobe_jax.scoring.row_store import MissingRows
+from lsaprobe_jax.scoring.shared_rows import ALONE
+from lsaprobe_jax.strict_json import rows_to_json
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True

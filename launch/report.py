@@ -16,9 +16,9 @@ import pathlib
 from absl import app, flags, logging
 
 from launch import command
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import summary
 from lsaprobe_jax.report import html, page, reading, static
-from lsaprobe_jax.scoring.row_files import write_whole
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of an evaluation or a sweep.")
 _SWEEP = flags.DEFINE_string("sweep", None, "Of a sweep over the same clips.")

@@ -26,9 +26,9 @@ import re
 from absl import app, flags, logging
 
 from launch import command
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import study, summary
 from lsaprobe_jax.report import studies
-from lsaprobe_jax.scoring.row_files import write_whole
 
 _ADD = flags.DEFINE_list("add", [], "NAME=FOLDER: store the rows of these studies.")
 _ROOT = flags.DEFINE_string(

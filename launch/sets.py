@@ -17,9 +17,10 @@ from typing import Any
 from absl import app, flags, logging
 
 from launch import command
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, sets, summary, tables
-from lsaprobe_jax.scoring import row_files
-from lsaprobe_jax.scoring.row_files import to_json, write_whole
+from lsaprobe_jax.scoring import row_store
+from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable_leaves
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of a finished evaluation.")
@@ -54,7 +55,7 @@ def read_rows(workdir: pathlib.Path) -> Rows:
   """Rows of an evaluation; UsageError where there is none or it is under way."""
   try:
     # Names as they are shown, and as globs are therefore written.
-    return printable_leaves(row_files.read_rows(workdir / "scores.jsonl"))
+    return printable_leaves(row_store.read_rows(workdir / "scores.jsonl"))
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
 

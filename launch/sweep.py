@@ -31,10 +31,11 @@ from launch import command, common
 from lsaprobe_jax import distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import read_costs
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import study, summary
 from lsaprobe_jax.report import studies
 from lsaprobe_jax.scoring import experiment, factories, variations
-from lsaprobe_jax.scoring.row_files import to_json, write_whole
+from lsaprobe_jax.strict_json import to_json
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True

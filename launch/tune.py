@@ -16,9 +16,9 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from launch import command, common
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, summary
 from lsaprobe_jax.scoring import experiment, factories, variations
-from lsaprobe_jax.scoring.row_files import write_whole
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "A `base` and the `grid` to try.", lock_config=True

@@ -1,8 +1,8 @@
-"""What a row of results must be: the one check that every reader and writer makes.
+"""Rows of results: their fields, and the one check that every reader and writer makes.
 
-A row is one clip under one model (`evaluation.summary`). Its identity says which clip,
-model and method; its figures say what was found. A row whose score is null was tried in
-vain: it has an identity and no figures.
+A row is one clip under one model by one method. Its identity says which; its figures
+say what was found. A row whose score is null was tried in vain: it has an identity and
+no figures.
 """
 
 import json
@@ -10,11 +10,12 @@ import math
 import numbers
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 
 from lsaprobe_jax import strict_json
+from lsaprobe_jax.errors import LsaProbeError
 from lsaprobe_jax.text import printable
 
 # What makes a row the only one of its kind.
@@ -32,7 +33,61 @@ _MOST = 1e100
 _LONGEST = 1_000_000
 
 
-class RowError(ValueError):
+class Row(TypedDict):
+  """One clip under one model by one method, as JSON has it.
+
+  Attributes:
+    clip: id of the clip (`data.clips.Clip`).
+    track: id of its recording or piece; clips of a track are not independent.
+    group: `a`, `b`, `dev` or `reference`.
+    split: what the clip is to the model.
+    model: name of the model in the experiment.
+    corpus: name of the corpus.
+    method: name of the attack.
+    distance: name of its distance, None where it has none.
+    t_ratio: its time over T, None where it has none.
+    difficulty_calibration: by what the clip's difficulty was taken off its score.
+    seed: of the draws of noise.
+    score: higher = member; None where the clip was tried in vain.
+    cost: C_adv; None where a method has none, or where tau was not reached.
+    reached: whether tau was reached within eta_max; None where a method has no tau.
+    nfe_forward: network function evaluations, those of rematerialisation counted.
+    nfe_backward: network function evaluations that were differentiated.
+    seconds: wall-clock time of the clip's share of its batch.
+    tau: the perceptual target of a search.
+    margin: tau less D at eta_max.
+    descents: budgets whose D lies below that of a smaller one.
+    budgets: budgets that a search tried, None where it was over.
+    degradations: D found at each of them.
+    value: of an ablation, what was varied.
+  """
+
+  clip: str
+  track: str
+  group: str | None
+  split: Literal["member", "nonmember", "dev"]
+  model: str
+  corpus: str
+  method: str
+  distance: str | None
+  t_ratio: float | None
+  difficulty_calibration: Literal["none", "reference"]
+  seed: int
+  score: float | None
+  cost: NotRequired[float | None]
+  reached: NotRequired[bool | None]
+  nfe_forward: NotRequired[float]
+  nfe_backward: NotRequired[float]
+  seconds: NotRequired[float]
+  tau: NotRequired[float]
+  margin: NotRequired[float]
+  descents: NotRequired[int]
+  budgets: NotRequired[list[float | None]]
+  degradations: NotRequired[list[float | None]]
+  value: NotRequired[str | float | None]
+
+
+class RowError(LsaProbeError):
   """What was read or is to be written is not a row of results; one line says why."""
 
 
@@ -81,7 +136,7 @@ def key_of(row: Mapping[str, Any], more: Sequence[str] = ()) -> tuple:
 
 def parse_rows(
   path: pathlib.Path, data: bytes, first: int = 0, more: Sequence[str] = ()
-) -> dict[tuple, dict[str, Any]]:
+) -> dict[tuple, Row]:
   """Reads lines of JSON, all of them whole, as rows by their keys.
 
   Args:
@@ -93,7 +148,7 @@ def parse_rows(
   Raises:
     RowError: names the file, the line and what to do.
   """
-  rows: dict[tuple, dict[str, Any]] = {}
+  rows: dict[tuple, Row] = {}
   for number, line in enumerate(data.split(b"\n"), 1):
     if not line and number > data.count(b"\n"):
       break

@@ -4,7 +4,10 @@ import collections
 import json
 import math
 import pathlib
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 # Nothing that the project writes is nested deeper than eight levels.
 MAX_DEPTH = 64
@@ -91,3 +94,47 @@ def _check_leaves(value: Any) -> None:
       elif isinstance(item, float) and not math.isfinite(item):
         raise ValueError("holds a number too large for a float")
     level = inner
+
+
+def to_json(value: Any) -> Any:
+  """NumPy scalars as Python's, NaN and infinities as None."""
+  if isinstance(value, dict):
+    return {key: to_json(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [to_json(item) for item in value]
+  if isinstance(value, np.ndarray | np.generic):
+    value = value.item()
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def rows_to_json(rows: list[dict]) -> str:
+  """JSON text of rows or records.
+
+  Args:
+    rows: dicts of plain Python values.
+
+  Returns:
+    An indented JSON list that ends with a newline.
+
+  Raises:
+    ValueError: naming the first NaN or infinity, which JSON does not have.
+    TypeError: for values that JSON cannot hold.
+  """
+  for i, row in enumerate(rows):
+    for path, value in _named_leaves(row, f"row {i}"):
+      if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} is {value}, which JSON cannot hold")
+  return json.dumps(rows, indent=2, allow_nan=False) + "\n"
+
+
+def _named_leaves(value, path: str) -> Iterator[tuple[str, object]]:
+  if isinstance(value, dict):
+    for key, item in value.items():
+      yield from _named_leaves(item, f"{path}, {key}")
+  elif isinstance(value, list | tuple):
+    for i, item in enumerate(value):
+      yield from _named_leaves(item, f"{path}[{i}]")
+  else:
+    yield path, value

@@ -76,3 +76,9 @@ def _escaped(character: str) -> str:
     return _NAMED[character]
   point = ord(character)
   return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+
+
+def first_line(error: BaseException) -> str:
+  """What an error says, as part of a one-line message; its kind if it says nothing."""
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__

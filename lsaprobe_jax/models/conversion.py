@@ -16,8 +16,7 @@ from lsaprobe_jax.models import checkpoints, porting, registry
 from lsaprobe_jax.models.files import foreign, tensors, torch_reader
 from lsaprobe_jax.models.musicldm import clap
 from lsaprobe_jax.models.musicldm import porting as pipelines
-from lsaprobe_jax.scoring.row_files import first_line
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.text import first_line, printable
 
 # What is looked up on the Hugging Face hub says so: a mistyped folder must never become
 # a download.

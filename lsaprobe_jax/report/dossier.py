@@ -13,8 +13,7 @@ from absl import logging
 from lsaprobe_jax.audit import statistics
 from lsaprobe_jax.metrics import tables
 from lsaprobe_jax.report import figures, page
-from lsaprobe_jax.scoring.row_files import first_line
-from lsaprobe_jax.text import cell, printable, printable_leaves
+from lsaprobe_jax.text import cell, first_line, printable, printable_leaves
 
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
 

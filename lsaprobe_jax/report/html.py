@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from lsaprobe_jax.scoring.row_files import to_json
+from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable_leaves
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"

@@ -11,8 +11,9 @@ import numpy as np
 
 from lsaprobe_jax import strict_json
 from lsaprobe_jax.metrics import difficulty, roc, study, summary
-from lsaprobe_jax.scoring.row_files import ROW_KEY, first_line, read_rows
-from lsaprobe_jax.text import printable, printable_leaves
+from lsaprobe_jax.rows import ROW_KEY
+from lsaprobe_jax.scoring.row_store import read_rows
+from lsaprobe_jax.text import first_line, printable, printable_leaves
 
 Rows = list[dict[str, Any]]
 Records = list[dict[str, Any]]

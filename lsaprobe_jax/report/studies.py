@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import comparisons, difficulty, sets, study, summary, tables
 from lsaprobe_jax.report import figures
-from lsaprobe_jax.scoring.row_files import rows_to_json, write_whole
+from lsaprobe_jax.strict_json import rows_to_json
 from lsaprobe_jax.text import printable_leaves
 
 Records = list[dict[str, Any]]

@@ -14,7 +14,7 @@ from lsaprobe_jax import diffusion
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.metrics import summary
 from lsaprobe_jax.scoring import experiment_inputs, factories
-from lsaprobe_jax.scoring.row_files import RowFile
+from lsaprobe_jax.scoring.row_store import RowFile
 from lsaprobe_jax.scoring.scorer import Scorer, Target
 
 

@@ -25,8 +25,8 @@ from lsaprobe_jax.metrics.summary import NFE_MATCHED
 from lsaprobe_jax.rows import CURVE
 from lsaprobe_jax.scoring import experiment_inputs, factories
 from lsaprobe_jax.scoring.factories import PROBE
-from lsaprobe_jax.scoring.row_files import ALONE, Shard, SharedRows
 from lsaprobe_jax.scoring.scorer import Scorer, Target, row_identity
+from lsaprobe_jax.scoring.shared_rows import ALONE, Shard, SharedRows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,9 @@ from lsaprobe_jax import parallel, probe, strict_json
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.distances.spectral import LogMel
-from lsaprobe_jax.scoring.row_files import to_json, write_whole
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.scoring.scorer import Target, clip_number
+from lsaprobe_jax.strict_json import to_json
 
 FOLDER, INDEX = "records", "index.json"
 # What mends one that is damaged.

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lsaprobe_jax import parallel
 from lsaprobe_jax.data.clips import Clip, Corpus
-from lsaprobe_jax.scoring.row_files import RowFile
+from lsaprobe_jax.scoring.row_store import RowFile
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

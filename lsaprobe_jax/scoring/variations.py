@@ -8,7 +8,7 @@ from absl import app
 from ml_collections import ConfigDict
 
 from lsaprobe_jax.scoring import factories, rules
-from lsaprobe_jax.scoring.row_files import first_line
+from lsaprobe_jax.text import first_line
 
 
 def check_sweep(config: ConfigDict) -> None:

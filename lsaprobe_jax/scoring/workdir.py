@@ -14,7 +14,7 @@ import jax
 from absl import app, logging
 
 from lsaprobe_jax import strict_json
-from lsaprobe_jax.scoring.row_files import open_own, temporary_beside, write_whole
+from lsaprobe_jax.files import open_own, temporary_beside, write_whole
 
 _RUN, _ENVIRONMENT = "run.json", "environment.json"
 # What scoring and training leave in a folder that run.json ties to its settings.

@@ -10,7 +10,7 @@ from absl import app, flags
 from absl.testing import flagsaver
 
 from launch import common, hosts
-from lsaprobe_jax.scoring.row_files import ALONE, Shard
+from lsaprobe_jax.scoring.shared_rows import ALONE, Shard
 
 
 def claim_at_once(workdir, identities):

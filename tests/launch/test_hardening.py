@@ -20,7 +20,8 @@ from configs import mini
 from launch import common
 from lsaprobe_jax.data import audio
 from lsaprobe_jax.scoring import experiment, experiment_inputs
-from lsaprobe_jax.scoring.row_files import ALONE, RowFile, Shard
+from lsaprobe_jax.scoring.row_store import RowFile
+from lsaprobe_jax.scoring.shared_rows import ALONE, Shard
 from tests.stress import fuzzing, mutations, specimens, structures
 
 ROW = dict(

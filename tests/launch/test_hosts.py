@@ -9,7 +9,7 @@ import pytest
 from launching import complaint, eval_flags, read_rows, sorted_rows
 
 from launch import hosts
-from lsaprobe_jax.scoring.row_files import Shard
+from lsaprobe_jax.scoring.shared_rows import Shard
 
 # The paper's search has to know tau before it starts: processes wait for each other.
 PAPERS = {

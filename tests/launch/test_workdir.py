@@ -9,8 +9,8 @@ from launching import complaint
 
 from launch import command, common
 from lsaprobe_jax.data.audio import AudioError
+from lsaprobe_jax.rows import RowError
 from lsaprobe_jax.scoring import workdir
-from lsaprobe_jax.scoring.row_files import RowError
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from lsaprobe_jax.data import audio
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import checkpoints, conversion
 from lsaprobe_jax.models.files import torch_reader
-from lsaprobe_jax.scoring import experiment_inputs, row_files, workdir
+from lsaprobe_jax.scoring import experiment_inputs, row_store, workdir
 from tests.stress import mutations, specimens
 
 # Of processor time for one input, and so many times that of wall time: a machine with
@@ -44,7 +44,7 @@ def read(kind: str, path: pathlib.Path) -> str:
     # Its documented errors.
     "torch": (torch_reader.UnsafeCheckpointError, ValueError, KeyError),
     "config": (app.UsageError,),
-    "rows": (row_files.RowError,),
+    "rows": (row_store.RowError,),
     "workdir": (app.UsageError,),
   }.get(kind, (audio.AudioError,))
   try:
@@ -62,7 +62,7 @@ def _read(kind: str, path: pathlib.Path) -> bool:
   if kind in specimens.SOUND:
     return _hears_only_the_file(path, path.parents[1] / "seeds")
   if kind == "rows":
-    rows = row_files.RowFile(path / specimens.ROWS).rows
+    rows = row_store.RowFile(path / specimens.ROWS).rows
     return all(row["score"] is None or np.isfinite(row["score"]) for row in rows)
   if kind == "workdir":
     workdir.claim_workdir(path, specimens.IDENTITY)

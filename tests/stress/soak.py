@@ -29,7 +29,7 @@ from tqdm import tqdm
 from launch import common
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import checkpoints, registry
-from lsaprobe_jax.scoring.row_files import ROW_KEY
+from lsaprobe_jax.rows import ROW_KEY
 
 _KILLS = flags.DEFINE_integer("kills", 30, "How many processes to kill.", lower_bound=1)
 _PROCESSES = flags.DEFINE_list(

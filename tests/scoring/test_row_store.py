@@ -4,13 +4,9 @@ import json
 import numpy as np
 import pytest
 
-from lsaprobe_jax.scoring.row_files import (
-  ALONE,
-  RowFile,
-  Shard,
-  SharedRows,
-  rows_to_json,
-)
+from lsaprobe_jax.scoring.row_store import RowFile
+from lsaprobe_jax.scoring.shared_rows import ALONE, Shard, SharedRows
+from lsaprobe_jax.strict_json import rows_to_json
 
 
 def row(clip, **more):

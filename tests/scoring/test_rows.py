@@ -10,14 +10,9 @@ from crossover import rows
 from lsaprobe_jax import strict_json
 from lsaprobe_jax.metrics import study
 from lsaprobe_jax.report import reading
-from lsaprobe_jax.rows import failed_row
-from lsaprobe_jax.scoring.row_files import (
-  RowError,
-  RowFile,
-  Shard,
-  SharedRows,
-  read_rows,
-)
+from lsaprobe_jax.rows import RowError, failed_row
+from lsaprobe_jax.scoring.row_store import RowFile, read_rows
+from lsaprobe_jax.scoring.shared_rows import Shard, SharedRows
 
 GOOD = rows()[0]
 CURVE = {
