@@ -122,7 +122,7 @@ def ablation(records: list[dict]) -> Figure:
       apart = np.ptp(x) * min(0.01, 0.06 / many) if numeric else min(0.08, 0.8 / many)
       x += apart * (n - (many - 1) / 2)
       values_of, errors = _with_errors(rows)
-      hollow = crowded and key[1]
+      hollow = crowded and key[1] != "none"
       axes.errorbar(
         x,
         values_of,

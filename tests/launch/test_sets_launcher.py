@@ -124,7 +124,7 @@ def test_a_folder_without_a_finished_evaluation_is_refused(tmp_path, launcher):
   path = folder / "scores.jsonl"
   half = path.read_text()[:-20]
   path.write_text(half)
-  assert "let launch.eval finish" in complaint(
+  assert "let the evaluation finish" in complaint(
     launcher.run("sets", f"--workdir={folder}")
   )
   assert path.read_text() == half

@@ -206,7 +206,7 @@ def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
     for r in comparisons.corrected(shown)
   }
   loss, most, pia = (
-    by[1, m, False] for m in ("loss", "loss_nfe_matched", "pia_nfe_matched")
+    by[1, m, "none"] for m in ("loss", "loss_nfe_matched", "pia_nfe_matched")
   )
   assert most["p_holm"] < 0.05 < min(loss["p_holm"], pia["p_holm"])
   assert (most["nfe"], most["nfe_probe"]) == (104, 104)
@@ -221,9 +221,9 @@ def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
   assert first == f"| steps | 1 | {' | '.join(expected)} |"
   assert second == first.replace("| 1 |", "| 2 |")
   head, _, *lines = less.splitlines()
-  assert head == f"| ablation | value | lsa_probe - reference | {names}"
+  assert head == f"| ablation | value | lsa_probe by reference | {names}"
   assert len(lines) == 1
-  most = by[1, "loss_nfe_matched", True]
+  most = by[1, "loss_nfe_matched", "reference"]
   difference = f"{most['auc_probe'] - most['auc']:+.3f}"
   bold = f"**{difference}**" if most["p_holm"] < 0.05 else difference
   assert f" | {most['auc_probe']:.3f} | " in lines[0]

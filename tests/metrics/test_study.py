@@ -71,7 +71,7 @@ def test_the_gates_of_each_value_stand_beside_its_records():
   assert shown == study.without_gates(whole)
   assert {r["model"] for r in shown} == {"A", "B", "mean"}
   assert {(r["value"], r["difficulty_calibration"]) for r in shown} == {
-    (1, False), (2, False), (2, True)
+    (1, "none"), (2, "none"), (2, "reference")
   }  # fmt: skip
 
 

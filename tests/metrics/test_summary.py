@@ -112,7 +112,7 @@ def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips()
     (r["model"], r["difficulty_calibration"]): r["tpr_dev_cutoff"]["0.5"]
     for r in records
   }
-  assert (found["mean", True], found["mean", False]) == (None, 1)
+  assert (found["mean", "reference"], found["mean", "none"]) == (None, 1)
   rows += _development("reference", [1.0, 0.0])
   records = _summarise(rows + difficulty.by_reference(rows), targets=(0.5,))
   (a,) = (

@@ -18,8 +18,8 @@ def test_calibration_by_hand():
   records = summary.summarise(rows + calibrated, resamples=50)
   scores = {(r["model"], r["difficulty_calibration"]): r["auc"] for r in records}
   # Calibrated A: 3, 2 against 3, 0.5: one tie, two wins of four pairs.
-  assert scores["A", True] == 0.625
-  assert scores["A", False] == 0.75
+  assert scores["A", "reference"] == 0.625
+  assert scores["A", "none"] == 0.75
   assert ("reference", "reference") not in scores
 
 
