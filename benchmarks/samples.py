@@ -23,7 +23,8 @@ from launch import command, common
 from lsaprobe_jax import diffusion, probe
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.models import checkpoints
+from lsaprobe_jax.models import checkpoints, conversion
+from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.scoring.scorer import clip_number
 from lsaprobe_jax.text import printable
 
@@ -110,7 +111,8 @@ def _table(header: list[str], lines: list[list[str]]) -> str:
 def _model_part(name: str, folder: pathlib.Path, times: list[float]) -> str:
   """Writes one model's sounds; returns its part of the page."""
   try:
-    generator, record = common.load_diffusion(name, _STEPS.value)
+    generator = load_model(name, num_inference_steps=_STEPS.value).model
+    record = checkpoints.load_model(conversion.find_model(name))[1]
   except checkpoints.CheckpointError as error:
     raise app.UsageError(f"--models={name}: {error}") from error
   training = record["training"] or {}

@@ -16,10 +16,10 @@ from launch.command import ending_in_one_line, run
 from lsaprobe_jax import parallel
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.models import checkpoints, conversion, registry
-from lsaprobe_jax.scoring.scorer import Target
+from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.scoring import targets
 from lsaprobe_jax.scoring.workdir import claim_workdir, lock_workdir, note_environment
-from lsaprobe_jax.text import printable
 
 __all__ = [
   "claim_workdir",
@@ -27,7 +27,6 @@ __all__ = [
   "ending_in_one_line",
   "fewest_times",
   "jsonable",
-  "load_diffusion",
   "load_targets",
   "lock_workdir",
   "note_environment",
@@ -113,93 +112,37 @@ def open_corpus(
     raise app.UsageError(f"--config.corpus: {error}") from error
 
 
-def fewest_times(targets: Sequence[Target]) -> int:
+def fewest_times(targets: Sequence[TrainedModel]) -> int:
   """T of the model whose schedule has the fewest times."""
   return min(target.model.schedule.num_train_timesteps for target in targets)
 
 
 def load_targets(
   config: ConfigDict, flag="--config.targets.{}".format
-) -> tuple[list[Target], dict[str, Any]]:
+) -> tuple[list[TrainedModel], dict[str, Any]]:
   """The models of an evaluation.
 
   Args:
-    config: `targets` (name -> what `conversion.find_model` takes), `num_inference_steps`,
-      `precision`, `untrained`, `seed`, and `stop_at` where there is one.
+    config: the settings of `targets.load_targets`.
     flag: from a target's name to what an error calls it.
 
   Returns:
     (targets in the order of their names, hash of each one's weights).
   """
-  targets, hashes = [], {}
-  for i, (name, source) in enumerate(sorted(config.targets.items())):
-    key = jax.random.fold_in(jax.random.key(config.seed), i)
-    try:
-      generator, record = load_diffusion(
-        source,
-        config.num_inference_steps,
-        precision=config.precision,
-        # Where a configuration has it: `mel` ends before the vocoder.
-        stop_at=config.get("stop_at", "waveform"),
-        random_key=key if config.untrained else None,
-      )
-    except checkpoints.CheckpointError as error:
-      raise app.UsageError(f"{flag(name)}: {error}") from error
-    try:
-      training = record["training"] or {}
-      clips = training.get("clips")
-      members = clips and {clip["id"]: clip["sha256"] for clip in clips}
-      group = training.get("group")
-    except (KeyError, TypeError, AttributeError) as error:
-      raise app.UsageError(
-        f"{flag(name)}: {source}: its training record is damaged"
-        f" ({type(error).__name__}: {error}); copy the model again"
-      ) from error
-    targets.append(Target(name=name, model=generator, group=group, members=members))
-    hashes[name] = record["weights_sha256"]
-  _check_alike(targets)
-  return targets, {"weights": hashes}
-
-
-def load_diffusion(
-  source: str,
-  num_inference_steps: int,
-  *,
-  random_key: jax.Array | None = None,
-  **settings,
-) -> tuple[Any, dict[str, Any]]:
-  """A model that can be run, and the record of its folder.
-
-  Args:
-    source: what `conversion.find_model` takes.
-    num_inference_steps: S, DDIM steps of the reverse process.
-    random_key: draws random weights in the place of the model's own.
-    **settings: `precision` and `stop_at` (`models.registry.build_model`).
-
-  Raises:
-    CheckpointError: there is no such model, or it is damaged, does not describe one
-      or has weights that do not fit.
-  """
-  params, record = checkpoints.load_model(conversion.find_model(source))
-  model = record["model"]
   try:
-    abstract = registry.abstract_params(model, len(jax.tree.leaves(params)))
-    checkpoints.check_fit(params, abstract, source)
-    if random_key is not None:
-      params = registry.random_params(model, random_key)
-    generator = registry.build_model(model, params, num_inference_steps, **settings)
-  except checkpoints.CheckpointError:
-    raise
-  # Sizes that make no network: what flax and jax raise on them is almost anything.
-  except Exception as error:
-    raise checkpoints.CheckpointError(
-      f"{printable(source)}: its model.json does not describe a model"
-      f" ({checkpoints.reason(error)})"
-    ) from error
-  return generator, record
-
-
-def _check_alike(targets: list[Target]) -> None:
-  rates = {target.name: target.model.sample_rate for target in targets}
-  if len(set(rates.values())) > 1:
-    raise app.UsageError(f"--config.targets have different sample rates: {rates}")
+    found = targets.load_targets(
+      config.targets,
+      num_inference_steps=config.num_inference_steps,
+      precision=config.precision,
+      stop_at=config.get("stop_at", "waveform"),
+      untrained=config.untrained,
+      seed=config.seed,
+    )
+  except SettingError as error:
+    said = str(error)
+    for name in config.targets:
+      if said.startswith(f"targets.{name}: "):
+        said = f"{flag(name)}{said.removeprefix(f'targets.{name}')}"
+        raise app.UsageError(said) from error
+    raise app.UsageError(f"--config.{said}") from error
+  return found, {"weights": {target.name: target.weights_sha256 for target in found}}

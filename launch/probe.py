@@ -17,6 +17,7 @@ from launch import command, common
 from lsaprobe_jax import diffusion, distances, search
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
+from lsaprobe_jax.models.trained import load_model
 
 _MODEL = flags.DEFINE_string(
   "model", None, "Embedded model, folder, or source of launch.convert.", required=True
@@ -91,7 +92,7 @@ def main(argv):
   common.use_compilation_cache()
   try:
     _check_flags()
-    model, _ = common.load_diffusion(_MODEL.value, _STEPS.value)
+    model = load_model(_MODEL.value, num_inference_steps=_STEPS.value).model
     clip = _load_clip(model.sample_rate)
     t = diffusion.timestep(model.schedule, _T_RATIO.value)
     distance = distances.get(_DISTANCE.value, sample_rate=model.sample_rate)

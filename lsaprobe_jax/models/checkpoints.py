@@ -17,8 +17,9 @@ from flax import traverse_util
 from safetensors.numpy import save_file
 
 from lsaprobe_jax import strict_json
+from lsaprobe_jax.errors import LsaProbeError
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.models.files import foreign, safetensors_reader, tensors
-from lsaprobe_jax.scoring.row_files import write_whole
 from lsaprobe_jax.text import printable
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -28,7 +29,7 @@ _MAX_RECORD_BYTES = 1 << 30
 _LONGEST_REASON = 2000
 
 
-class CheckpointError(ValueError):
+class CheckpointError(LsaProbeError):
   """A model folder that cannot be used; the message names it and the mend."""
 
 
@@ -43,12 +44,12 @@ def reading(what: str) -> Iterator[None]:
     what: begins the line, with `{}` for the reason.
 
   Raises:
-    CheckpointError: in the place of any other exception; a CheckpointError is left as
-      it is.
+    CheckpointError: in the place of any other exception; a LsaProbeError, which names
+      its input already, is left as it is.
   """
   try:
     yield
-  except CheckpointError:
+  except LsaProbeError:
     raise
   except Exception as error:
     raise CheckpointError(what.replace("{}", reason(error), 1)) from error
@@ -166,7 +167,7 @@ def find_model(name: str | pathlib.Path) -> pathlib.Path:
   Raises:
     CheckpointError: there is neither; lists the embedded models.
   """
-  embedded = pathlib.Path(__file__).parent / "weights"
+  embedded = pathlib.Path(__file__).parents[1] / "weights"
   known = sorted(path.parent.name for path in embedded.glob(f"*/{MODEL_FILE}"))
   if str(name) in known:
     return embedded / name

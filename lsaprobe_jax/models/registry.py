@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checks, diffwave
 from lsaprobe_jax.models.diffwave import HOP_SAMPLES, DiffWave
 from lsaprobe_jax.models.musicldm import latent as musicldm
@@ -80,6 +81,16 @@ class WaveformDiffusion(struct.PyTreeNode):
     # Fused with a small distance behind it, XLA's CPU backend computes parts of the
     # network's last layers again: a gradient took 1.6 times as long.
     return jax.lax.optimization_barrier(self.decode(x_0))
+
+
+def check_steps(num_inference_steps: int) -> None:
+  """Refuses a count of DDIM steps below 1.
+
+  Raises:
+    SettingError: there is no step.
+  """
+  if num_inference_steps < 1:
+    raise SettingError(f"num_inference_steps={num_inference_steps}: at least 1")
 
 
 def check_settings(model_config: dict[str, Any], tensors: int | None = None) -> None:

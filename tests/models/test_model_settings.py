@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tiny_musicldm as tiny
 
-from launch import common
 from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.trained import load_model
 
 DIFFWAVE = {
   "family": "diffwave",
@@ -160,5 +160,5 @@ def test_a_model_folder_with_such_a_value_is_refused_soon(tmp_path, path, value)
   with pytest.raises(
     checkpoints.CheckpointError, match=rf"{path} = {value} is not sup"
   ):
-    common.load_diffusion(str(tmp_path), 1)
+    load_model(tmp_path)
   assert time.process_time() - start < 5  # milliseconds

@@ -15,11 +15,11 @@ from absl import app, logging
 from tqdm import tqdm
 
 from configs import mini
-from launch import common
 from lsaprobe_jax.data import audio
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import checkpoints, conversion
 from lsaprobe_jax.models.files import torch_reader
+from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.scoring import experiment_inputs, row_store, workdir
 from tests.stress import mutations, specimens
 
@@ -68,8 +68,8 @@ def _read(kind: str, path: pathlib.Path) -> bool:
     workdir.claim_workdir(path, specimens.IDENTITY)
     return True
   if kind == "network":
-    generator, record = common.load_diffusion(str(path), num_inference_steps=1)
-    return generator.sample_rate > 0 and np.isfinite(generator.scale) and bool(record)
+    loaded = load_model(path)
+    return loaded.sample_rate > 0 and np.isfinite(loaded.model.scale)
   if kind == "manifest":
     opened = corpora.open_corpus(path, sample_rate=16000, clip_seconds=0.5)
     return opened.audio.shape == (len(opened), 8000) and len(opened) > 0

@@ -20,7 +20,7 @@ from lsaprobe_jax.models.files import _torch_pickle, torch_reader
 SECONDS, BYTES = 30, 2 << 30
 READ = f"""
 import resource, sys, time
-from lsaprobe_jax import torch_reader
+from lsaprobe_jax.models.files import torch_reader
 resource.setrlimit(resource.RLIMIT_AS, ({BYTES}, {BYTES}))
 start = time.process_time()
 try:

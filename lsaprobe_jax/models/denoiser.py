@@ -1,0 +1,63 @@
+"""A diffusion model made of functions that somebody else wrote."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from lsaprobe_jax import diffusion
+
+
+class DenoiserModel(struct.PyTreeNode):
+  """A diffusion model made of three functions (`trained.from_denoiser`).
+
+  Attributes:
+    params: the weights, a pytree of arguments; None where the functions take none.
+    schedule: the noise schedule.
+    noise_fn: the denoiser, `(x, t) -> noise` with t in 1..T, and `params` before both
+      where there are any.
+    encode_fn: waveform [samples] -> clean state, likewise; None for the identity.
+    decode_fn: clean state -> waveform, likewise; None for the identity.
+    sample_rate: of the audio, in Hz.
+    num_inference_steps: S, the DDIM steps of the reverse process.
+    samples: length that a decoded waveform is cut to; None leaves it as it is.
+  """
+
+  params: Any
+  schedule: diffusion.Schedule
+  noise_fn: Callable[..., jax.Array] = struct.field(pytree_node=False)
+  encode_fn: Callable[..., jax.Array] | None = struct.field(pytree_node=False)
+  decode_fn: Callable[..., jax.Array] | None = struct.field(pytree_node=False)
+  sample_rate: int = struct.field(pytree_node=False)
+  num_inference_steps: int = struct.field(pytree_node=False, default=1)
+  samples: int | None = struct.field(pytree_node=False, default=None)
+
+  def for_length(self, samples: int) -> "DenoiserModel":
+    """Returns the model for clips of so many samples, which it decodes to."""
+    return self.replace(samples=samples)
+
+  def encode(self, audio: jax.Array) -> jax.Array:
+    """Returns the clean state x_0 of a waveform [samples]."""
+    return audio if self.encode_fn is None else self._call(self.encode_fn, audio)
+
+  def predict_noise(self, x: jax.Array, t) -> jax.Array:
+    """Returns `e(x, t)`; t = 0, which PIA asks about, is taken for t = 1."""
+    return self._call(self.noise_fn, x, jnp.maximum(jnp.asarray(t), 1))
+
+  def decode(self, x_0: jax.Array) -> jax.Array:
+    """Returns the waveform of a clean state, without what encoding padded."""
+    audio = x_0 if self.decode_fn is None else self._call(self.decode_fn, x_0)
+    return audio[: self.samples] if audio.ndim == 1 else audio
+
+  def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
+    """Returns `R_t(x_t)` as a waveform: the reverse process, then decode."""
+    x_0 = diffusion.reverse(
+      self.predict_noise, self.schedule, x_t, t, self.num_inference_steps
+    )
+    # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
+    return jax.lax.optimization_barrier(self.decode(x_0))
+
+  def _call(self, function: Callable[..., jax.Array], *args: Any) -> jax.Array:
+    return function(*args) if self.params is None else function(self.params, *args)

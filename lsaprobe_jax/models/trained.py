@@ -1,0 +1,227 @@
+"""A trained model as it is audited, and the two ways to have one.
+
+`load_model` reads one that is embedded or on disk, and `from_denoiser` makes one of any
+JAX functions.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+import jax
+
+from lsaprobe_jax import diffusion
+from lsaprobe_jax.errors import ArgumentError, LsaProbeError
+from lsaprobe_jax.models import checkpoints, conversion, registry
+from lsaprobe_jax.models.denoiser import DenoiserModel
+from lsaprobe_jax.models.diffusion_model import DiffusionModel
+from lsaprobe_jax.text import printable
+
+Split = Literal["member", "nonmember", "dev"]
+# What a clip is by its group, where nobody recorded what a model was trained on.
+_SPLITS: Mapping[str, Split] = {"a": "member", "b": "nonmember"}
+_REOPEN = "open the corpus as it was for training: path, rate, clip length, clips"
+
+
+class Clip(Protocol):
+  """What the split of a clip depends on (`data.clips.Clip`)."""
+
+  id: str
+  group: str
+  sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+  """A model under audit: the diffusion model, and what is known of its training.
+
+  Attributes:
+    name: what rows call it; `A` and `B` in a cross-over, `reference` for the control.
+    model: the diffusion model, a pytree with the weights.
+    group: the group of tracks it was trained on; None where that is not recorded.
+    members: hashes by id of the clips it was trained on; None where nobody recorded
+      them, and group `a` is then taken for the members.
+    weights_sha256: hash of the file that the weights came from; None without a file.
+    clip_seconds: length of the clips it was trained on; None if not recorded.
+    source: where it was loaded from; empty where it was made of functions.
+  """
+
+  name: str
+  model: DiffusionModel
+  group: str | None = None
+  members: dict[str, str] | None = None
+  weights_sha256: str | None = None
+  clip_seconds: float | None = None
+  source: str = ""
+
+  @property
+  def sample_rate(self) -> int:
+    """The rate of the audio that the model takes, in Hz."""
+    return self.model.sample_rate
+
+  def for_length(self, samples: int) -> "TrainedModel":
+    """Returns the model for clips of so many samples, which it decodes to."""
+    return dataclasses.replace(self, model=self.model.for_length(samples))
+
+  def split(self, clip: Clip) -> Split:
+    """Returns what a clip is to this model.
+
+    Raises:
+      LsaProbeError: the clip is neither a member nor none: other samples under the id
+        of a member, a development clip that is a member, or another clip of the group
+        that the model was trained on.
+    """
+    if self.members is None:
+      return _SPLITS.get(clip.group, "dev")
+    member = clip.id in self.members
+    if member and self.members[clip.id] != clip.sha256:
+      raise LsaProbeError(
+        f"{clip.id}: {self.name} was trained on other samples under this id; {_REOPEN}"
+      )
+    if member and clip.group == "dev":
+      raise LsaProbeError(
+        f"{clip.id}: {self.name} was trained on this development clip"
+      )
+    if not member and clip.group == self.group:
+      raise LsaProbeError(
+        f"{clip.id}: {self.name} was trained on group {self.group} but not on this"
+        f" clip of it; {_REOPEN} a track"
+      )
+    return "dev" if clip.group == "dev" else "member" if member else "nonmember"
+
+
+def load_model(
+  source: str | os.PathLike,
+  *,
+  name: str | None = None,
+  num_inference_steps: int = 1,
+  precision: str = "float32",
+  stop_at: str = "waveform",
+  random_key: jax.Array | None = None,
+) -> TrainedModel:
+  """Loads a model, and converts a published checkpoint when it is first named.
+
+  Args:
+    source: an embedded model's name, a model folder, a `.pt` file of LMNT's DiffWave,
+      a folder of a MusicLDM or AudioLDM pipeline, or `hf:owner/name` of one on the
+      Hugging Face hub.
+    name: what rows call it; the last part of its source by default.
+    num_inference_steps: S, the DDIM steps of the reverse process.
+    precision: of the network's blocks, `float32` or `bfloat16`.
+    stop_at: what is decoded to, `waveform`, or `mel` to end before a vocoder.
+    random_key: draws random weights in the place of the model's own, for a control.
+
+  Raises:
+    CheckpointError: there is no such model, or it is damaged, does not describe one or
+      has weights that do not fit; the message begins with the source.
+    SettingError: the family has no such `precision` or `stop_at`, or
+      `num_inference_steps` is below 1.
+  """
+  source = os.fspath(source)
+  registry.check_steps(num_inference_steps)
+  params, record = checkpoints.load_model(conversion.find_model(source))
+  described = record["model"]
+  shown = printable(source)
+  with checkpoints.reading(f"{shown}: its model.json does not describe a model ({{}})"):
+    abstract = registry.abstract_params(described, len(jax.tree.leaves(params)))
+    checkpoints.check_fit(params, abstract, source)
+    if random_key is not None:
+      params = registry.random_params(described, random_key)
+    model = registry.build_model(
+      described, params, num_inference_steps, precision=precision, stop_at=stop_at
+    )
+  return TrainedModel(
+    name=name or pathlib.PurePath(source.removeprefix(conversion.HUB)).name,
+    model=model,
+    weights_sha256=record["weights_sha256"],
+    source=source,
+    **_training(record["training"] or {}),
+  )
+
+
+def _training(record: Mapping[str, Any]) -> dict[str, Any]:
+  """What a model folder's record says of the clips that it was trained on."""
+  clips = record.get("clips")
+  # The record of a training here; others have no such table.
+  part = record.get("config")
+  for key in ("corpus", "clip_seconds"):
+    part = part.get(key) if isinstance(part, Mapping) else None
+  return {
+    "group": record.get("group"),
+    "members": clips and {clip["id"]: clip["sha256"] for clip in clips},
+    "clip_seconds": float(part) if isinstance(part, int | float) else None,
+  }
+
+
+def from_denoiser(
+  predict_noise: Callable[..., jax.Array],
+  path: diffusion.Schedule,
+  encode: Callable[..., jax.Array] | None = None,
+  decode: Callable[..., jax.Array] | None = None,
+  *,
+  sample_rate: int,
+  params: Any = None,
+  num_inference_steps: int = 1,
+  name: str = "model",
+) -> TrainedModel:
+  """Makes a model of any JAX functions, each for one clip without a batch axis.
+
+  Functions that are given the weights as `params` take them first, so that weights are
+  arguments of the compiled programs; weights that a function closes over become
+  constants of it instead, and make every model compile anew. The gradient norm needs
+  `params`: it differentiates by them.
+
+  Args:
+    predict_noise: the denoiser, `(x, t) -> noise` of the state's shape, or
+      `(params, x, t) -> noise`; t is an integer in 1..T.
+    path: the noise schedule that it was trained under (`diffusion.linear`, ...).
+    encode: waveform [samples] -> clean state of any shape; the identity by default.
+    decode: clean state -> waveform [samples], of which what is longer than the clip is
+      cut off; the identity by default.
+    sample_rate: of the audio, in Hz.
+    params: a pytree of arrays; None where the functions take no weights.
+    num_inference_steps: S, the DDIM steps of the reverse process.
+    name: what rows call the model.
+
+  Raises:
+    ArgumentError: what is given is no function, no schedule or no rate.
+    SettingError: `num_inference_steps` is below 1.
+  """
+  registry.check_steps(num_inference_steps)
+  if not isinstance(path, diffusion.Schedule):
+    raise ArgumentError(
+      f"path={printable(type(path).__name__)}: it must be a diffusion.Schedule, such as"
+      " diffusion.linear(200, 1e-4, 0.02)"
+    )
+  if not isinstance(sample_rate, int) or sample_rate < 1:
+    raise ArgumentError(f"sample_rate={sample_rate}: it must be a whole number of Hz")
+  given = {"predict_noise": predict_noise, "encode": encode, "decode": decode}
+  for argument, function in given.items():
+    if function is not None or argument == "predict_noise":
+      _check_function(argument, function)
+  model = DenoiserModel(
+    params=params,
+    schedule=path,
+    noise_fn=predict_noise,
+    encode_fn=encode,
+    decode_fn=decode,
+    sample_rate=sample_rate,
+    num_inference_steps=num_inference_steps,
+  )
+  return TrainedModel(name=name, model=model)
+
+
+def _check_function(argument: str, function: Any) -> None:
+  """Refuses what cannot be called, or cannot be told from another by JAX."""
+  kind = printable(type(function).__name__)
+  if not callable(function):
+    raise ArgumentError(f"{argument}={kind}: it must be a function")
+  try:
+    hash(function)
+  except TypeError as error:
+    raise ArgumentError(
+      f"{argument}={kind}: a callable that holds arrays cannot be hashed; give a plain"
+      " function that takes them first, and the arrays as params"
+    ) from error
