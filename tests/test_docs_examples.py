@@ -90,8 +90,9 @@ def test_the_model_trains_is_stored_and_is_probed(added, audio, tmp_path):
   generator = registry.build_model(MODEL, params, num_inference_steps=2)
   objective = losses.Denoising(generator, 2, (0.5,))
   x_0 = generator.encode(audio)
-  held = jax.jit(lambda params: objective.held(params, x_0, jax.random.key(1))[0])
-  before = float(held(params))
+  key = jax.random.key(1)
+  eval_loss = jax.jit(lambda params: objective.eval_loss(params, x_0, key)[0])
+  before = float(eval_loss(params))
   descend = jax.jit(
     lambda params, key: jax.tree.map(
       lambda p, g: p - 20 * g, params, jax.grad(objective.loss)(params, x_0, key)
@@ -99,7 +100,7 @@ def test_the_model_trains_is_stored_and_is_probed(added, audio, tmp_path):
   )
   for key in jax.random.split(jax.random.key(2), 200):
     params = descend(params, key)
-  assert float(held(params)) < 0.8 * before
+  assert float(eval_loss(params)) < 0.8 * before
 
   checkpoints.save_model(tmp_path, params, MODEL, training={"clips": []})
   params, record = checkpoints.load_model(tmp_path)

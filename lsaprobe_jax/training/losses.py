@@ -1,15 +1,18 @@
 """What a network is trained to do: a denoiser, an autoencoder, a vocoder.
 
-Each objective is a pytree with the same parts: `params`, what is trained;
-`examples`, from waveforms to what a step reads, once for all; `loss` of one example;
-and `held`, the loss at fixed draws, so that epochs and groups can be compared.
+Each objective is a pytree with the same parts: `params`, what is trained; `examples`,
+from waveforms to what a step reads, once for all; `loss`, of one example under random
+draws; and `eval_loss`, the loss at fixed draws, so that epochs and groups can be
+compared.
 
-A corpus of hundreds of hours never sits in memory: a waveform denoiser reads clips as
-they come, and of what else is made of them more than a gibibyte lies in a file.
+A corpus of hundreds of hours never sits in memory. A waveform denoiser reads clips as
+they come; other examples are computed once, and more than a gibibyte of them lies in a
+file.
 """
 
 import math
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -24,18 +27,18 @@ from lsaprobe_jax.models.musicldm import mel
 
 # Clips turned into examples at once.
 _BATCH = 16
-# Of examples; beyond it they are kept in a file (in TMPDIR, gone with the process).
+# Examples of more bytes are kept in a file (in TMPDIR, gone with the process).
 _MOST_BYTES = 1 << 30
 
 
 class Denoising(struct.PyTreeNode):
-  """A denoiser's: mean of `|eps - e(x_t, t)| ** power`, t and eps drawn anew.
+  """A denoiser's loss: the mean of `|eps - e(x_t, t)| ** power`, t and eps drawn anew.
 
   Attributes:
-    model: a generator (`models.registry`); of a latent one the UNet is trained.
+    model: a diffusion model (`models.registry`), whose denoiser is trained.
     power: 1, LMNT's loss, or 2, DDPM's.
-    eval_t_ratios: t over T at which `held` is taken.
-    latent: whether states are latents, which are computed once, and not waveforms.
+    eval_t_ratios: t over T at which `eval_loss` is taken.
+    latent: whether examples are latents, which are computed once, or waveforms.
   """
 
   model: Any
@@ -47,7 +50,7 @@ class Denoising(struct.PyTreeNode):
   def together(self) -> bool:
     """Whether a batch is worth computing at once on a CPU.
 
-    A third of the time for latents, three times the time for waveforms.
+    It takes a third of the time for latents, and three times the time for waveforms.
     """
     return self.latent
 
@@ -66,7 +69,7 @@ class Denoising(struct.PyTreeNode):
     return example if self.latent else self.model.encode(example)
 
   def loss(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
-    """Of one latent, or one waveform [samples]."""
+    """The loss of one latent, or of one waveform [samples]."""
     x_0 = self._state(example)
     t_key, noise_key = jax.random.split(key)
     t = jax.random.randint(t_key, (), 1, self.model.schedule.num_train_timesteps + 1)
@@ -79,7 +82,7 @@ class Denoising(struct.PyTreeNode):
     x_t = diffusion.add_noise(model.schedule, x_0, t, noise)
     return jnp.mean(jnp.abs(noise - model.predict_noise(x_t, t)) ** self.power)
 
-  def held(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
+  def eval_loss(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
     """[len(eval_t_ratios)] losses under the one noise that the key gives."""
     x_0 = self._state(example)
     noise = jax.random.normal(key, x_0.shape)
@@ -90,17 +93,17 @@ class Denoising(struct.PyTreeNode):
 
 
 class Autoencoding(struct.PyTreeNode):
-  """A VAE's, on log-mel: reconstruction at several resolutions, and KL.
+  """A VAE's loss on log-mel: reconstruction at several resolutions, and KL.
 
-  As latent diffusion (Rombach et al. 2022) trains its own, without a discriminator:
-  L1 between log-mel and its decoded sample, also of both averaged over squares of 2
+  It is that of latent diffusion (Rombach et al. 2022) without the discriminator: L1
+  between log-mel and its decoded sample, also between both averaged over squares of 2
   and 4, plus a small weight times the KL divergence from a standard normal.
 
   Attributes:
     params: the VAE's.
-    network: the VAE.
     front_end: waveform -> log-mel.
-    kl_weight: of the KL divergence a latent element.
+    network: the VAE.
+    kl_weight: of the KL divergence per latent element.
   """
 
   params: Any
@@ -116,7 +119,7 @@ class Autoencoding(struct.PyTreeNode):
     return _map(lambda front_end, clip: front_end(clip, frames), self.front_end, audio)
 
   def loss(self, params: Any, log_mel: jax.Array, key: jax.Array) -> jax.Array:
-    """Of one log-mel spectrogram and one sample of its latent."""
+    """The loss of one log-mel spectrogram under one sample of its latent."""
     run = lambda method, x: self.network.apply({"params": params}, x, method=method)
     mean, log_variance = jnp.split(run("moments", log_mel[:, :, None]), 2, axis=-1)
     log_variance = jnp.clip(log_variance, -30.0, 20.0)
@@ -125,8 +128,8 @@ class Autoencoding(struct.PyTreeNode):
     kl = (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance) / 2
     return _over_resolutions(decoded, log_mel) + self.kl_weight * jnp.mean(kl)
 
-  def held(self, params: Any, log_mel: jax.Array, key: jax.Array) -> jax.Array:
-    """[1] loss of the one sample that the key gives."""
+  def eval_loss(self, params: Any, log_mel: jax.Array, key: jax.Array) -> jax.Array:
+    """[1] loss under the one sample that the key gives."""
     return self.loss(params, log_mel, key)[None]
 
   def spread(self, params: Any, log_mel: np.ndarray) -> float:
@@ -138,16 +141,16 @@ class Autoencoding(struct.PyTreeNode):
 
 
 class Vocoding(struct.PyTreeNode):
-  """A vocoder's: MR-STFT between waveforms, and L1 between their log-mel.
+  """A vocoder's loss: MR-STFT between waveforms, and L1 between their log-mel.
 
-  HiFi-GAN's generator (Kong et al. 2020) without its discriminators; the weight of
-  log-mel is `mel_weight`, as its 45 against the adversarial losses' 1.
+  It is that of HiFi-GAN's generator (Kong et al. 2020) without its discriminators.
+  `mel_weight` takes the place of its 45 against the adversarial losses' 1.
 
   Attributes:
     params: the vocoder's.
-    network: the vocoder.
     front_end: waveform -> log-mel.
     distance: MR-STFT.
+    network: the vocoder.
     mel_weight: of log-mel.
   """
 
@@ -165,7 +168,7 @@ class Vocoding(struct.PyTreeNode):
     return _map(level, self.front_end, audio)
 
   def loss(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
-    """Of one waveform; nothing is drawn."""
+    """The loss of one waveform; nothing is drawn."""
     del key
     frames = audio.shape[0] // self.front_end.hop
     log_mel = self.front_end(audio, frames)
@@ -175,7 +178,7 @@ class Vocoding(struct.PyTreeNode):
       jnp.abs(again - log_mel)
     )
 
-  def held(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
+  def eval_loss(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
     """[1] loss."""
     return self.loss(params, audio, key)[None]
 
@@ -187,7 +190,8 @@ def _over_resolutions(decoded: jax.Array, log_mel: jax.Array) -> jax.Array:
   return sum(jnp.mean(jnp.abs(one)) for one in pooled) / len(pooled)
 
 
-def _map(fn, shared, audio: np.ndarray) -> np.ndarray:
+def _map(fn: Callable[..., Any], shared: Any, audio: np.ndarray) -> np.ndarray:
+  """`fn(shared, clip)` of every clip, batch by batch."""
   run = parallel.over_examples(fn, batch_size=_BATCH)
   examples = None
   for part, found in run(shared, audio):
@@ -198,7 +202,7 @@ def _map(fn, shared, audio: np.ndarray) -> np.ndarray:
 
 
 def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-  """An array to fill: in memory, or where it is large in a file without a name."""
+  """An array to fill: in memory, or in a file without a name where it is large."""
   if math.prod(shape) * dtype.itemsize <= _MOST_BYTES:
     return np.empty(shape, dtype)
   return np.memmap(tempfile.TemporaryFile(), dtype, "w+", shape=shape)

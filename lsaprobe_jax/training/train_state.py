@@ -1,14 +1,11 @@
-"""Training a network on the clips of some groups of a corpus.
+"""What one training step changes, the step itself, and the batches it reads.
 
 Every random draw is a function of (seed, step), so a run that is killed and resumed
 from its last checkpoint repeats the same losses as one that was left alone.
 """
 
 import functools
-import json
-import os
-import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,41 +14,35 @@ import numpy as np
 import optax
 from flax import struct
 
-from lsaprobe_jax import parallel, strict_json
-from lsaprobe_jax.files import open_own, write_whole
+from lsaprobe_jax import parallel
+
+# Examples whose loss is followed in one call.
+_EVAL_BATCH = 16
 
 
 class TrainState(struct.PyTreeNode):
-  """What a step changes: `ema` are the averaged parameters that are kept."""
+  """What a step changes.
+
+  Attributes:
+    params: the weights.
+    ema: their moving average, which is what is kept.
+    opt_state: the optimiser's state.
+  """
 
   params: Any
   ema: Any
   opt_state: Any
 
-
-def make_optimizer(settings: Any, total_steps: int) -> optax.GradientTransformation:
-  """Adam, gradients clipped by global norm, warm-up and cosine decay.
-
-  Args:
-    settings: `learning_rate`, `warmup_steps`, `final_learning_rate`, `max_grad_norm`.
-    total_steps: steps of the whole run.
-  """
-  learning_rate = optax.warmup_cosine_decay_schedule(
-    init_value=0.0,
-    peak_value=settings.learning_rate,
-    warmup_steps=min(settings.warmup_steps, max(total_steps // 2, 1)),
-    decay_steps=total_steps,
-    end_value=settings.final_learning_rate,
-  )
-  return optax.chain(
-    optax.clip_by_global_norm(settings.max_grad_norm), optax.adam(learning_rate)
-  )
+  @classmethod
+  def create(cls, params: Any, optimiser: optax.GradientTransformation) -> "TrainState":
+    """The state before the first step."""
+    return cls(params=params, ema=params, opt_state=optimiser.init(params))
 
 
 def make_step(
-  objective: Any, optimizer: optax.GradientTransformation, ema_decay: float
-):
-  """Compiles one training step of an objective (`objectives`).
+  objective: Any, optimiser: optax.GradientTransformation, ema_decay: float
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+  """Compiles one training step of an objective (`training.losses`).
 
   Returns:
     `step(state, examples [batch, ...], mask [batch], key, count)` -> (state,
@@ -70,7 +61,7 @@ def make_step(
       keys,
       together=objective.together,
     )
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     # A short memory at first, else the average remembers the initial weights.
     decay = jnp.minimum(ema_decay, (1 + count) / (10 + count))
@@ -82,10 +73,33 @@ def make_step(
   return functools.partial(run, objective)
 
 
+def make_eval_loss(objective: Any) -> Callable[[Any, np.ndarray], np.ndarray]:
+  """Compiles the loss of weights on examples at fixed draws.
+
+  Returns:
+    `eval_loss(params, examples [n, ...])` -> float [n, k], an objective's own
+    `eval_loss` of each. The draws of example i are the same in every call, so that
+    epochs and groups can be compared.
+  """
+
+  def one(shared, example, index):
+    objective, params = shared
+    key = jax.random.fold_in(jax.random.key(0), index)
+    return objective.eval_loss(params, example, key)
+
+  run = parallel.over_examples(one, batch_size=_EVAL_BATCH)
+
+  def eval_loss(params, examples):
+    parts = run((objective, params), examples, np.arange(len(examples)))
+    return np.concatenate([losses for _, losses in parts])
+
+  return eval_loss
+
+
 def batches(
   examples: np.ndarray, batch_size: int, seed: int, epoch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-  """One epoch in its own order: (examples [batch, ...], mask [batch]).
+  """Yields one epoch in its own order: (examples [batch, ...], mask [batch]).
 
   The ragged last batch is padded and masked, never dropped.
   """
@@ -98,62 +112,5 @@ def batches(
 
 
 def steps_per_epoch(num_clips: int, batch_size: int) -> int:
-  """Batches an epoch takes, the ragged one counted."""
+  """The batches that an epoch takes, the ragged one counted."""
   return -(-num_clips // batch_size)
-
-
-def make_eval_loss(objective: Any):
-  """Compiles the loss of weights on examples at fixed draws.
-
-  Returns:
-    `eval_loss(params, examples [n, ...])` -> float [n, k], an objective's `held`; the
-    draws of example i are the same in every call, so that epochs and groups can be
-    compared.
-  """
-
-  def one(shared, example, index):
-    objective, params = shared
-    return objective.held(params, example, jax.random.fold_in(jax.random.key(0), index))
-
-  run = parallel.over_examples(one, batch_size=16)
-
-  def eval_loss(params, examples):
-    parts = run((objective, params), examples, np.arange(len(examples)))
-    return np.concatenate([losses for _, losses in parts])
-
-  return eval_loss
-
-
-class LossLog:
-  """Losses as JSON lines; a resumed run cuts what lies after its checkpoint."""
-
-  def __init__(self, path: pathlib.Path, resume_step: int):
-    """Opens the log.
-
-    Args:
-      path: of the file.
-      resume_step: rows of later steps are cut.
-
-    Raises:
-      ValueError: a whole line is not a row of losses.
-    """
-    self._path = path
-    rows = []
-    if path.exists():
-      # What stands behind the last line's end was cut short by a kill.
-      *lines, _ = path.read_bytes().split(b"\n")
-      for number, line in enumerate(lines, 1):
-        try:
-          step = strict_json.loads(line)["step"]
-          if step <= resume_step:
-            rows.append(line.decode())
-        except (ValueError, TypeError, LookupError) as error:
-          raise ValueError(
-            f"{path}: line {number} is not a row of losses; mend or remove it"
-          ) from error
-    write_whole(path, "".join(f"{line}\n" for line in rows))
-
-  def write(self, **row: Any) -> None:
-    """Appends one row; it must hold `step`."""
-    with open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "a") as file:
-      file.write(json.dumps(row) + "\n")

@@ -1,3 +1,5 @@
+"""The training step, its batches, its optimiser and its log, on a tiny DiffWave."""
+
 import json
 
 import jax
@@ -5,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from ml_collections import ConfigDict
 
+from lsaprobe_jax.errors import LsaProbeError
 from lsaprobe_jax.models import registry
 from lsaprobe_jax.training import losses, train_state
+from lsaprobe_jax.training.loss_log import LossLog
+from lsaprobe_jax.training.optimiser import make_optimiser
+from lsaprobe_jax.training.settings import TrainCorpus, TrainSettings
 
 MODEL = {
   "family": "diffwave",
@@ -22,8 +27,13 @@ MODEL = {
   "sample_rate": 8000,
   "scale": 4.0,
 }
-SETTINGS = ConfigDict(
-  dict(learning_rate=3e-3, final_learning_rate=1e-4, warmup_steps=5, max_grad_norm=1.0)
+SETTINGS = TrainSettings(
+  corpus=TrainCorpus(path="x", groups=("a",), clip_seconds=0.016),
+  model=MODEL,
+  epochs=1,
+  learning_rate=3e-3,
+  final_learning_rate=1e-4,
+  warmup_steps=5,
 )
 STEPS, BATCH, POWER, DECAY = 120, 4, 2, 0.9
 
@@ -42,8 +52,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def optimizer():
-  return train_state.make_optimizer(SETTINGS, STEPS)
+def optimiser():
+  return make_optimiser(SETTINGS, STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +62,8 @@ def objective(model):
 
 
 @pytest.fixture(scope="module")
-def step(objective, optimizer):
-  return train_state.make_step(objective, optimizer, DECAY)
+def step(objective, optimiser):
+  return train_state.make_step(objective, optimiser, DECAY)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +72,8 @@ def states(objective, clips):
 
 
 @pytest.fixture(scope="module")
-def start(model, optimizer):
-  return train_state.TrainState(
-    params=model.params, ema=model.params, opt_state=optimizer.init(model.params)
-  )
+def start(model, optimiser):
+  return train_state.TrainState.create(model.params, optimiser)
 
 
 def train(step, state, examples, steps=STEPS):
@@ -129,13 +137,13 @@ def test_the_loss_falls(run, model, objective, states):
   # Noise of unit variance and a network that starts at zero.
   assert np.mean(losses[:4]) == pytest.approx(1, abs=0.3)
   assert np.mean(losses[-40:]) < 0.9 * np.mean(losses[:10])
-  held = train_state.make_eval_loss(objective)
-  before = held(model.params, states)
-  after = held(run[0][-1].ema, states)
+  eval_loss = train_state.make_eval_loss(objective)
+  before = eval_loss(model.params, states)
+  after = eval_loss(run[0][-1].ema, states)
   assert before.shape == (5, 2)
   assert np.all(after.mean(axis=0) < before.mean(axis=0))
-  # Each clip keeps its noise, whatever else is held.
-  np.testing.assert_allclose(held(model.params, states[:3]), before[:3], rtol=1e-6)
+  # Each clip keeps its noise, whatever other clips there are.
+  np.testing.assert_allclose(eval_loss(model.params, states[:3]), before[:3], rtol=1e-6)
 
 
 def test_steps_repeat_bit_by_bit(run, step, start, states):
@@ -172,9 +180,9 @@ def test_the_average_starts_short(run, start):
   assert np.all(moved != 0)
 
 
-def test_large_gradients_are_clipped(optimizer):
+def test_large_gradients_are_clipped(optimiser):
   params = {"w": jnp.zeros(3)}
-  chain = train_state.make_optimizer(SETTINGS, 100)
+  chain = make_optimiser(SETTINGS, 100)
   updates = []
   for size in (1.0, 1e6):
     state, out = chain.init(params), None
@@ -185,7 +193,7 @@ def test_large_gradients_are_clipped(optimizer):
 
 
 def test_the_learning_rate_rises_and_decays():
-  chain = train_state.make_optimizer(SETTINGS, 50)
+  chain = make_optimiser(SETTINGS, 50)
   params = {"w": jnp.zeros(1)}
   state, sizes = chain.init(params), []
   for _ in range(50):
@@ -202,18 +210,18 @@ def test_the_learning_rate_rises_and_decays():
 
 def test_a_resumed_log_drops_what_lies_after_its_checkpoint(tmp_path):
   path = tmp_path / "losses.jsonl"
-  log = train_state.LossLog(path, 0)
+  log = LossLog(path, 0)
   for i in range(1, 7):
     log.write(step=i, loss=1 / i)
   with path.open("a") as file:
     file.write('{"step": 7, "lo')
-  log = train_state.LossLog(path, 4)
+  log = LossLog(path, 4)
   log.write(step=5, loss=0.5)
   rows = [json.loads(line) for line in path.read_text().splitlines()]
   assert rows == [{"step": i, "loss": 1 / i} for i in range(1, 5)] + [
     {"step": 5, "loss": 0.5}
   ]
-  train_state.LossLog(path, 0)
+  LossLog(path, 0)
   assert path.read_text() == ""
 
 
@@ -223,5 +231,7 @@ def test_a_resumed_log_drops_what_lies_after_its_checkpoint(tmp_path):
 def test_a_damaged_log_is_named_with_its_line(tmp_path, line):
   path = tmp_path / "losses.jsonl"
   path.write_text(f'{{"step": 1, "loss": 1.0}}\n{line}\n')
-  with pytest.raises(ValueError, match=r"losses.jsonl: line 2 is not a row of losses"):
-    train_state.LossLog(path, 4)
+  with pytest.raises(
+    LsaProbeError, match=r"losses.jsonl: line 2 is not a row of losses"
+  ):
+    LossLog(path, 4)

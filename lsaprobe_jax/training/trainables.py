@@ -1,0 +1,103 @@
+"""The networks that can be trained, by name, and what is exported of each."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from lsaprobe_jax import distances
+from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.models import registry
+from lsaprobe_jax.training import losses
+from lsaprobe_jax.training.settings import TrainSettings
+from lsaprobe_jax.training.starting_weights import StartingWeights
+
+# Times over T at which a denoiser's loss on whole groups is followed.
+EVAL_T_RATIOS = (0.1, 0.2, 0.4, 0.6)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trainable:
+  """A network to train.
+
+  Attributes:
+    objective: what it is trained to do (`training.losses`).
+    export: from its trained parameters and the examples to (parameters, model
+      configuration) of the model folder.
+    eval_t_ratios: times over T of its `eval_loss`; None where it has no time.
+  """
+
+  objective: Any
+  export: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
+  eval_t_ratios: tuple[float, ...] | None = None
+
+  @property
+  def is_diffusion(self) -> bool:
+    """Whether the diffusion itself is trained, so that its clips are its members."""
+    return self.eval_t_ratios is not None
+
+
+def make_trainable(settings: TrainSettings, start: StartingWeights) -> Trainable:
+  """The network that `settings.trains` names, with the weights it starts from.
+
+  Raises:
+    SettingError: nothing of that name can be trained, or the model has none.
+  """
+  if settings.trains not in TRAINABLES:
+    raise SettingError(f"trains={settings.trains}: one of {', '.join(TRAINABLES)}")
+  model = registry.build_model(start.model, start.params, num_inference_steps=1)
+  return TRAINABLES[settings.trains](settings, start, model)
+
+
+def _denoiser(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
+  # A latent model has other networks beside its denoiser, which stay as they are.
+  place = next((n for n, part in start.params.items() if part is model.params), None)
+  objective = losses.Denoising(
+    model, settings.loss_power, EVAL_T_RATIOS, latent=place is not None
+  )
+  return Trainable(
+    objective=objective,
+    export=lambda own, _: (start.params | {place: own} if place else own, start.model),
+    eval_t_ratios=EVAL_T_RATIOS,
+  )
+
+
+def _vae(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
+  _check_part("vae", start)
+  objective = losses.Autoencoding(
+    model.vae_params, model.front_end, model.autoencoder, settings.kl_weight
+  )
+
+  def export(vae, examples):
+    # Latents of unit variance, as latent diffusion wants them.
+    scale = {"scaling_factor": 1 / objective.spread(vae, examples)}
+    return {"vae": vae}, start.model | {"vae": start.model["vae"] | scale}
+
+  return Trainable(objective=objective, export=export)
+
+
+def _vocoder(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
+  _check_part("vocoder", start)
+  objective = losses.Vocoding(
+    model.vocoder_params,
+    model.front_end,
+    distances.get("mr_stft", sample_rate=model.sample_rate),
+    model.voice,
+    settings.mel_weight,
+  )
+  export = lambda vocoder, _: ({"vocoder": vocoder}, start.model)
+  return Trainable(objective=objective, export=export)
+
+
+def _check_part(name: str, start: StartingWeights) -> None:
+  if name not in start.params:
+    raise SettingError(
+      f"trains={name}: a model of family {start.model['family']} has none"
+    )
+
+
+# What `trains` may be: `(settings, weights it starts from, model) -> Trainable`.
+TRAINABLES: dict[str, Callable[[TrainSettings, StartingWeights, Any], Trainable]] = {
+  "denoiser": _denoiser,
+  "vae": _vae,
+  "vocoder": _vocoder,
+}

@@ -1,0 +1,80 @@
+"""What can be trained of a latent model, and what is exported of it."""
+
+import jax
+import numpy as np
+import pytest
+import tiny_latent
+
+from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.models import checkpoints
+from lsaprobe_jax.training import trainables
+from lsaprobe_jax.training.settings import TrainCorpus, TrainSettings
+from lsaprobe_jax.training.starting_weights import starting_weights
+
+SETTINGS = TrainSettings(
+  corpus=TrainCorpus(path="x", groups=("a",), clip_seconds=0.1),
+  model=tiny_latent.config(),
+  epochs=1,
+  kl_weight=0.5,
+  mel_weight=2.0,
+)
+
+
+@pytest.fixture(scope="module")
+def start():
+  return starting_weights(SETTINGS)
+
+
+def make(start, name):
+  return trainables.make_trainable(SETTINGS.changed({"trains": name}), start)
+
+
+def test_a_denoiser_is_exported_among_the_other_networks(start):
+  trainable = make(start, "denoiser")
+  assert trainable.objective.latent
+  assert trainable.is_diffusion
+  assert trainable.objective.params is start.params["unet"]
+  params, model = trainable.export("trained", None)
+  assert params == start.params | {"unet": "trained"}
+  assert model == start.model
+
+
+def test_a_vae_is_exported_alone_with_latents_of_unit_variance(start, monkeypatch):
+  trainable = make(start, "vae")
+  assert not trainable.is_diffusion
+  assert trainable.objective.kl_weight == 0.5
+  monkeypatch.setattr(type(trainable.objective), "spread", lambda *_: 4.0)
+  params, model = trainable.export("trained", None)
+  assert params == {"vae": "trained"}
+  assert model["vae"]["scaling_factor"] == 0.25
+  assert start.model["vae"]["scaling_factor"] == 0.8
+  assert model | {"vae": start.model["vae"]} == start.model
+
+
+def test_a_vocoder_is_exported_alone(start):
+  trainable = make(start, "vocoder")
+  assert not trainable.is_diffusion
+  assert trainable.objective.mel_weight == 2.0
+  assert trainable.export("trained", None) == ({"vocoder": "trained"}, start.model)
+
+
+def test_parts_and_their_settings_come_from_folders(start, tmp_path):
+  made = start.model["vae"] | {"scaling_factor": 3.0}
+  model = start.model | {"vae": made}
+  doubled = jax.tree.map(lambda x: 2 * np.asarray(x), start.params["vae"])
+  checkpoints.save_model(tmp_path / "vae", {"vae": doubled}, model, None)
+  record = checkpoints.load_model(tmp_path / "vae")[1]
+  own = starting_weights(SETTINGS.changed({"parts": {"vae": str(tmp_path / "vae")}}))
+  jax.tree.map(np.testing.assert_array_equal, own.params["vae"], doubled)
+  jax.tree.map(np.testing.assert_array_equal, own.params["unet"], start.params["unet"])
+  assert own.model["vae"]["scaling_factor"] == 3.0
+  assert own.sources == {"vae": record["weights_sha256"]}
+
+
+def test_a_network_that_a_model_lacks_is_not_trained(start):
+  without = {name: part for name, part in start.params.items() if name != "vocoder"}
+  lacking = type(start)(params=without, model=start.model, sources={})
+  with pytest.raises(
+    SettingError, match=r"^trains=vocoder: a model of family musicldm"
+  ):
+    trainables._vocoder(SETTINGS.changed({"trains": "vocoder"}), lacking, None)
