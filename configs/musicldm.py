@@ -17,11 +17,10 @@ from configs import mini
 
 def get_config() -> ConfigDict:
   config = mini.get_config()
-  with config.unlocked():
-    config.targets = ConfigDict(dict(A=""))
-    # `mel` ends before the vocoder; `distance` is then `waveform`, the mean square,
-    # which is that of log-mel spectrograms.
-    config.stop_at = "waveform"
+  config.targets = ConfigDict(dict(A=""))
+  # `mel` ends before the vocoder; `distance` is then `waveform`, the mean square,
+  # which is that of log-mel spectrograms.
+  config.stop_at = "waveform"
   config.corpus.clip_seconds = 4.0
   config.part = "all"
   config.t_ratio = 0.6
@@ -30,6 +29,6 @@ def get_config() -> ConfigDict:
   config.tau.eta_ref = 0.05
   config.tau.quantile = 0.95
   config.methods = ("loss", "random_stability", "lsa_probe")
-  # 0: as many as fit the device.
+  # As many clips at once as fit the device.
   config.batch_size = 0
   return config

@@ -17,62 +17,92 @@ For a model and a corpus of your own:
 
 The paper fixes t, eta_max, eta_ref, the quantile and the search. It does not fix the
 scale of the norm (here: root mean square), the number of DDIM steps or the number of
-clips a track.
+clips a track. The times of the baselines are those of tune tracks of the embedded
+benchmark (benchmarks/tune_mini.md).
 """
 
 from ml_collections import ConfigDict
 
-from configs import mini
-
-# Segments of 4 s, whole tracks, as `launch.corpus` names the folders.
-DATASETS = {
-  "maestro": "data/maestro_v3/{rate}hz-4s-all/1.0.0",
-  "fma": "data/fma/large-{rate}hz-4s-all/1.0.0",
+# Segments of 4 s at 22,050 Hz of whole tracks, as `launch.corpus` names the folders.
+_FOLDERS = {
+  "maestro": "data/maestro_v3/22050hz-4s-all/1.0.0",
+  "fma": "data/fma/large-22050hz-4s-all/1.0.0",
 }
-RATES = {"diffwave": 22050, "musicldm": 16000}  # Hz
-CLIP_SECONDS = 4.0
-
-
-def dataset(corpus: str, model: str) -> str:
-  """The folder of a dataset at the rate of a model."""
-  return DATASETS[corpus].format(rate=RATES[model])
-
-
-def model_folder(model: str, corpus: str, group: str) -> str:
-  """Where the model trained on a group of a dataset is."""
-  return f"runs/train/{model}-{corpus}-{group.lower()}/model"
 
 
 def get_config(corpus: str = "multigenre") -> ConfigDict:
-  config = mini.get_config("multigenre" if corpus in DATASETS else corpus)
-  if corpus in DATASETS:
-    config.corpus.path = dataset(corpus, "diffwave")
-    config.corpus.clip_seconds = CLIP_SECONDS
+  config = ConfigDict()
+  config.seed = 0
+  if corpus in _FOLDERS:
+    config.targets = {
+      name: f"runs/train/diffwave-{corpus}-{name.lower()}/model"
+      for name in ("A", "B", "reference")
+    }
+    config.corpus = dict(path=_FOLDERS[corpus], clip_seconds=4.0)
     # Nothing was tuned on these: every track is a test track.
     config.part = "all"
-    for name in config.targets:
-      config.targets[name] = model_folder("diffwave", corpus, name)
-  # Those of the paper's table; Loss, Trajectory and SecMI with as many evaluations as
-  # the probe.
-  rivals = ("loss", "trajectory", "secmi")
-  matched = tuple(f"{name}_nfe_matched" for name in rivals)
-  config.methods = (*rivals, "random_stability", "lsa_probe", *matched)
-  # 0: as many as fit the device.
-  config.batch_size = 0
+  elif corpus == "multigenre":
+    config.targets = {
+      "A": "diffwave-multigenre-a",
+      "B": "diffwave-multigenre-b",
+      "reference": "diffwave-multigenre-reference",
+    }
+    config.corpus = dict(path="multigenre", clip_seconds=0.512)
+    config.part = "test"
+  else:
+    known = ", ".join(("multigenre", *_FOLDERS))
+    raise ValueError(f"configs/paper_diffwave.py:{corpus}: known: {known}")
+  config.corpus.clips_per_track = 1
+  config.corpus.dev_clips_per_track = 3
+  # Only the first seconds of each clip are scored; 0 scores all of it.
+  config.corpus.scored_seconds = 0.0
+  config.untrained = False
+
+  # The probe, as the paper has it.
   config.t_ratio = 0.6
   config.num_inference_steps = 10
   config.distance = "cdpam"
-  config.tau.eta_ref = 0.05
-  config.tau.quantile = 0.95
-  config.search.update(name="bisection", eta_max=0.8, norm="rms")
-  config.search.bisection.update(
-    halvings=10,
-    ascent_steps=12,
-    step_size=0.25,
-    momentum=0.9,
-    restarts=5,
-    min_gain=0.01,
-    patience=3,
-    min_gradient=1e-6,
+  config.tau = dict(eta_ref=0.05, quantile=0.95)
+  config.search = dict(
+    name="bisection",
+    eta_max=0.8,
+    norm="rms",
+    bisection=dict(
+      halvings=10,
+      ascent_steps=12,
+      step_size=0.25,
+      momentum=0.9,
+      restarts=5,
+      min_gain=0.01,
+      patience=3,
+      min_gradient=1e-6,
+    ),
+    # Affordable: --config.search.name=continuation takes 34 gradients a clip.
+    continuation=dict(span=16.0, rungs=16, steps=2, warmup=2, momentum=0.8, restarts=1),
   )
+
+  # The baselines of the paper's table, as they are and with the probe's NFE; and the
+  # probe without its search.
+  config.methods = (
+    "loss",
+    "trajectory",
+    "secmi",
+    "random_stability",
+    "lsa_probe",
+    "loss_nfe_matched",
+    "trajectory_nfe_matched",
+    "secmi_nfe_matched",
+  )
+  config.baselines = dict(
+    loss=dict(t_ratio=0.4, draws=4),
+    trajectory=dict(t_ratio=0.4, times=4),
+    secmi=dict(t_ratio=0.6, steps=10),
+    random_stability=dict(t_ratio=0.2, eta=0.8, draws=4),
+  )
+
+  config.precision = "float32"
+  config.stop_at = "waveform"
+  # As many clips at once as fit the device.
+  config.batch_size = 0
+  config.bootstrap_resamples = 10_000
   return config

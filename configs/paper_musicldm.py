@@ -14,15 +14,19 @@ from ml_collections import ConfigDict
 
 from configs import paper_diffwave
 
+# Segments of 4 s at 16,000 Hz of whole tracks, as `launch.corpus` names the folders.
+_FOLDERS = {
+  "maestro": "data/maestro_v3/16000hz-4s-all/1.0.0",
+  "fma": "data/fma/large-16000hz-4s-all/1.0.0",
+}
+
 
 def get_config(corpus: str = "maestro") -> ConfigDict:
-  if corpus not in paper_diffwave.DATASETS:
-    known = ", ".join(paper_diffwave.DATASETS)
+  if corpus not in _FOLDERS:
+    known = ", ".join(_FOLDERS)
     raise ValueError(f"configs/paper_musicldm.py:{corpus}: known: {known}")
   config = paper_diffwave.get_config(corpus)
-  config.corpus.path = paper_diffwave.dataset(corpus, "musicldm")
+  config.corpus.path = _FOLDERS[corpus]
   for name in config.targets:
-    config.targets[name] = paper_diffwave.model_folder("musicldm", corpus, name)
-  with config.unlocked():
-    config.stop_at = "waveform"
+    config.targets[name] = f"runs/train/musicldm-{corpus}-{name.lower()}/model"
   return config

@@ -12,12 +12,12 @@ import itertools
 
 from ml_collections import ConfigDict
 
-from configs import mini
+from configs import mini, sweep_mini
 
 # Those that take no distance.
 _ALONE = tuple(
   name
-  for name in mini.BASELINES
+  for name in sweep_mini.METHODS
   if name not in ("random_stability", "trajectory", "second_order")
 )
 
@@ -151,9 +151,8 @@ def get_config(grid: str = "probe") -> ConfigDict:
   # Baselines need none, and 20 clips are the fewest that an evaluation takes. Of those
   # is the probe's tau in `settings`, hence not quite that of `probe`.
   base.corpus.dev_clips_per_track = 2 if grid == "settings" else 3
-  # Nothing is chosen by what calibration by a reference would give.
+  # Nothing is chosen by what difficulty calibration by a reference model would give.
   del base.targets["reference"]
-  del base["sweep"]
-  base.eta_refs = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
   base.methods = ("lsa_probe",)
-  return ConfigDict(dict(base=base, grid=list(_GRIDS[grid]())))
+  eta_refs = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+  return ConfigDict(dict(base=base, eta_refs=eta_refs, grid=list(_GRIDS[grid]())))

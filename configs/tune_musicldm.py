@@ -44,9 +44,8 @@ def get_config(grid: str = "mr_stft") -> ConfigDict:
     raise ValueError(f"no grid {grid!r}; known: {', '.join(grids)}")
   base = cells.get_config("musicldm-multigenre")
   base.part = "tune"
-  # Nothing is chosen by what calibration by a reference would give.
+  # Nothing is chosen by what difficulty calibration by a reference model would give.
   del base.targets["reference"]
-  del base["sweep"]
-  base.eta_refs = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
   base.methods = ("lsa_probe",)
-  return ConfigDict(dict(base=base, grid=grids[grid]))
+  eta_refs = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+  return ConfigDict(dict(base=base, eta_refs=eta_refs, grid=grids[grid]))

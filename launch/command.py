@@ -14,8 +14,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.rows import RowError
+from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
 from lsaprobe_jax.text import printable
 
 # What absl puts around what it says.
@@ -37,6 +36,12 @@ def run(main: Callable[[list[str]], Any]) -> None:
     # Names of files need not be text, and are printed all the same.
     stream.reconfigure(errors="backslashreplace")
   app.run(functools.partial(_guarded, main), flags_parser=_parse)
+
+
+def refuse_arguments(argv: Sequence[str]) -> None:
+  """Refuses what is left of the command line, where everything is a flag."""
+  if argv[1:]:
+    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
 
 
 def fail(message: object) -> NoReturn:
@@ -62,14 +67,20 @@ def ending_in_one_line(kept: str) -> Iterator[None]:
       "out of memory; close other programs or give a smaller --config.batch_size with"
       f" the same command, which goes on from {kept}"
     )
-  except (OSError, AudioError, RowError) as error:
+  except (SettingError, ArgumentError):
+    raise
+  except (OSError, LsaProbeError) as error:
     fail(f"{error}; mend that and give the same command, which goes on from {kept}")
 
 
 def _guarded(main: Callable[[list[str]], Any], argv: list[str]) -> Any:
   try:
     return main(argv)
-  except app.UsageError as error:
+  except SettingError as error:
+    fail(f"--config.{error}")
+  except ArgumentError as error:
+    fail(f"--{error}")
+  except (app.UsageError, LsaProbeError) as error:
     fail(error)
 
 

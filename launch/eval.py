@@ -4,28 +4,20 @@ python -m launch.eval --config=configs/mini.py --workdir=runs/mini [--limit=20]
   [--config.search.eta_max=0.5] [--record=3] [--dry_run]
 
 Rows go to WORKDIR/scores.jsonl as they come; the same command continues a run that
-was interrupted. Ends with a table and WORKDIR/summary.json. Several processes share
-the clips with --distributed or --shard=K/N: see docs/hosts.md. With --record=N the
-last of them keeps what launch.report shows of N clips a side, in WORKDIR/records.
+was interrupted. It ends with a table and WORKDIR/summary.json. Several processes share
+the clips with --distributed or --shard=K/N (docs/hosts.md). With --record=N the last of
+them keeps what launch.report shows of N clips a side, in WORKDIR/records.
 """
 
 import pathlib
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from launch import command, common, hosts
-from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.scoring import (
-  cost_estimate,
-  experiment,
-  experiment_inputs,
-  kept_records,
-  rules,
-)
+from launch import command, devices, hosts
+from lsaprobe_jax.scoring.evaluate import estimate_cost, evaluate
 from lsaprobe_jax.scoring.row_store import MissingRows
-from lsaprobe_jax.scoring.shared_rows import ALONE
-from lsaprobe_jax.strict_json import rows_to_json
+from lsaprobe_jax.scoring.settings import Experiment
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment.", lock_config=True
@@ -47,21 +39,24 @@ _DRY_RUN = flags.DEFINE_bool(
 
 def main(argv):
   """Runs the evaluation."""
-  if argv[1:]:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  common.use_devices()
+  command.refuse_arguments(argv)
+  devices.use_all()
   shard = hosts.join()
-  config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  rules.check(config)
-  kept_records.check(config, workdir, _RECORD.value)
+  settings = Experiment.from_dict(_CONFIG.value.to_dict())
+  workdir = pathlib.Path(_WORKDIR.value)
   if _DRY_RUN.value:
-    opened = experiment_inputs.open_checked(config, _LIMIT.value)
-    print(cost_estimate.text(*cost_estimate.of_evaluation(config, opened)))
+    print(estimate_cost(settings, _LIMIT.value))
     return
-  run = experiment.load(config, workdir, _LIMIT.value, shard)
-  with common.ending_in_one_line(f"the rows in {workdir}"):
+  with command.ending_in_one_line(f"the rows in {workdir}"):
     try:
-      rows = _score(run, shard)
+      result = evaluate(
+        settings,
+        workdir,
+        limit=_LIMIT.value,
+        shard=shard,
+        record=_RECORD.value,
+        progress=print,
+      )
     except MissingRows as error:
       logging.info(
         "this share is done; %s. The last to finish merges; if one died, give this"
@@ -69,22 +64,8 @@ def main(argv):
         error,
       )
       return
-    summary = experiment.print_report(run, rows)
-    write_whole(workdir / "summary.json", rows_to_json(summary))
-    common.note_environment(workdir)
-    logging.info("wrote %s", workdir / "summary.json")
-    if _RECORD.value:
-      kept_records.record(run, workdir, _RECORD.value)
-
-
-def _score(run: experiment.Evaluation, shard) -> list[dict]:
-  """Rows of all methods, of all processes; MissingRows if others' are."""
-  experiment.run_blind(run)
-  for name in run.config.methods:
-    if shard == ALONE:
-      experiment.print_report(run, run.scores.asked)
-    experiment.run_methods(run, [name])
-  return experiment.finish(run)
+  print(result)
+  logging.info("wrote %s", workdir / "summary.json")
 
 
 if __name__ == "__main__":

@@ -1,151 +1,192 @@
-"""Opens and checks what a configuration names. Reads no flags."""
+"""What an experiment works on, opened and checked before anything is scored."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-from absl import app
-from ml_collections import ConfigDict
-
-from launch import common
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.metrics import summary
-from lsaprobe_jax.scoring import factories, rules
-from lsaprobe_jax.scoring.scorer import Target
+from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.metrics.summary import CROSS_OVER
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.scoring import factories
+from lsaprobe_jax.scoring.settings import Experiment
+from lsaprobe_jax.scoring.targets import load_targets
 
-# A 95th percentile of fewer is little more than their maximum.
+# A 95th percentile of fewer clips is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Opened:
-  """What a configuration names, found and checked.
+class Inputs:
+  """What an experiment's settings name, found and checked.
 
   Attributes:
-    targets: the models.
+    targets: the models, ready for clips of this length.
     halves: clips of the groups a and b.
     development: clips that no target was trained on.
     identity: what decides the results: settings, hashes of weights and data.
   """
 
-  targets: list[Target]
+  targets: list[TrainedModel]
   halves: Corpus
   development: Corpus
   identity: dict[str, Any]
 
 
-def open_checked(config: ConfigDict, limit: int | None) -> Opened:
+def open_inputs(settings: Experiment, limit: int | None = None) -> Inputs:
   """Opens corpus and targets, and refuses what would only fail on the way.
 
   Args:
-    config: all settings.
-    limit: at most so many clips of each half.
+    settings: all settings.
+    limit: at most so many clips of each half; all by default.
 
   Raises:
-    app.UsageError: names the setting.
+    SettingError: it begins with the setting that cannot be used.
   """
-  rules.check(config)
-  factories.check_searches(config.search)
-  targets, identity = common.load_targets(config)
-  wanted, rate = config.corpus, targets[0].model.sample_rate
-  halves = common.open_corpus(wanted, rate, wanted.clips_per_track, ["a", "b"])
+  factories.check_searches(settings.search)
+  targets = load_targets(
+    settings.targets,
+    num_inference_steps=settings.num_inference_steps,
+    precision=settings.precision,
+    stop_at=settings.stop_at,
+    untrained=settings.untrained,
+    seed=settings.seed,
+  )
+  wanted, rate = settings.corpus, targets[0].sample_rate
+  halves = _open(settings, rate, wanted.clips_per_track, ("a", "b"))
   try:
-    halves = halves.take(splits.keep(halves.clips, config.part, limit))
+    halves = halves.take(splits.keep(halves.clips, settings.part, limit))
   except ValueError as error:
-    raise app.UsageError(f"--config.part: {error}") from error
-  development = common.open_corpus(wanted, rate, wanted.dev_clips_per_track, ["dev"])
+    raise SettingError(f"part: {error}") from error
+  development = _open(settings, rate, wanted.dev_clips_per_track, ("dev",))
   if wanted.scored_seconds:
     try:
       halves, development = (
-        c.head(wanted.scored_seconds) for c in (halves, development)
+        corpus.head(wanted.scored_seconds) for corpus in (halves, development)
       )
     except ValueError as error:
-      raise app.UsageError(f"--config.corpus.scored_seconds: {error}") from error
-  _check_sides(config, halves)
-  return fitted(config, targets, identity, halves, development)
+      raise SettingError(f"corpus.scored_seconds: {error}") from error
+  _check_sides(settings, halves)
+  return fit_inputs(settings, targets, halves, development)
 
 
-def fitted(config, targets, identity, halves, development) -> Opened:
-  """Targets for clips of this length, checked with settings and clips."""
-  targets = [
-    dataclasses.replace(target, model=target.model.for_length(halves.audio.shape[1]))
-    for target in targets
-  ]
-  _check(config, targets, halves, development)
-  identity = identity | {
-    "config": common.jsonable(config),
+def fit_inputs(
+  settings: Experiment,
+  targets: Sequence[TrainedModel],
+  halves: Corpus,
+  development: Corpus,
+) -> Inputs:
+  """Makes targets ready for clips of this length, and checks them with the clips.
+
+  Args:
+    settings: all settings.
+    targets: the models.
+    halves: clips of the groups a and b.
+    development: clips that no target was trained on.
+
+  Raises:
+    SettingError: see `open_inputs`.
+  """
+  targets = [target.for_length(halves.audio.shape[1]) for target in targets]
+  _check(settings, targets, halves, development)
+  identity = {
+    "weights": {target.name: target.weights_sha256 for target in targets},
+    "config": settings.to_dict(),
     "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
   }
-  return Opened(
+  return Inputs(
     targets=targets, halves=halves, development=development, identity=identity
   )
 
 
-def _check(config, targets: list[Target], halves: Corpus, development: Corpus):
-  """Refuses, before anything is scored, what would only fail on the way."""
-  rules.check(config)
-  factories.check_searches(config.search)
+def too_few_development(count: int) -> SettingError:
+  """Says that tau would be calibrated on too few clips."""
+  return SettingError(
+    f"corpus.dev_clips_per_track: only {count} development clips to calibrate tau on,"
+    f" and {MIN_DEVELOPMENT_CLIPS} are needed; raise it or add tracks to the group dev"
+  )
+
+
+def fewest_timesteps(targets: Sequence[TrainedModel]) -> int:
+  """T of the model whose schedule has the fewest times."""
+  return min(target.model.schedule.num_train_timesteps for target in targets)
+
+
+def _open(settings: Experiment, rate: int, clips_per_track, groups) -> Corpus:
+  try:
+    return corpora.open_corpus(
+      settings.corpus.path,
+      sample_rate=rate,
+      clip_seconds=settings.corpus.clip_seconds,
+      clips_per_track=clips_per_track,
+      groups=groups,
+    )
+  except ValueError as error:
+    raise SettingError(f"corpus: {error}") from error
+
+
+def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
+  factories.check_searches(settings.search)
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise too_few_development(len(development))
-  if config.get("stop_at") == "mel" and config.distance != "waveform":
-    raise app.UsageError(
-      f"--config.distance={config.distance} needs waveforms; with --config.stop_at=mel"
-      " choose `waveform`: the mean square, here of log-mel spectrograms"
+  if settings.stop_at == "mel" and settings.distance != "waveform":
+    raise SettingError(
+      f"distance={settings.distance} needs waveforms; with stop_at=mel choose"
+      " `waveform`: the mean square, here of log-mel spectrograms"
     )
-  distance = factories.make_distance_of(config, halves)
-  times = {"--config.t_ratio": config.t_ratio}
-  times |= factories.check_methods(config, distance, common.fewest_times(targets))
+  distance = factories.make_distance(settings.distance, halves)
+  times = {"t_ratio": settings.t_ratio}
+  times |= factories.check_methods(settings, distance, fewest_timesteps(targets))
   for target in targets:
-    for flag, ratio in times.items():
-      try:
-        diffusion.timestep(target.model.schedule, ratio)
-      except ValueError as error:
-        raise app.UsageError(f"{flag}: {error}") from error
-    try:
-      for clip in (*halves.clips, *development.clips):
-        target.split(clip)
-    except ValueError as error:
-      raise app.UsageError(f"--config.corpus: {error}") from error
+    _check_target(target, times, (*halves.clips, *development.clips))
   _check_cross_over(targets, halves)
 
 
-def _check_cross_over(targets: list[Target], halves: Corpus) -> None:
+def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
+  """Refuses times that a schedule does not have, and clips of no known side."""
+  for setting, ratio in times.items():
+    try:
+      diffusion.timestep(target.model.schedule, ratio)
+    except ValueError as error:
+      raise SettingError(f"{setting}: {error}") from error
+  try:
+    for clip in clips:
+      target.split(clip)
+  except ValueError as error:
+    raise SettingError(f"corpus: {error}") from error
+
+
+def _check_cross_over(targets: Sequence[TrainedModel], halves: Corpus) -> None:
   """Refuses models A and B of which each clip is not a member of exactly one."""
-  crossed = [target for target in targets if target.name in summary.CROSS_OVER]
-  if len(crossed) < len(summary.CROSS_OVER):
+  crossed = [target for target in targets if target.name in CROSS_OVER]
+  if len(crossed) < len(CROSS_OVER):
     return
   same = [c.id for c in halves.clips if len({t.split(c) for t in crossed}) == 1]
   if not same:
     return
   unknown = [target.name for target in crossed if target.members is None]
   if unknown:
-    raise app.UsageError(
-      f"--config.targets: nothing records what {' and '.join(unknown)} had in training,"
-      " so that group a would be taken for the members of both models of the"
-      " cross-over; give one such model alone, under another name than A or B"
-      " (--config.targets={'model': ...}), or models that launch.train made"
+    raise SettingError(
+      f"targets: nothing records what {' and '.join(unknown)} had in training, so that"
+      " group a would be taken for the members of both models of the cross-over; give"
+      " one such model alone, under another name than A or B (targets={'model': ...}),"
+      " or models that launch.train made"
     )
-  raise app.UsageError(
-    f"--config.targets: {len(same)} clips, such as {same[0]}, are on the same side"
-    " under A and B by their training records; in a cross-over every clip is a member"
-    " of exactly one: give models of the two groups"
+  raise SettingError(
+    f"targets: {len(same)} clips, such as {same[0]}, are on the same side under A and B"
+    " by their training records; in a cross-over every clip is a member of exactly one:"
+    " give models of the two groups"
   )
 
 
-def _check_sides(config, halves: Corpus):
+def _check_sides(settings: Experiment, halves: Corpus) -> None:
   for group in ("a", "b"):
     tracks = len({clip.track for clip in halves.clips if clip.group == group})
     if tracks < 2:
-      raise app.UsageError(
-        f"--config.corpus.path={config.corpus.path}: group {group} has {tracks} tracks"
-        f" in the part {config.part}; the blind baseline needs at least two a side"
+      raise SettingError(
+        f"corpus.path={settings.corpus.path}: group {group} has {tracks} tracks in the"
+        f" part {settings.part}; the blind baseline needs at least two a side"
       )
-
-
-def too_few_development(count: int) -> app.UsageError:
-  """What is said where tau would be set from too few clips."""
-  return app.UsageError(
-    f"only {count} development clips to set tau with; add tracks to the group dev or"
-    " raise --config.corpus.dev_clips_per_track"
-  )

@@ -26,13 +26,21 @@ from lsaprobe_jax import parallel, probe, strict_json
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.distances.spectral import LogMel
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.scoring.scorer import Target, clip_number
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.scoring.experiment import Evaluation
+from lsaprobe_jax.scoring.factories import PROBE, make_distance, make_search
+from lsaprobe_jax.scoring.scorer import clip_number
+from lsaprobe_jax.scoring.settings import Experiment
 from lsaprobe_jax.strict_json import to_json
 
 FOLDER, INDEX = "records", "index.json"
 # What mends one that is damaged.
 AGAIN = "delete it, and it is made again"
+
+# Its two loops are what the report replays, beside the evaluation's own search.
+PAPER_SEARCH = "bisection"
 
 # Fractions of T; the evaluation's own is added.
 TIMES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
@@ -145,7 +153,7 @@ class Settings:
     seed: of the evaluation.
   """
 
-  target: Target
+  target: TrainedModel
   distance: Any
   distance_name: str
   searches: Mapping[str, Any]
@@ -420,3 +428,63 @@ def _save(path: pathlib.Path, **arrays: np.ndarray) -> None:
   buffer = io.BytesIO()
   np.savez_compressed(buffer, **arrays)
   write_whole(path, buffer.getvalue())
+
+
+def check(settings: Experiment, folder: pathlib.Path | None, count: int) -> None:
+  """Refuses, before anything is scored, records that could not be gone on with.
+
+  Args:
+    settings: of the evaluation.
+    folder: of the evaluation, which need not be there yet.
+    count: clips of each side to record; 0 for none.
+
+  Raises:
+    ArgumentError: the probe is not among the methods, the paper's search has no
+      settings, there is no folder, or the records there are damaged.
+  """
+  if not count:
+    return
+  if folder is None:
+    raise ArgumentError(f"record={count}: needs a folder")
+  if PROBE not in settings.methods:
+    raise ArgumentError(f"record: needs {PROBE} in methods")
+  if PAPER_SEARCH not in settings.search.options:
+    raise ArgumentError(f"record: needs search.{PAPER_SEARCH}, settings")
+  path = folder / FOLDER / INDEX
+  try:
+    if path.exists():
+      strict_json.read(path, dict, AGAIN)
+  except (OSError, ValueError) as error:
+    raise ArgumentError(f"record={count}: {error}") from error
+
+
+def record_evaluation(run: Evaluation, folder: pathlib.Path, count: int) -> None:
+  """Records some clips of each side under the first target, in FOLDER/records.
+
+  Args:
+    run: a finished evaluation by the probe among others.
+    folder: where its rows are.
+    count: clips of each side.
+
+  Raises:
+    ArgumentError: it cannot be recorded.
+  """
+  target, settings = run.targets[0], run.settings
+  names = {"method": PROBE, "model": target.name}
+  rows = [row for row in run.scores.asked if names.items() <= row.items()]
+  # Beside the evaluation's own search the paper's, whose two loops the report replays.
+  searches_used = dict.fromkeys((settings.search.name, PAPER_SEARCH))
+  of_recording = Settings(
+    target=target,
+    distance=make_distance(settings.distance, run.halves),
+    distance_name=settings.distance,
+    searches={name: make_search(settings.search, name) for name in searches_used},
+    t_ratio=settings.t_ratio,
+    eta_ref=settings.tau.eta_ref,
+    quantile=settings.tau.quantile,
+    seed=settings.seed,
+  )
+  try:
+    record(folder / FOLDER, of_recording, run.halves, run.development, rows, count)
+  except (OSError, ValueError) as error:
+    raise ArgumentError(f"record={count}: {folder / FOLDER}: {error}") from error

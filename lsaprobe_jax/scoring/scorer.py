@@ -1,7 +1,6 @@
 """Scoring clips: an attack over targets and clips, rows to disk as they come."""
 
 import copy
-import dataclasses
 import hashlib
 import time
 from typing import Any
@@ -12,49 +11,10 @@ from tqdm import tqdm
 
 from lsaprobe_jax import parallel
 from lsaprobe_jax.data.clips import Clip, Corpus
-from lsaprobe_jax.scoring.row_store import RowFile
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Target:
-  """A model under audit.
-
-  Attributes:
-    name: `A` and `B` in a cross-over, `reference` for the null control.
-    model: the diffusion model (`models.registry`).
-    group: the group of tracks it was trained on, if recorded.
-    members: ids of the clips it was trained on, with their hashes; None where
-      nobody recorded them, and group `a` is taken for the members.
-  """
-
-  name: str
-  model: Any
-  group: str | None
-  members: dict[str, str] | None
-
-  def split(self, clip: Clip) -> str:
-    """'member', 'nonmember' or 'dev': what the clip is to this model.
-
-    Raises:
-      ValueError: the clip is neither: other samples under the id of a member, a
-        development clip that is a member, or another clip of a trained group.
-    """
-    if self.members is None:
-      return {"a": "member", "b": "nonmember"}.get(clip.group, "dev")
-    hint = "open the corpus as it was for training: path, rate, clip length, clips"
-    member = clip.id in self.members
-    if member and self.members[clip.id] != clip.sha256:
-      raise ValueError(
-        f"{clip.id}: {self.name} was trained on other samples under this id; {hint}"
-      )
-    if member and clip.group == "dev":
-      raise ValueError(f"{clip.id}: {self.name} was trained on this development clip")
-    if not member and clip.group == self.group:
-      raise ValueError(
-        f"{clip.id}: {self.name} was trained on group {self.group} but not on this"
-        f" clip of it; {hint} a track"
-      )
-    return "dev" if clip.group == "dev" else "member" if member else "nonmember"
+from lsaprobe_jax.diffusion import timestep
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.rows import Row
+from lsaprobe_jax.scoring.row_store import RowStore
 
 
 def clip_number(clip_id: str) -> int:
@@ -66,7 +26,7 @@ def clip_number(clip_id: str) -> int:
 
 def row_identity(
   clip: Clip,
-  target: Target,
+  target: TrainedModel,
   corpus: Corpus,
   seed: int,
   *,
@@ -120,36 +80,42 @@ class Scorer:
 
   def __call__(
     self,
-    file: RowFile,
+    store: RowStore,
     attack: Any,
-    target: Target,
+    target: TrainedModel,
     corpus: Corpus,
     *,
-    t: int,
-    **names: Any,
-  ) -> list[dict[str, Any]]:
-    """Rows of the corpus's clips, from the file or scored now.
+    method: str,
+    t_ratio: float,
+    distance: str | None = None,
+  ) -> list[Row]:
+    """Returns rows of the corpus's clips, which are there already or scored now.
 
-    A clip whose score or other figures are not finite is reported and left out
-    (`row_schema`), and so is one that is for another process to score and not there
-    yet.
+    A clip whose score or other figures are not finite is reported and left out, and so
+    is one that is for another process to score and not there yet.
 
     Args:
-      file: where rows are kept.
+      store: where rows are kept.
       attack: see `attacks.outcome`.
       target: the model.
       corpus: the clips.
-      t: the time that `names["t_ratio"]` stands for.
-      **names: `method`, `t_ratio` and, where there is one, `distance`.
+      method: what rows call the attack.
+      t_ratio: the attack's time over T.
+      distance: what rows call its distance.
+
+    Raises:
+      ValueError: the schedule has no such time, or a clip is of no known side.
     """
+    t = timestep(target.model.schedule, t_ratio)
+    names = {"method": method, "t_ratio": t_ratio, "distance": distance}
     rows = [row_identity(c, target, corpus, self._seed, **names) for c in corpus.clips]
-    new = [(i, rows[i]) for i in file.to_score(rows)]
+    new = [(i, rows[i]) for i in store.to_score(rows)]
     if new:
-      self._score_new(file, attack, target, corpus, new, t)
-    found = [file.get(row) for row in rows]
+      self._score_new(store, attack, target, corpus, new, t)
+    found = [store.get(row) for row in rows]
     return [row for row in found if row is not None]
 
-  def _score_new(self, file, attack, target, corpus, new, t):
+  def _score_new(self, store, attack, target, corpus, new, t):
     index = [i for i, _ in new]
     numbers = np.array([clip_number(row["clip"]) for _, row in new], np.uint32)
     times = np.full(len(new), t, np.int32)
@@ -160,7 +126,7 @@ class Scorer:
       start = time.perf_counter()
       for batch, outcome in parts:
         seconds = (time.perf_counter() - start) / len(outcome.score)
-        file.keep(
+        store.keep(
           row | _figures(outcome, i) | {"seconds": round(seconds, 4)}
           for i, (_, row) in enumerate(new[batch])
         )

@@ -11,9 +11,10 @@ import sys
 from typing import IO, Any
 
 import jax
-from absl import app, logging
+from absl import logging
 
 from lsaprobe_jax import strict_json
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import open_own, temporary_beside, write_whole
 
 _RUN, _ENVIRONMENT = "run.json", "environment.json"
@@ -24,7 +25,7 @@ _MADE = (
 )  # fmt: skip
 
 
-def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
+def claim(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
   """Ties a working folder to what it is for, or refuses another use of it.
 
   Several processes may claim it at once, for the same: the first ties it.
@@ -35,7 +36,7 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
       data.
 
   Raises:
-    app.UsageError: the folder holds results of something else or of nobody knows
+    ArgumentError: the folder holds results of something else or of nobody knows
       what, or a file that is read at the end is damaged.
   """
   path = workdir / _RUN
@@ -47,11 +48,11 @@ def claim_workdir(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
     before = strict_json.read(path, dict, "choose a new folder or restore the file")
     _environments(workdir)
   except (OSError, ValueError) as error:
-    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
+    raise ArgumentError(f"workdir={workdir} cannot be used: {error}") from error
   changed = _differences(before, identity)
   if changed:
-    raise app.UsageError(
-      f"--workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
+    raise ArgumentError(
+      f"workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
       " a new folder or delete this one"
     )
 
@@ -76,7 +77,7 @@ def _check_unclaimed(workdir: pathlib.Path, path: pathlib.Path) -> None:
 _locks: dict[pathlib.Path, IO] = {}
 
 
-def lock_workdir(workdir: pathlib.Path, share: str | None = None) -> None:
+def lock(workdir: pathlib.Path, share: str | None = None) -> None:
   """Keeps a second process off a working folder, or a share, while this one lives.
 
   The kernel lets go of the lock when the process ends, however it does. Where a
@@ -88,7 +89,7 @@ def lock_workdir(workdir: pathlib.Path, share: str | None = None) -> None:
       that has the folder alone.
 
   Raises:
-    app.UsageError: another process has it, or the folder cannot be written.
+    ArgumentError: another process has it, or the folder cannot be written.
   """
   # Those that share the folder hold this together, one that is alone against them.
   _hold(workdir, "alone", fcntl.LOCK_SH if share else fcntl.LOCK_EX)
@@ -108,7 +109,7 @@ def _hold(workdir: pathlib.Path, name: str, how: int) -> None:
     file.write(f"process {os.getpid()} on {platform.node()}")
     file.flush()
   except OSError as error:
-    raise app.UsageError(f"--workdir={workdir} cannot be used: {error}") from error
+    raise ArgumentError(f"workdir={workdir} cannot be used: {error}") from error
   _locks[path] = file
 
 
@@ -117,8 +118,8 @@ def _lock(file: IO, workdir: pathlib.Path, how: int) -> None:
     fcntl.flock(file, how | fcntl.LOCK_NB)
   except BlockingIOError as error:
     who = os.pread(file.fileno(), 200, 0).decode("utf-8", "replace").strip()
-    raise app.UsageError(
-      f"--workdir={workdir} is in use by {who or 'another process'};"
+    raise ArgumentError(
+      f"workdir={workdir} is in use by {who or 'another process'};"
       " wait for it, end it, or choose a new folder"
     ) from error
   except OSError as error:
@@ -143,7 +144,7 @@ def note_environment(workdir: pathlib.Path) -> None:
   try:
     before = _environments(workdir)
   except ValueError as error:
-    raise app.UsageError(str(error)) from error
+    raise ArgumentError(f"workdir: {error}") from error
   if now not in before:
     write_whole(workdir / _ENVIRONMENT, json.dumps([*before, now], indent=1) + "\n")
 

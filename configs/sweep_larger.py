@@ -7,7 +7,7 @@ r"""Larger benchmarks, and AUC against how long the models trained.
     python -m launch.train --config=configs/train_diffwave.py:$group \
       --workdir=runs/train/${group/,/-}
   done
-  python -m launch.sweep --config=configs/larger.py --workdir=runs/larger \
+  python -m launch.sweep --config=configs/sweep_larger.py --workdir=runs/larger \
     --ablations=epochs
 
 `core`: 130 tracks of Debian packages in the halves where the embedded benchmark has
@@ -24,7 +24,7 @@ of neither half.
     python -m launch.train --config=configs/train_diffwave.py:core-full,$group \
       --workdir=runs/train/core-full-$group
   done
-  python -m launch.sweep --config=configs/larger.py:core-full \
+  python -m launch.sweep --config=configs/sweep_larger.py:core-full \
     --workdir=runs/core-full --ablations=epochs
 
 `core-full`: the same tracks whole, 13 h, and models that were trained on all clips of
@@ -39,7 +39,7 @@ hour of an idle CPU core (82 and 89 minutes beside other work), the sweep as lon
     python -m launch.train --config=configs/train_diffwave.py:chorales,$group \
       --workdir=runs/train/chorales-$group
   done
-  python -m launch.sweep --config=configs/larger.py:chorales --workdir=runs/chorales \
+  python -m launch.sweep --config=configs/sweep_larger.py:chorales --workdir=runs/chorales \
     --ablations=epochs --limit=48
 
 `chorales`: Bach's chorales of music21 and the pieces of `piano`, rendered on one piano;
@@ -53,7 +53,7 @@ embedded multigenre corpus, whose tracks lie in the same half and part of `core`
 
 from ml_collections import ConfigDict
 
-from configs import mini
+from configs import mini, sweep_mini
 
 # Snapshots of the targets, by corpus; the last is the main row.
 EPOCHS = {
@@ -69,13 +69,13 @@ _REFERENCES = {
   "chorales": "runs/train/chorales-reference/snapshots/00176",
 }
 _DEV_CLIPS = {"core": 2, "core-full": 2, "chorales": 1}
-# Rivals with as many evaluations as the probe.
-_MATCHED = {"core-full": ("loss", "random_stability")}
+# Baselines with the probe's NFE.
+_NFE_MATCHED = {"core-full": ("loss", "random_stability")}
 
 
 def get_config(corpus: str = "core") -> ConfigDict:
   if corpus not in EPOCHS:
-    raise ValueError(f"configs/larger.py:{corpus}: known: {', '.join(EPOCHS)}")
+    raise ValueError(f"configs/sweep_larger.py:{corpus}: known: {', '.join(EPOCHS)}")
   epochs = EPOCHS[corpus]
   config = mini.get_config("multigenre")
   config.corpus.update(
@@ -86,17 +86,19 @@ def get_config(corpus: str = "core") -> ConfigDict:
   if corpus == "chorales":
     # Nothing was chosen on any of it: every track is a test track.
     config.part = "all"
-  config.sweep.nfe_matched = _MATCHED.get(corpus, ())
-  config.sweep.compared = ("lsa_probe", "loss", "rediffuse", "random_stability")
-  config.sweep.compared_in = ConfigDict()
-  config.sweep.variants = ConfigDict(
-    {"epochs": {str(n): {"targets": at(n)} for n in epochs[:-1]}}
-  )
-  config.sweep.variants.epochs[str(epochs[-1])] = ConfigDict()
+  variants = {str(n): {"targets": at(n)} for n in epochs[:-1]} | {str(epochs[-1]): {}}
   if corpus in _LONGER:
     folder, more = _LONGER[corpus]
     targets = _targets(folder, more) | {"reference": _REFERENCES[corpus]}
-    config.sweep.variants.epochs[str(epochs[-1] + more)] = {"targets": targets}
+    variants[str(epochs[-1] + more)] = {"targets": targets}
+  config.sweep = dict(
+    methods=sweep_mini.METHODS,
+    nfe_matched=_NFE_MATCHED.get(corpus, ()),
+    compared=("lsa_probe", "loss", "rediffuse", "random_stability"),
+    # The paper's t and tau, with a distance that a CPU has time for.
+    paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
+    variants=dict(epochs=variants),
+  )
   return config
 
 

@@ -1,0 +1,192 @@
+"""Ablations of a sweep: each yields the values of what it varies, and their rows."""
+
+import copy
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lsaprobe_jax.attacks.lsa_probe import read_costs
+from lsaprobe_jax.metrics import study
+from lsaprobe_jax.metrics.summary import NFE_MATCHED
+from lsaprobe_jax.rows import Row
+from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
+from lsaprobe_jax.scoring.factories import PROBE
+from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
+from lsaprobe_jax.scoring.probe_rows import read_probe_rows
+from lsaprobe_jax.scoring.sweep_settings import SweepSettings
+
+Rows = list[Row]
+Values = Iterator[tuple[Any, Rows]]
+
+# Runs of the main table, which alone sets cutoffs on development clips.
+_WITH_CUTS = ("main", "paper")
+
+
+class Runs:
+  """Evaluations of one experiment and its variations, which share their programs."""
+
+  def __init__(
+    self, settings: SweepSettings, folder: pathlib.Path, limit: int | None = None
+  ):
+    """Opens the main run.
+
+    Args:
+      settings: see `SweepSettings`.
+      folder: each run has a folder of its own in its sub-folder `runs`.
+      limit: at most so many clips of each half.
+    """
+    self.settings, self._folder, self._limit = settings, folder, limit
+    self._scorer = None
+    self.main = self.open("main", {})
+    # The main run as ablations use it, which set no cutoffs.
+    self.plain = dataclasses.replace(self.main, cuts=False)
+
+  def open(self, name: str, changes: dict[str, Any]) -> Evaluation:
+    """Opens a run with some settings changed, in a folder of its own."""
+    run = open_evaluation(
+      self.settings.experiment.changed(changes),
+      self._folder / "runs" / name,
+      limit=self._limit,
+      cuts=name in _WITH_CUTS,
+    )
+    self._scorer = self._scorer or run.scorer
+    scorer = copy.copy(self._scorer).reseeded(run.settings.seed)
+    return dataclasses.replace(run, scorer=scorer)
+
+  def vary(self, changes: dict[str, Any]) -> Evaluation:
+    """The main run with changes that its rows tell apart: distance, t_ratio."""
+    settings = self.main.settings.changed(changes)
+    return dataclasses.replace(self.plain, settings=settings)
+
+
+def at_time(settings: SweepSettings, t_ratio: float) -> dict[str, Any]:
+  """Changes that set the probe and the baselines compared with it to one t."""
+  names = ["random_stability", *settings.sweep.nfe_matched]
+  names += [name.removesuffix(NFE_MATCHED) for name in settings.sweep.compared]
+  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != PROBE}
+  return {"t_ratio": t_ratio, **own}
+
+
+def t_ratio(runs: Runs) -> Values:
+  """The probe and its baselines by time."""
+  for value in runs.settings.sweep.t_ratio:
+    run = runs.vary(at_time(runs.settings, value))
+    yield value, run_methods(run, runs.settings.sweep.compared)
+
+
+def equal_compute(runs: Runs) -> Values:
+  """`t_ratio` again, and baselines that may spend the probe's NFE."""
+  for value in runs.settings.sweep.equal_compute:
+    run = runs.vary(at_time(runs.settings, value))
+    yield value, run_methods(run, runs.settings.sweep.compared_names)
+
+
+def times(runs: Runs) -> Values:
+  """Scores averaged over times, the first 1, 2, ... of those of `t_ratio`."""
+  rows: Rows = []
+  for count, value in enumerate(runs.settings.sweep.t_ratio, 1):
+    run = runs.vary(at_time(runs.settings, value))
+    rows += run_methods(run, runs.settings.sweep.compared)
+    yield count, study.pool(rows, over="t_ratio")
+
+
+def distance(runs: Runs) -> Values:
+  """The probe and its baselines by distance, all at the probe's own t."""
+  for value in runs.settings.sweep.distance:
+    changes = at_time(runs.settings, runs.settings.t_ratio) | {"distance": value}
+    yield value, run_methods(runs.vary(changes), runs.settings.sweep.compared_names)
+
+
+def eta_max(runs: Runs) -> Values:
+  """The probe by its largest budget, off the curves of the main run; and baselines."""
+  probed, others = _main_rows(runs)
+  kept = {(row["model"], row["clip"]): row for row in probed}
+  curves = {(row["model"], row["clip"]): row for row in _main_curves(runs)}
+  for value in runs.settings.sweep.eta_max:
+    rows: Rows = []
+    # tau is a model's own, and the curves of one are read together.
+    for model in dict.fromkeys(model for model, _ in kept):
+      keys = [key for key in kept if key[0] == model]
+      costs = read_costs(
+        [curves[key]["budgets"] for key in keys],
+        [curves[key]["degradations"] for key in keys],
+        kept[keys[0]]["tau"],
+        value,
+      )
+      rows += [kept[key] | cost for key, cost in zip(keys, costs, strict=True)]
+    yield value, rows + others
+
+
+def eta_ref(runs: Runs) -> Values:
+  """The probe by the budget whose D calibrates tau, off the main curves; and baselines.
+
+  Below the search's lowest rung D is read as a straight line from 0.
+  """
+  _, others = _main_rows(runs)
+  curves = _main_curves(runs)
+  for value in runs.settings.sweep.eta_ref:
+    yield value, read_probe_rows(runs.plain, curves, value) + others
+
+
+def draws(runs: Runs) -> Values:
+  """Scores averaged over draws of eps, the first 1, 2, ... of them."""
+  rows: Rows = []
+  settings = runs.settings
+  for draw in range(max(settings.sweep.draws, default=0)):
+    seed = settings.seed + draw
+    run = runs.open(f"seed-{seed}", {"seed": seed}) if draw else runs.plain
+    rows += run_methods(run, settings.sweep.compared)
+    if draw + 1 in settings.sweep.draws:
+      yield draw + 1, study.pool(rows, over="seed")
+
+
+def variant(name: str, runs: Runs) -> Values:
+  """The probe and its baselines, or `compared_in`, under each of some changes."""
+  sweep = runs.settings.sweep
+  variants = sweep.variants[name]
+  names = sweep.compared_in.get(name, sweep.compared_names)
+  # Labels that are numbers in their order; a ConfigDict's come in that of the alphabet.
+  for label in sorted(variants, key=lambda label: (len(label), label)):
+    changes = variants[label]
+    run = runs.open(f"{name}-{label}", changes) if changes else runs.plain
+    # Another corpus or rate is another test of the split, with a blind baseline.
+    yield _number(label), run_blind(run) + run_methods(run, names)
+
+
+def _number(label: str) -> int | str:
+  """What a label of a variant says, so that figures have an axis."""
+  return int(label) if label.isdecimal() else label
+
+
+def _main_rows(runs: Runs) -> tuple[Rows, Rows]:
+  """Rows of the main run: the probe's, and its baselines'."""
+  rows = run_methods(runs.plain, runs.settings.sweep.compared_names)
+  own = [row for row in rows if row["method"] == PROBE]
+  return own, [row for row in rows if row["method"] != PROBE]
+
+
+def _main_curves(runs: Runs) -> Rows:
+  """D against eta of all clips, at the main run's t and distance."""
+  names = {"t_ratio": runs.settings.t_ratio, "distance": runs.settings.distance}
+  return [row for row in runs.plain.curves.asked if names.items() <= row.items()]
+
+
+_KNOWN: dict[str, Callable[[Runs], Values]] = {
+  "t_ratio": t_ratio,
+  "equal_compute": equal_compute,
+  "times": times,
+  "eta_max": eta_max,
+  "eta_ref": eta_ref,
+  "distance": distance,
+  "draws": draws,
+}
+# Those that are read off curves.
+OFF_CURVES = ("eta_max", "eta_ref")
+
+
+def ablations(settings: SweepSettings) -> dict[str, Callable[[Runs], Values]]:
+  """All that a sweep can vary: what is written here, and the settings' variants."""
+  variants = settings.sweep.variants
+  return _KNOWN | {name: functools.partial(variant, name) for name in variants}

@@ -1,0 +1,145 @@
+"""A sweep: the main table with every method, and ablations, as row files of a study."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+from absl import logging
+
+from lsaprobe_jax import distances
+from lsaprobe_jax import search as searches
+from lsaprobe_jax.errors import ArgumentError, SettingError
+from lsaprobe_jax.files import write_whole
+from lsaprobe_jax.metrics import study
+from lsaprobe_jax.scoring import factories, workdir
+from lsaprobe_jax.scoring.ablations import OFF_CURVES, Rows, Runs, ablations
+from lsaprobe_jax.scoring.experiment_inputs import fewest_timesteps
+from lsaprobe_jax.scoring.factories import PROBE
+from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
+from lsaprobe_jax.scoring.sweep_settings import SweepSettings, check_sweep
+from lsaprobe_jax.scoring.targets import load_targets
+from lsaprobe_jax.strict_json import to_json
+
+# The probe at what the paper fixes of it, `sweep.paper`.
+PAPER = "lsa_probe_paper"
+# At this rate distances are tried; whether one is there does not depend on it.
+_ANY_RATE = 16_000
+
+
+def sweep(
+  settings: SweepSettings,
+  folder: str | pathlib.Path,
+  names: Sequence[str] = (),
+  *,
+  limit: int | None = None,
+) -> None:
+  """Scores the main table and some ablations, and writes the row files of a study.
+
+  A program is compiled once for all timesteps, seeds, targets and settings that are
+  traced. The same call continues a sweep that was interrupted.
+
+  Args:
+    settings: see `SweepSettings`.
+    folder: `main.jsonl`, `tune.jsonl` and a file for each ablation go here, and in
+      `runs` what they are made of (`metrics.study` reads them).
+    names: the ablations, among those of `ablations.ablations`.
+    limit: at most so many clips of each half.
+
+  Raises:
+    SettingError: a setting cannot be used.
+    ArgumentError: an ablation is unknown, or the folder cannot be used.
+  """
+  folder = pathlib.Path(folder)
+  check(settings, names)
+  runs = Runs(settings, folder, limit)
+  _write(folder, study.MAIN, main_rows(runs))
+  if settings.part == "test":
+    # Classifiers are fitted on tune tracks.
+    tune = runs.open("tune", {"part": "tune"})
+    _write(folder, study.TUNE, run_methods(tune, [PROBE, *settings.sweep.methods]))
+  blind = run_blind(runs.plain)
+  for name in names:
+    rows: Rows = []
+    for value, found in ablations(settings)[name](runs):
+      # A variant has a blind baseline of its own.
+      gated = found if name in settings.sweep.variants else blind + found
+      rows += [row | {"value": value} for row in gated]
+    _write(folder, name, rows)
+    logging.info("%s: %d rows", name, len(rows))
+  workdir.note_environment(folder)
+
+
+def main_rows(runs: Runs) -> Rows:
+  """Scores by all methods of the main table: as tuned, with the probe's NFE, the paper's.
+
+  The last is the probe under `sweep.paper`, called `lsa_probe_paper`.
+  """
+  settings = runs.settings.sweep
+  names = [PROBE, *settings.methods, *settings.matched_names]
+  rows = run_blind(runs.main) + run_methods(runs.main, names)
+  if not settings.paper:
+    return rows
+  probed = run_methods(runs.open("paper", dict(settings.paper)), [PROBE])
+  return rows + [row | {"method": PAPER} for row in probed]
+
+
+def check(settings: SweepSettings, names: Sequence[str]) -> None:
+  """Refuses, before anything is scored, what would only fail on the way.
+
+  Raises:
+    SettingError: a setting cannot be used.
+    ArgumentError: an ablation is unknown, or needs curves where the search gives none.
+  """
+  check_sweep(settings)
+  known = ablations(settings)
+  if unknown := set(names) - set(known):
+    raise ArgumentError(f"ablations={min(unknown)}: known: {', '.join(known)}")
+  read_off = set(OFF_CURVES).intersection(names)
+  if read_off and not searches.gives_curves(factories.make_search(settings.search)):
+    raise ArgumentError(
+      f"ablations={min(read_off)} needs a search that gives curves:"
+      " search.name=continuation or random_directions"
+    )
+  _check_baselines(settings)
+  for name in set(names).intersection(settings.sweep.variants):
+    for label, changes in settings.sweep.variants[name].items():
+      _check_variant(f"sweep.variants.{name}.{label}", settings, changes)
+
+
+def _load(settings):
+  return load_targets(
+    settings.targets,
+    num_inference_steps=settings.num_inference_steps,
+    precision=settings.precision,
+    stop_at=settings.stop_at,
+    untrained=settings.untrained,
+    seed=settings.seed,
+  )
+
+
+def _check_baselines(settings: SweepSettings) -> None:
+  """Refuses baselines that could not be made, whatever their distance is."""
+  fewest = fewest_timesteps(_load(settings))
+  for name in settings.baselines:
+    _, attack = factories.make_baseline(settings, name, distance=None)
+    factories.check_times(name, attack, fewest)
+
+
+def _check_variant(named: str, settings: SweepSettings, changes) -> None:
+  """Refuses a variant whose distance or models are not there."""
+  distance = changes.get("distance", settings.distance)
+  try:
+    distances.get(distance, sample_rate=_ANY_RATE)
+  except (ValueError, OSError) as error:
+    raise SettingError(f"{named}.distance={distance}: {error}") from error
+  if "targets" not in changes:
+    return
+  try:
+    _load(settings.experiment.changed(changes))
+  except SettingError as error:
+    raise SettingError(f"{named}.{error}") from error
+
+
+def _write(folder: pathlib.Path, name: str, rows: Rows) -> None:
+  lines = (json.dumps(to_json(row), allow_nan=False) + "\n" for row in rows)
+  write_whole(folder / f"{name}.jsonl", "".join(lines))
