@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 _CLIPS = {"multigenre": 1, "piano": 5}
 _GROUPS = ("a", "b", "reference")
 _PARTS = ("vae", "vocoder")
-# Of one network: epochs, learning rate.
+# Epochs and learning rate of each network.
 _SCHEDULES = {"vae": (60, 1e-3), "vocoder": (80, 1e-3), "unet": (1200, 1e-3)}
 
 _VAE = dict(
@@ -36,7 +36,7 @@ _VAE = dict(
   layers_per_block=1,
   latent_channels=8,
   norm_num_groups=8,
-  # Replaced by what makes the latents' variance one.
+  # Training replaces it by what makes the latents' variance one.
   scaling_factor=1.0,
 )
 _UNET = dict(
@@ -84,49 +84,52 @@ def get_config(arg: str = "multigenre,a") -> ConfigDict:
       f"configs/train_musicldm.py:{arg}: give {' or '.join(_PARTS)}, or"
       f" {' or '.join(_CLIPS)}, a comma, and a group: {', '.join(_GROUPS)}"
     )
+  clips_per_track = _CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus]
   epochs, learning_rate = _SCHEDULES["unet" if denoiser else what]
-  parts = {name: f"runs/train/musicldm-{name}/model" for name in _PARTS}
-  return ConfigDict(
-    dict(
-      seed=0,
-      corpus=dict(
-        path=corpus,
-        groups=(what,) if denoiser else _GROUPS,
-        # Of the same length as the DiffWaves' for the model itself.
-        clip_seconds=0.512 if denoiser else 1.024,
-        clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
-      ),
-      eval_groups=("a", "b"),
-      eval_clips_per_track=_CLIPS[corpus] if denoiser else 2 * _CLIPS[corpus],
-      trains="denoiser" if denoiser else what,
-      parts=parts if denoiser else {},
-      # A whole model folder to train on from; empty: random weights.
-      initial="",
-      model=dict(
-        family="musicldm",
-        vae=_VAE,
-        unet=_UNET,
-        vocoder=_VOCODER,
-        scheduler=_SCHEDULER,
-        mel=_MEL,
-        sample_rate=16000,
-      ),
-      # Of the exported weights; computed in float32.
-      stored_dtype="float16" if denoiser else "float32",
-      loss_power=2,
-      # Of the VAE; of the vocoder.
-      kl_weight=1e-4,
-      mel_weight=1.0,
-      batch_size=4,
-      epochs=epochs,
-      learning_rate=learning_rate,
-      final_learning_rate=2e-5,
-      warmup_steps=200,
-      max_grad_norm=1.0,
-      ema_decay=0.995,
-      log_every=50,
-      eval_epochs=20,
-      save_epochs=20,
-      snapshot_epochs=(epochs // 8, epochs // 4, epochs // 2, epochs),
-    )
+
+  config = ConfigDict()
+  config.seed = 0
+  config.corpus = dict(
+    path=corpus,
+    groups=(what,) if denoiser else _GROUPS,
+    # The UNet's clips are as long as those of the embedded DiffWaves.
+    clip_seconds=0.512 if denoiser else 1.024,
+    clips_per_track=clips_per_track,
   )
+  # Groups whose loss is followed, on so many clips of a track.
+  config.eval_groups = ("a", "b")
+  config.eval_clips_per_track = clips_per_track
+
+  config.trains = "denoiser" if denoiser else what
+  config.model = dict(
+    family="musicldm",
+    vae=_VAE,
+    unet=_UNET,
+    vocoder=_VOCODER,
+    scheduler=_SCHEDULER,
+    mel=_MEL,
+    sample_rate=16000,
+  )
+  # Networks that earlier trainings exported.
+  folders = {name: f"runs/train/musicldm-{name}/model" for name in _PARTS}
+  config.parts = folders if denoiser else {}
+  # A whole model folder to train on from; empty for random weights.
+  config.initial = ""
+  # The type of the exported weights; they are computed in float32.
+  config.stored_dtype = "float16" if denoiser else "float32"
+
+  config.loss_power = 2  # the denoiser's
+  config.kl_weight = 1e-4  # the VAE's
+  config.mel_weight = 1.0  # the vocoder's
+  config.batch_size = 4
+  config.epochs = epochs
+  config.learning_rate = learning_rate
+  config.final_learning_rate = 2e-5
+  config.warmup_steps = 200
+  config.max_grad_norm = 1.0
+  config.ema_decay = 0.995
+
+  config.log_every = 50
+  config.eval_epochs = config.save_epochs = 20
+  config.snapshot_epochs = (epochs // 8, epochs // 4, epochs // 2, epochs)
+  return config
