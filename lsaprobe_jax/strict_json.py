@@ -97,7 +97,7 @@ def _check_leaves(value: Any) -> None:
 
 
 def to_json(value: Any) -> Any:
-  """NumPy scalars as Python's, NaN and infinities as None."""
+  """Returns JSON-like data without NumPy scalars, and None for NaN and infinities."""
   if isinstance(value, dict):
     return {key: to_json(item) for key, item in value.items()}
   if isinstance(value, list | tuple):
@@ -110,7 +110,7 @@ def to_json(value: Any) -> Any:
 
 
 def rows_to_json(rows: list[dict]) -> str:
-  """JSON text of rows or records.
+  """Writes rows or records as JSON text.
 
   Args:
     rows: dicts of plain Python values.

@@ -6,6 +6,7 @@ bytes that are not text (which Python carries as lone surrogates and cannot enco
 Such text passes through `printable` once, where it enters a message or a document.
 """
 
+import re
 import unicodedata
 from typing import Any
 
@@ -79,6 +80,26 @@ def _escaped(character: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-  """What an error says, as part of a one-line message; its kind if it says nothing."""
+  """Returns what an error says, in one printable line; its kind if it says nothing."""
   lines = str(error).strip().splitlines()
-  return lines[0] if lines else type(error).__name__
+  return printable(lines[0]) if lines else type(error).__name__
+
+
+def short(value: object) -> str:
+  """Returns a value for a message: printable, and at most 80 characters long.
+
+  An integer may have as many digits as its writer liked, which Python may refuse to
+  print.
+
+  Args:
+    value: any object; `repr` is taken of it.
+  """
+  if isinstance(value, int) and value.bit_length() > 100:
+    return "a huge number"
+  return f"{printable(repr(value)):.80}"
+
+
+def slug(text: str) -> str:
+  """Returns text as ASCII letters, digits, `_` and `-`, safe as a file name."""
+  ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+  return re.sub(r"[^A-Za-z0-9_-]+", "-", ascii_text).strip("-") or "track"

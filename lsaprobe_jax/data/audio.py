@@ -1,14 +1,7 @@
-"""Preparing audio: the one path that every clip of every group takes.
-
-`prepare` reads a file (`decoding` says how, and how it is mixed to one channel),
-resamples it, cuts it into segments, sets their loudness and drops what is silent. It is
-not told which group a file belongs to, so members and non-members cannot be treated
-differently.
-"""
+"""Audio in memory: decoded, resampled, set to a loudness, and refused if unusable."""
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -16,9 +9,9 @@ import pyloudnorm
 import soxr
 
 from lsaprobe_jax.data import decoding
-from lsaprobe_jax.data.border import AudioError, border
+from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.data.decoding import RATES as RATES
-from lsaprobe_jax.data.decoding import check_finite
+from lsaprobe_jax.data.mixing import check_finite
 from lsaprobe_jax.text import printable
 
 TARGET_LUFS = -20.0
@@ -27,7 +20,6 @@ SILENCE_DBFS = -50.0
 LOUDEST = 100.0  # no float file that means music passes full scale by so much
 # ITU-R BS.1770 measures in blocks of 0.4 s; shorter clips get one block.
 LOUDNESS_BLOCK = 0.4  # s
-ON_WRONG_RATE = ("resample", "error")
 # A click, resampled, rings for some tens of samples. Audio that is silent without its
 # loudest samples, so many or 1% of it, has nothing else.
 _CLICK_SAMPLES = 64
@@ -95,7 +87,7 @@ def decode(path) -> tuple[np.ndarray, int]:
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-  """float32 [samples] at `from_rate` Hz to float32 [samples'] at `to_rate` Hz."""
+  """Resamples float32 [samples] at `from_rate` Hz to [samples'] at `to_rate` Hz."""
   if from_rate == to_rate:
     return audio
   return soxr.resample(audio, from_rate, to_rate, quality="HQ").astype(np.float32)
@@ -115,12 +107,12 @@ def resampled(
 
 
 def rms_dbfs(audio: np.ndarray) -> float:
-  """Root mean square level of [samples], in dB below full scale; -inf for zeros."""
+  """Returns the root mean square level of [samples] in dBFS; -inf for zeros."""
   return _dbfs(_energy(audio), np.size(audio))
 
 
 def _energy(audio: np.ndarray, offset: float = 0.0) -> float:
-  """Sum of squares of [samples] less `offset`, in float64 and little memory."""
+  """Sums the squares of [samples] less `offset`, in float64 and little memory."""
   return sum(
     float(np.sum(np.square(audio[at : at + _SUM_SAMPLES] - np.float64(offset))))
     for at in range(0, len(audio), _SUM_SAMPLES)
@@ -199,129 +191,14 @@ def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
 
 
 def _without_loudest(audio: np.ndarray, energy: float) -> float:
-  """Energy of [samples] without the loudest few; a lower bound where that is plenty."""
+  """Returns the energy of [samples] without the loudest few, or a lower bound of it.
+
+  The bound is returned where it is plenty, so that the loudest need not be found.
+  """
   few = min(_CLICK_SAMPLES, len(audio) // 100)
   most = few * float(np.max(np.abs(audio))) ** 2
-  # Nearly always: so much is left that they need not be found.
+  # Nearly always so much is left that the bound is enough.
   if not few or energy > 2 * most:
     return energy - most
   squares = np.square(audio, dtype=np.float64)
   return float(np.sum(np.partition(squares, len(squares) - few)[:-few]))
-
-
-def segment_order(count: int) -> list[int]:
-  """Visits `count` slots so that any first few are spread over the whole track.
-
-  The van der Corput sequence 1/2, 1/4, 3/4, 1/8, ... comes first, the slots that it
-  has not reached after that.
-  """
-  order = dict.fromkeys(
-    int(int(f"{i:b}"[::-1], 2) / 2 ** i.bit_length() * count)
-    for i in range(1, 2 * count + 1)
-  )
-  return [*order, *(slot for slot in range(count) if slot not in order)]
-
-
-def prepare(
-  path,
-  *,
-  sample_rate: int,
-  segment_seconds: float,
-  min_seconds: float | None = None,
-  max_segments: int | None = None,
-  on_wrong_rate: str = "resample",
-) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
-  """One file as loudness-normalised segments, whatever group the file is in.
-
-  Args:
-    path: the file.
-    sample_rate: rate of the result, Hz.
-    segment_seconds: length of a segment; the track is cut without overlap.
-    min_seconds: a file between this and `segment_seconds` becomes one shorter
-      segment, a whole multiple of this; by default such a file is too short.
-    max_segments: how many to take, spread over the track; a silent one is passed
-      over for the next. None takes all.
-    on_wrong_rate: 'resample', or 'error' to refuse a file at another rate.
-
-  Returns:
-    [(start in seconds, float32 [samples])] in the order of `segment_order`, and a
-    one-line message for each remark on the file and each segment left out.
-
-  Raises:
-    AudioError: the file cannot be used at all.
-  """
-  if on_wrong_rate not in ON_WRONG_RATE:
-    raise ValueError(f"on_wrong_rate is one of {ON_WRONG_RATE}, not {on_wrong_rate!r}")
-  with border(path):
-    audio, remarks = _at_rate(path, sample_rate, on_wrong_rate)
-    return _segments(
-      audio,
-      printable(path),
-      sample_rate=sample_rate,
-      segment_seconds=segment_seconds,
-      min_seconds=min_seconds,
-      max_segments=max_segments,
-      remarks=remarks,
-    )
-
-
-def _at_rate(
-  path, sample_rate: int, on_wrong_rate: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-  """A file's samples at a rate, resampled as they come, and the remarks on it."""
-  audio, found = _resampled_file(decoding.Reading(path), sample_rate, on_wrong_rate)
-  if found.keep is not None:
-    again = decoding.Reading(path, found)
-    audio, found = _resampled_file(again, sample_rate, on_wrong_rate)
-  return audio, found.remarks
-
-
-def _resampled_file(
-  reading: decoding.Reading, sample_rate: int, on_wrong_rate: str
-) -> tuple[np.ndarray, decoding.Survey]:
-  blocks = reading.blocks()
-  first = next(blocks, None)
-  if first is None:
-    return np.zeros(0, np.float32), reading.survey()
-  rate = reading.rate
-  if rate != sample_rate and on_wrong_rate == "error":
-    raise AudioError(
-      f"{reading.name}: rate {rate} Hz where {sample_rate} Hz is wanted; resample "
-      "the file, or open with on_wrong_rate='resample'"
-    )
-  parts = list(resampled(itertools.chain([first], blocks), rate, sample_rate))
-  return np.concatenate(parts), reading.survey()
-
-
-def _segments(
-  audio: np.ndarray,
-  name: str,
-  *,
-  sample_rate: int,
-  segment_seconds: float,
-  min_seconds: float | None,
-  max_segments: int | None,
-  remarks: tuple[str, ...],
-) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
-  """What `prepare` returns, of samples at the wanted rate."""
-  length = round(segment_seconds * sample_rate)
-  if min_seconds is not None and len(audio) < length:
-    unit = round(min_seconds * sample_rate)
-    length = max(len(audio) // unit, 1) * unit
-  check(audio, name, min_samples=length)
-  segments, dropped = [], list(remarks)
-  for slot in segment_order(len(audio) // length):
-    if max_segments is not None and len(segments) == max_segments:
-      break
-    start = slot * length
-    where = f"{name} at {start / sample_rate:.3f} s"
-    segment = audio[start : start + length]
-    try:
-      check(segment, where)
-      segments.append((start / sample_rate, normalise_loudness(segment, sample_rate)))
-    except AudioError as error:
-      message = str(error)
-      dropped.append(message if message.startswith(where) else f"{where}: {message}")
-  if not segments:
-    raise AudioError(f"{name}: silent throughout; remove it")
-  return segments, dropped

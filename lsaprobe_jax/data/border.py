@@ -10,17 +10,12 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.errors import LsaProbeError
+from lsaprobe_jax.text import first_line, printable
 
 
-class AudioError(ValueError):
-  """A bad input; one line that names the file and the mend."""
-
-
-def first_line(error: BaseException) -> str:
-  """Returns what an error says, in one printable line; its kind if it says nothing."""
-  lines = str(error).strip().splitlines()
-  return printable(lines[0]) if lines else type(error).__name__
+class AudioError(LsaProbeError):
+  """Audio, or what lists it, cannot be used; one line names it and the mend."""
 
 
 @contextlib.contextmanager

@@ -1,9 +1,4 @@
-"""Clips of equal length with stable ids, in groups by track, and their audio.
-
-The groups are the halves 'a' and 'b' of the cross-over, 'dev' (development, unseen
-by every model) and 'reference' (what the reference model is trained on). Who is a
-member follows from the model that is audited.
-"""
+"""Clips of equal length with stable ids, in groups by track, and their audio."""
 
 import collections
 import dataclasses
@@ -12,8 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lsaprobe_jax.data.manifest import GROUPS
 from lsaprobe_jax.data.records import RecordAudio
+from lsaprobe_jax.data.splits import check_groups
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.text import printable, short
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,13 +18,13 @@ class Clip:
   """Where a clip comes from.
 
   Attributes:
-    id: '<track>@<start in ms>+<length in ms>', unique and safe as a file name.
+    id: `<track>@<start in ms>+<length in ms>`, unique and safe as a file name.
     track: id of the recording or piece; clips of a track are not independent.
-    group: 'a', 'b', 'dev' or 'reference'.
+    group: `a`, `b`, `dev` or `reference` (`splits`).
     source: package, or file.
     title: untrusted text, like `author`.
-    author: composer, performer, arranger; '' if not known.
-    licence: '' if not known.
+    author: composer, performer, arranger; empty if not known.
+    licence: empty if not known.
     start_seconds: in the source.
     sha256: of the float32 little-endian samples.
   """
@@ -43,7 +40,7 @@ class Clip:
   sha256: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Corpus:
   """Clips and their audio.
 
@@ -67,18 +64,35 @@ class Corpus:
   def __len__(self) -> int:
     return len(self.clips)
 
+  def __repr__(self) -> str:
+    count = collections.Counter(clip.group for clip in self.clips)
+    groups = ", ".join(f"{group} {number}" for group, number in sorted(count.items()))
+    return (
+      f"<Corpus {printable(self.name)}: {len(self)} clips of {self.clip_seconds:g} s at"
+      f" {self.sample_rate} Hz from {len(self.tracks)} tracks"
+      f"{f' ({groups})' if groups else ''}>"
+    )
+
   @property
   def tracks(self) -> tuple[str, ...]:
     """Track ids in order, each once."""
     return tuple(dict.fromkeys(clip.track for clip in self.clips))
 
-  def select(self, groups: Iterable[str]) -> "Corpus":
-    """The clips of some groups, or of one named by a plain string."""
+  def group(self, name: str) -> "Corpus":
+    """Returns the clips of one group; ArgumentError where there is no such group."""
+    return self.select((name,))
+
+  def select(self, groups: Iterable[str] | str) -> "Corpus":
+    """Returns the clips of some groups, or of one named by a plain string.
+
+    Raises:
+      ArgumentError: one is not a group.
+    """
     wanted = check_groups(groups)
     return self.take(i for i, clip in enumerate(self.clips) if clip.group in wanted)
 
   def per_track(self, count: int) -> "Corpus":
-    """The first `count` clips of every track."""
+    """Returns the first `count` clips of every track."""
     seen, kept = collections.Counter(), []
     for i, clip in enumerate(self.clips):
       seen[clip.track] += 1
@@ -87,15 +101,17 @@ class Corpus:
     return self.take(kept)
 
   def head(self, seconds: float) -> "Corpus":
-    """The first seconds of every clip, under the clips' own ids and hashes.
+    """Returns the first seconds of every clip, under the clips' own ids and hashes.
 
     Raises:
-      ValueError: longer than the clips, or shorter than a sample.
+      ArgumentError: longer than the clips, or shorter than a sample.
     """
     most = self.audio.shape[1]
     length = round(min(seconds * self.sample_rate, most + 1))
     if not 0 < length <= most:
-      raise ValueError(f"no first {seconds:g} s of clips of {self.clip_seconds:g} s")
+      raise ArgumentError(
+        f"seconds={short(seconds)}: no first part of clips of {self.clip_seconds:g} s"
+      )
     if isinstance(self.audio, RecordAudio):
       audio = self.audio.head(length)
     else:
@@ -103,30 +119,17 @@ class Corpus:
     return dataclasses.replace(self, clip_seconds=seconds, audio=audio)
 
   def fingerprint(self) -> str:
-    """SHA-256 over ids, groups and clip hashes: equal if and only if the data is."""
+    """Returns a SHA-256 over ids, groups and clip hashes, equal only for equal data."""
     digest = hashlib.sha256()
     for clip in self.clips:
       digest.update(f"{clip.id}\n{clip.group}\n{clip.sha256}\n".encode())
     return digest.hexdigest()
 
   def take(self, indices: Iterable[int]) -> "Corpus":
-    """The clips at some indices, in their order."""
+    """Returns the clips at some indices, in their order."""
     indices = list(indices)
     return dataclasses.replace(
       self,
       clips=tuple(self.clips[i] for i in indices),
       audio=self.audio.take(np.asarray(indices, dtype=np.intp), axis=0),
     )
-
-
-def check_groups(groups: Iterable[str] | str) -> tuple[str, ...]:
-  """Group names as a tuple.
-
-  Raises:
-    ValueError: one is not a group.
-  """
-  groups = (groups,) if isinstance(groups, str) else tuple(groups)
-  unknown = [group for group in groups if group not in GROUPS]
-  if unknown or not groups:
-    raise ValueError(f"groups are among {GROUPS}, not {unknown or 'none'}")
-  return groups

@@ -1,8 +1,8 @@
 """Reading audio files: no sample comes from anywhere but the file.
 
-`sequential` reads; here it is decided what of a file is read, as which streams, how it
-is mixed to one channel, and what it may not hold. What a file claims is compared with
-what it gave, and what differs is a remark.
+`sequential` reads and `mixing` makes one channel of all. Here it is decided what of a
+file is read, as which streams, and what it may not hold. What a file claims is compared
+with what it gave, and what differs is a remark.
 """
 
 import dataclasses
@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import soundfile
 
-from lsaprobe_jax.data import containers, mpeg, sequential, sniffing
-from lsaprobe_jax.data.border import AudioError, border, first_line
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.data import containers, mixing, mpeg, sequential, sniffing
+from lsaprobe_jax.data.border import AudioError, border
+from lsaprobe_jax.text import first_line, printable
 
 # Limits of what is read. Samples are counted over all channels: 3.4 hours of stereo at
 # 44.1 kHz. A header that claims more is taken for a damaged one.
@@ -25,12 +25,6 @@ RATES = (2_000, 768_000)  # Hz
 # packs tighter is next to silence, or made to fill memory; small files may.
 MAX_EXPANSION = 128
 _NEVER_TOO_LARGE = 1 << 26
-# No format has larger numbers than of 32 bits, even where they stand as floats.
-MAX_PEAK = 2.0**31
-# A mean that is softer than the channels by this much, in power, has cancelled: of n
-# channels that have nothing in common it is softer by a factor of n only.
-CANCELLED = 0.01
-_AUDIBLE = 1e-5  # -50 dBFS, as a mean square
 _LENGTH_UNKNOWN = 1 << 62  # libsndfile says so for FLAC from a pipe
 
 
@@ -83,7 +77,7 @@ def decode(path) -> tuple[np.ndarray, Survey]:
 
 
 def survey(path) -> Survey:
-  """Reads a file through and keeps nothing; AudioError as by `decode`."""
+  """Reads a file through and keeps no samples; AudioError as by `decode`."""
   reading = Reading(path)
   for _ in reading.blocks():
     pass
@@ -108,12 +102,9 @@ class Reading:
     self._path = path
     self.name = printable(path)
     self._again = again
-    self._keep = again.keep if again else None
+    self._mixer = mixing.Mixer(again.keep if again else None)
     self.rate = self._channels = self._frames = self._streams = 0
     self._format = ""
-    self._own = self._mixed = 0.0  # energy of the channels' average, and of their mean
-    self._cancelling = 0  # frames of whole seconds in which the mean cancels
-    self._loud: int | None = None
     self._bytes = 0
     self._remarks: list[str] = []
 
@@ -137,24 +128,15 @@ class Reading:
         raise AudioError(f"{self.name}: changed while it was read; try again")
 
   def survey(self) -> Survey:
-    """What was found, after the last block.
+    """Returns what was found, after the last block.
 
     Raises:
       AudioError: there was nothing in it.
     """
     if not self._frames:
       raise AudioError(f"{self.name}: empty, no audio samples; remove it")
-    keep = self._again.keep if self._again else self._cancelled()
-    mix = []
-    if keep is not None:
-      mix = [f"its channels cancel in their mean; channel {keep + 1} alone is used"]
-    elif self._cancelling:
-      mix = [
-        f"its channels cancel in {self._seconds(self._cancelling)} s of it, which are"
-        " silent in their mean"
-      ]
-    elif self._channels > 2:
-      mix = [f"{self._channels} channels, all averaged, a low-frequency one included"]
+    keep = self._again.keep if self._again else self._mixer.cancelled()
+    mix = self._mixer.remarks(keep, self._channels, self.rate)
     return Survey(
       name=self.name,
       rate=self.rate,
@@ -259,28 +241,11 @@ class Reading:
       )
 
   def _mix(self, block: np.ndarray) -> np.ndarray:
-    """One channel of [n, channels], counted and checked."""
+    """Returns one channel of [n, channels], counted and checked."""
     self._frames += len(block)
-    # What overflows, or is infinite, is refused below.
-    with np.errstate(over="ignore", invalid="ignore"):
-      mean = block.mean(axis=1, dtype=np.float32)
-    mono = mean
-    if block.shape[1] > 1:
-      energy = np.einsum("nc,nc->c", block, block, dtype=np.float64)
-      self._own += float(energy.mean())
-      self._mixed += float(np.einsum("n,n->", mean, mean, dtype=np.float64))
-      self._cancelling += _cancelling(block, mean, self.rate)
-      if self._loud is None and energy.any():
-        self._loud = int(np.argmax(energy >= 0.5 * energy.mean()))
-      if self._keep is not None:
-        mono = np.ascontiguousarray(block[:, min(self._keep, block.shape[1] - 1)])
-    check_finite(mono, self.name)
+    mono = self._mixer.mix(block, self.rate, self.name)
     self._check_amount()
     return mono
-
-  def _cancelled(self) -> int | None:
-    """The channel to keep instead of a mean that has cancelled."""
-    return self._loud if self._mixed < CANCELLED * self._own else None
 
   def _check_amount(self) -> None:
     samples = self._frames * self._channels
@@ -301,7 +266,17 @@ class Reading:
   def _compare(
     self, part: containers.Part, header: int, there: int, failure: Exception | None
   ) -> None:
-    """Says what a part lacks of what its header claims, and refuses a failure."""
+    """Says what a part lacks of what its header claims, and refuses a failure.
+
+    Args:
+      part: the stretch of the file.
+      header: frames that libsndfile says are there.
+      there: frames that were read.
+      failure: what ended the reading, where it ended before its time.
+
+    Raises:
+      AudioError: nothing was read before it ended.
+    """
     if not self._frames and (part.missing or part.open_end):
       raise self._cut_off()
     known = 0 < header < _LENGTH_UNKNOWN
@@ -335,30 +310,3 @@ class Reading:
         f"its header does not say how long it is; the {self._seconds(there)} s that"
         " are there are used"
       )
-
-
-def _cancelling(block: np.ndarray, mean: np.ndarray, rate: int) -> int:
-  """Frames of [n, channels] in whole seconds whose mean [n] has cancelled."""
-  seconds = len(mean) // rate
-  if not seconds:
-    return 0
-  whole = seconds * rate
-  power = lambda x: np.einsum("sn,sn->s", x, x, dtype=np.float64) / rate
-  own = power(block[:whole].reshape(seconds, -1)) / block.shape[1]
-  mixed = power(mean[:whole].reshape(seconds, -1))
-  return rate * int(np.sum((mixed < CANCELLED * own) & (own > _AUDIBLE)))
-
-
-def check_finite(audio: np.ndarray, name) -> None:
-  """Raises AudioError if float [samples] holds what no recording does.
-
-  That is NaN, infinity, or a number beyond 2^31, the most that any format has.
-  """
-  # One pass where all is well, which is nearly always.
-  if np.size(audio) and not np.max(np.abs(audio)) <= MAX_PEAK:
-    bad = int(np.size(audio) - np.count_nonzero(np.isfinite(audio)))
-    if bad:
-      what = f"{bad} NaN or infinite samples"
-    else:
-      what = f"samples of up to {np.max(np.abs(audio)):.1g}, far beyond full scale"
-    raise AudioError(f"{printable(name)}: {what}; export it again")

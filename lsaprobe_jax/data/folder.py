@@ -13,9 +13,9 @@ import stat
 from collections.abc import Iterable
 
 from lsaprobe_jax.data import sniffing
-from lsaprobe_jax.data.border import border, first_line
-from lsaprobe_jax.data.build import sources
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.data.border import border
+from lsaprobe_jax.data.splits import hashed_group
+from lsaprobe_jax.text import first_line, printable, slug
 
 # What libsndfile reads, and what people have and should be told about (m4a, ...).
 SUFFIXES = frozenset(
@@ -77,8 +77,8 @@ def listing(folder) -> Listing:
   folder = pathlib.Path(folder)
   if folder.is_file():
     name = printable(folder.stem)
-    track = sources.slug(name)
-    group = sources.hashed_group(track)
+    track = slug(name)
+    group = hashed_group(track)
     return Listing(files=(File(path=folder, track=track, title=name, group=group),))
   with border(folder, "check the folder"):
     found = _Found(folder)
@@ -174,15 +174,15 @@ def _first(names: list[str], most: int = 3) -> str:
 def _named(folder: pathlib.Path, paths: Iterable[pathlib.Path]) -> tuple[File, ...]:
   """Files with the tracks that they make, ordered by track."""
   names = {path: _name(path.relative_to(folder)) for path in sorted(paths)}
-  count = collections.Counter(sources.slug(name) for _, name in names.values())
+  count = collections.Counter(slug(name) for _, name in names.values())
   files = []
   for path, (group, name) in names.items():
-    track = sources.slug(name)
+    track = slug(name)
     if count[track] > 1:
       # The whole path tells namesakes apart; the hash keeps it short and safe.
       whole = os.fsencode(path.relative_to(folder).as_posix())
       track = f"{track}-{hashlib.sha256(whole).hexdigest()[:8]}"
-    group = group or sources.hashed_group(track)
+    group = group or hashed_group(track)
     files.append(File(path=path, track=track, title=printable(path.stem), group=group))
   return tuple(sorted(files, key=lambda file: file.track))
 

@@ -7,12 +7,12 @@ import json
 import pathlib
 import re
 
-from lsaprobe_jax.data.border import AudioError, border, first_line
+from lsaprobe_jax.data.border import AudioError, border
 from lsaprobe_jax.data.decoding import RATES
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.data.splits import GROUPS
+from lsaprobe_jax.text import first_line, printable, short
 
 FILENAME = "manifest.json"
-GROUPS = ("a", "b", "dev", "reference")
 # No excerpt begins later, or is longer; the decoder refuses longer files.
 MAX_SECONDS = 86400.0
 # Parsed, it takes several times its size; 900 hours in segments of 4 s take 150 MB.
@@ -138,7 +138,7 @@ def _parse(text: str) -> Manifest:
     raise _DamagedError("no object")
   version = record.pop("version", None)
   if version != _VERSION or type(version) is not int:
-    raise _DamagedError(f"version {_short(version)}, not {_VERSION}")
+    raise _DamagedError(f"version {short(version)}, not {_VERSION}")
   if not isinstance(record.get("tracks"), list):
     raise _DamagedError("tracks is no list")
   tracks = []
@@ -165,13 +165,6 @@ def _encodable(value):
   return value
 
 
-def _short(value) -> str:
-  """A value for a message; a number may have as many digits as its writer liked."""
-  if isinstance(value, int) and value.bit_length() > 100:
-    return "a huge number"
-  return f"{printable(repr(value)):.80}"
-
-
 def _track(record: dict) -> Track:
   segments = tuple(Segment(**segment) for segment in record["segments"])
   # Ids name rows, files and lines of every table.
@@ -189,39 +182,36 @@ def _check(manifest: Manifest) -> None:
   """Raises where a value cannot be what it is called."""
   low, high = RATES
   if not (type(manifest.sample_rate) is int and low <= manifest.sample_rate <= high):
-    raise _DamagedError(f"sample_rate {_short(manifest.sample_rate)}")
+    raise _DamagedError(f"sample_rate {short(manifest.sample_rate)}")
   if not isinstance(manifest.corpus, str):
-    raise _DamagedError(f"corpus {_short(manifest.corpus)}")
+    raise _DamagedError(f"corpus {short(manifest.corpus)}")
   if not isinstance(manifest.recipe, dict):
-    raise _DamagedError(f"recipe {_short(manifest.recipe)}")
+    raise _DamagedError(f"recipe {short(manifest.recipe)}")
   # (path, reason) each.
   for left_out in manifest.recipe.get("left_out", ()):
     if not (isinstance(left_out, list) and [type(x) for x in left_out] == [str, str]):
-      raise _DamagedError(f"left_out {_short(left_out)}")
+      raise _DamagedError(f"left_out {short(left_out)}")
   if not _is_time(manifest.segment_seconds):
-    raise _DamagedError(f"segment_seconds {_short(manifest.segment_seconds)}")
+    raise _DamagedError(f"segment_seconds {short(manifest.segment_seconds)}")
   for track in manifest.tracks:
     texts = (value for name, value in vars(track).items() if name != "segments")
     if not all(isinstance(text, str) for text in texts) or not track.segments:
-      raise _DamagedError(
-        f"track {_short(track.id)}: a field is no text, or no segment"
-      )
+      raise _DamagedError(f"track {short(track.id)}: a field is no text, or no segment")
     if track.group not in GROUPS:
       raise _DamagedError(
-        f"track {_short(track.id)} is in group {_short(track.group)}, not one of"
-        f" {GROUPS}"
+        f"track {short(track.id)} is in group {short(track.group)}, not one of {GROUPS}"
       )
     for segment in track.segments:
       if not (_is_time(segment.start_seconds) and _is_time(segment.seconds)):
         raise _DamagedError(
-          f"track {_short(track.id)}: a time outside [0, {MAX_SECONDS:g}] s"
+          f"track {short(track.id)}: a time outside [0, {MAX_SECONDS:g}] s"
         )
       if not isinstance(segment.sha256, str):
-        raise _DamagedError(f"track {_short(track.id)}: sha256 is no text")
+        raise _DamagedError(f"track {short(track.id)}: sha256 is no text")
   count = collections.Counter(track.id for track in manifest.tracks)
   twice = sorted(name for name, number in count.items() if number > 1)
   if twice:
-    raise _DamagedError(f"track {_short(twice[0])} is there twice")
+    raise _DamagedError(f"track {short(twice[0])} is there twice")
 
 
 def file_path(folder, track: Track) -> pathlib.Path:

@@ -13,8 +13,8 @@ import numpy as np
 
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import manifest as manifest_lib
-from lsaprobe_jax.data.border import AudioError, first_line
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.data.border import AudioError
+from lsaprobe_jax.text import first_line, printable
 
 # Every folder of a builder has it, and no other corpus.
 MARK = "dataset_info.json"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from lsaprobe_jax.data import audio, decoding, vorbis
+from lsaprobe_jax.data import audio, decoding, preparation, vorbis
 
 RATE = 16000
 
@@ -84,7 +84,9 @@ BAD = {
 def test_bad_input_gives_one_line_that_names_file_and_mend(tmp_path, kind):
   path = _bad(tmp_path, kind)
   with pytest.raises(audio.AudioError, match=BAD[kind]) as caught:
-    audio.prepare(path, sample_rate=RATE, segment_seconds=2.0, on_wrong_rate="error")
+    preparation.prepare(
+      path, sample_rate=RATE, segment_seconds=2.0, on_wrong_rate="error"
+    )
   message = str(caught.value)
   assert message.startswith(str(path))
   assert message.count(str(path)) == 1
@@ -132,18 +134,18 @@ def test_check_refuses_channels():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 64, 101])
 def test_segment_order_visits_every_slot_once(count):
-  assert sorted(audio.segment_order(count)) == list(range(count))
+  assert sorted(preparation.segment_order(count)) == list(range(count))
 
 
 def test_segment_order_spreads_the_first_few():
-  assert audio.segment_order(100)[:3] == [50, 25, 75]
+  assert preparation.segment_order(100)[:3] == [50, 25, 75]
 
 
 def test_prepare_passes_over_silence(tmp_path):
   samples = tone(16.0)
   samples[8 * RATE : 12 * RATE] = 0  # slot 2, the first that is visited
   path = write(tmp_path / "x.wav", samples)
-  segments, dropped = audio.prepare(
+  segments, dropped = preparation.prepare(
     path, sample_rate=RATE, segment_seconds=4.0, max_segments=2
   )
   assert [start for start, _ in segments] == [4.0, 12.0]
@@ -154,7 +156,12 @@ def test_prepare_passes_over_silence(tmp_path):
 
 def test_prepare_cannot_know_the_group():
   """Members and non-members take one code path: it has nowhere to put the group."""
-  functions = (audio.prepare, audio.decode, audio.resample, audio.normalise_loudness)
+  functions = (
+    preparation.prepare,
+    audio.decode,
+    audio.resample,
+    audio.normalise_loudness,
+  )
   names = {name for f in functions for name in inspect.signature(f).parameters}
   assert not names & {"group", "groups", "member", "members", "split", "track"}
 
@@ -178,4 +185,4 @@ def test_vorbis_is_the_same_every_time_and_long_files_are_chunked(tmp_path):
 def test_integers_stored_as_floats_are_refused(tmp_path):
   path = write(tmp_path / "x.wav", 32767 * tone(4.0, level=1.0))
   with pytest.raises(audio.AudioError, match="integers stored as floats"):
-    audio.prepare(path, sample_rate=RATE, segment_seconds=2.0)
+    preparation.prepare(path, sample_rate=RATE, segment_seconds=2.0)

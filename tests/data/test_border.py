@@ -17,6 +17,7 @@ from lsaprobe_jax.data import decoding, folder, inspection
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.border import border
+from lsaprobe_jax.errors import ArgumentError, LsaProbeError
 
 RATE = 16000
 
@@ -182,6 +183,10 @@ def test_whatever_one_file_raises_the_others_go_on(good, monkeypatch, error):
   assert source == f"{good}/bad.wav"
 
 
+def test_the_error_of_audio_is_one_of_the_library():
+  assert issubclass(AudioError, LsaProbeError)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_interrupts_pass_the_border(stop):
   with pytest.raises(stop), border("x"):
@@ -336,6 +341,6 @@ BAD_NUMBERS = (10**400, float("inf"), float("nan"), -1, 0, "4", None, [], 1e308)
 def test_settings_that_are_no_numbers_are_one_line(name, value):
   if name == "clips_per_track" and value is None:
     return  # takes all
-  with pytest.raises(ValueError, match=f"^{name} is ") as caught:
+  with pytest.raises(ArgumentError, match=f"^{name}=") as caught:
     opened("piano", **{name: value})
   assert len(str(caught.value)) < 200

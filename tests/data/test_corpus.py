@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import soundfile
 
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import manifest as manifests
-from lsaprobe_jax.data import vorbis
+from lsaprobe_jax.data import splits, vorbis
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.corpus import open_corpus
+from lsaprobe_jax.data.corpus import load_audio, open_corpus
+from lsaprobe_jax.errors import ArgumentError
 
 RATE = 16000
 SHIPPED_TRACKS = {
@@ -91,7 +93,7 @@ def built(tmp_path):
 def test_shipped_corpus_opens_with_its_tracks(name):
   corpus = opened(name, clip_seconds=2.0)
   groups = {clip.track: clip.group for clip in corpus.clips}
-  count = {group: list(groups.values()).count(group) for group in corpora.GROUPS}
+  count = {group: list(groups.values()).count(group) for group in splits.GROUPS}
   assert count == SHIPPED_TRACKS[name]
   assert corpus.audio.shape == (len(corpus.clips), 2 * RATE)
   assert corpus.audio.dtype == np.float32
@@ -139,6 +141,41 @@ def test_select_and_per_track(piano):
   assert half.fingerprint() != piano.fingerprint()
   with pytest.raises(ValueError, match="groups are among"):
     piano.select(["members"])
+
+
+def test_a_group_of_a_corpus_and_its_repr(piano):
+  half = piano.group("a")
+  assert half.clips == piano.select("a").clips
+  assert (
+    repr(half) == "<Corpus piano: 140 clips of 1 s at 16000 Hz from 7 tracks (a 140)>"
+  )
+  assert (
+    repr(half.take([])) == "<Corpus piano: 0 clips of 1 s at 16000 Hz from 0 tracks>"
+  )
+  with pytest.raises(ArgumentError, match="groups are among"):
+    piano.group("members")
+
+
+def test_audio_is_loaded_as_a_model_takes_it(folder):
+  model = types.SimpleNamespace(sample_rate=8000, clip_seconds=0.5)
+  clips = load_audio(folder, like=model)
+  assert (clips.sample_rate, clips.clip_seconds) == (8000, 0.5)
+  again = opened(folder, sample_rate=8000, clip_seconds=0.5)
+  assert clips.fingerprint() == again.fingerprint()
+  of_one = load_audio(folder / "a" / "one.wav", like=model)
+  assert of_one.tracks == ("one",)
+  own = load_audio(folder, like=model, clip_seconds=2.0, clips_per_track=1, groups="a")
+  assert (own.audio.shape, own.tracks) == ((1, 16000), ("one",))
+  model.clip_seconds = None
+  assert load_audio(folder, like=model).clip_seconds == 4.0
+  assert load_audio(folder, sample_rate=RATE).audio.shape == (4, 4 * RATE)
+
+
+def test_audio_without_a_rate_or_a_file_is_one_line(tmp_path):
+  with pytest.raises(ArgumentError, match=r"^sample_rate=None: give a rate in Hz, or"):
+    load_audio("piano")
+  with pytest.raises(AudioError, match="nowhere: no such folder"):
+    load_audio(tmp_path / "nowhere", sample_rate=RATE)
 
 
 def test_first_clips_of_a_track_come_from_different_segments(piano):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from lsaprobe_jax.data import audio, decoding, folder, mpeg, sequential
+from lsaprobe_jax.data import audio, decoding, folder, mpeg, preparation, sequential
 from lsaprobe_jax.data import corpus as corpora
 
 RATE = 44100
@@ -347,7 +347,7 @@ def test_channels_that_cancel_are_not_silence(tmp_path):
   recording = audio.read_recording(path)
   np.testing.assert_array_equal(recording.samples, left)
   assert recording.remarks == found.remarks
-  segments, remarks = audio.prepare(path, sample_rate=16000, segment_seconds=1.0)
+  segments, remarks = preparation.prepare(path, sample_rate=16000, segment_seconds=1.0)
   assert len(segments) == 4
   assert remarks == list(found.remarks)
 
@@ -406,7 +406,7 @@ def test_a_clicks_segment_is_passed_over(tmp_path):
   samples[20000] = 1.0
   samples[32000:48000] = 0.4
   path = write(tmp_path / "x.wav", samples, 16000, coding="FLOAT")
-  segments, dropped = audio.prepare(path, sample_rate=16000, segment_seconds=0.5)
+  segments, dropped = preparation.prepare(path, sample_rate=16000, segment_seconds=0.5)
   assert sorted(start for start, _ in segments) == [0.0, 0.5, 3.0, 3.5]
   reasons = {line.split("s: ")[1].split(" (")[0] for line in dropped}
   assert reasons == {"a single click", "silent", "constant"}

@@ -6,7 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from lsaprobe_jax.data import fingerprints, grouping
+from lsaprobe_jax.data import fingerprints, splits
+from lsaprobe_jax.data.build import grouping
 from lsaprobe_jax.data.corpus import open_corpus
 
 
@@ -69,14 +70,14 @@ def test_groups_share_neither_work_nor_performer(performers, works):
     if one.work == other.work or one.performer == other.performer:
       assert groups[one.track] == groups[other.track]
   assert grouping.assign(made[::-1]) == groups
-  assert {group for group in groups.values() if group} == set(grouping.SHARES)
+  assert {group for group in groups.values() if group} == set(splits.SHARES)
 
 
 def test_shares_are_kept_where_nothing_hangs_together():
   made = recordings(600, 100_000, 100_000)
   groups = grouping.assign(made)
   total = sum(recording.seconds for recording in made)
-  for group, share in grouping.SHARES.items():
+  for group, share in splits.SHARES.items():
     seconds = sum(r.seconds for r in made if groups[r.track] == group)
     assert seconds / total == pytest.approx(share, abs=0.02)
 

@@ -8,6 +8,8 @@ import itertools
 import pathlib
 
 from lsaprobe_jax.data.build import midi, sources
+from lsaprobe_jax.data.splits import hashed_group
+from lsaprobe_jax.text import slug
 
 _SUFFIXES = (".mxl", ".xml", ".krn")
 _FIGURE = 8
@@ -32,17 +34,17 @@ def listing(corpus_folder) -> list[sources.Source]:
   melodies = [soprano(path) for path in paths]
   listed = []
   for path, cluster in zip(paths, clusters(melodies), strict=True):
-    tune = f"chorale-{sources.slug(paths[cluster].stem)}"
+    tune = f"chorale-{slug(paths[cluster].stem)}"
     listed.append(
       sources.Source(
-        track=f"bach-{sources.slug(path.name)}",
+        track=f"bach-{slug(path.name)}",
         package="music21",
         path=path.relative_to(corpus_folder).as_posix(),
         title=f"Chorale {path.stem}",
         author="Johann Sebastian Bach",
         licence="see music21 corpus/license.txt",
         duplicates=tune,
-        group=sources.hashed_group(tune),
+        group=hashed_group(tune),
       )
     )
   return listed

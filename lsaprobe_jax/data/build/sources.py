@@ -5,8 +5,8 @@ import csv
 import dataclasses
 import hashlib
 import importlib.resources
-import re
-import unicodedata
+
+from lsaprobe_jax.text import slug
 
 # The sides of the cross-over; who is a member follows from the model that is audited.
 _GROUP_OF_SPLIT = {"member": "a", "nonmember": "b", "calib": "dev"}
@@ -38,12 +38,6 @@ class Source:
   duplicates: str
   group: str
   origin: str = ""
-
-
-def slug(text: str) -> str:
-  """ASCII letters, digits, '_' and '-' only: safe as a file name."""
-  ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-  return re.sub(r"[^A-Za-z0-9_-]+", "-", ascii_text).strip("-") or "track"
 
 
 def shippable(licence: str) -> bool:
@@ -125,15 +119,6 @@ def assign_reference(rows: list[dict]) -> dict[str, str]:
       if position % 5 in _REFERENCE_OF_FIVE:
         groups[name] = "reference"
   return groups
-
-
-def hashed_group(name: str) -> str:
-  """A group for a track nobody assigned: 40/40/12/8 a/b/dev/reference, by its name."""
-  position = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
-  for group, limit in (("a", 40), ("b", 80), ("dev", 92)):
-    if position < limit:
-      return group
-  return "reference"
 
 
 def _table(name: str) -> list[dict]:

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import tensorflow_datasets as tfds
 
-from lsaprobe_jax.data import audio, border, manifest, records
+from lsaprobe_jax.data import audio, border, manifest, records, preparation
 from lsaprobe_jax.data.build.tfds import planning
 
 
@@ -181,7 +181,7 @@ def _cut(job: tuple[pathlib.Path, planning.Source, MusicConfig]) -> _Cut:
   try:
     with border.border(path):
       sha256 = manifest.sha256(path)
-      segments, errors = audio.prepare(
+      segments, errors = preparation.prepare(
         path,
         sample_rate=config.sample_rate,
         segment_seconds=config.segment_seconds,

@@ -3,9 +3,9 @@
 import csv
 import pathlib
 
-from lsaprobe_jax.data.border import AudioError, first_line
+from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.data.build.tfds import building, originals, planning
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.text import first_line, printable
 
 URL = "https://os.unil.cloud.switch.ch/fma/"
 # Without audio or far shorter than 30 s: mdeff/fma issues 8 and 44, and lists in use.

@@ -4,10 +4,9 @@ import csv
 import pathlib
 import re
 
-from lsaprobe_jax.data.build import sources as names
-from lsaprobe_jax.data.border import AudioError, first_line
+from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.data.build.tfds import building, originals, planning
-from lsaprobe_jax.text import printable
+from lsaprobe_jax.text import first_line, printable, slug
 
 URL = (
   "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/"
@@ -37,7 +36,7 @@ def work(composer: str, title: str) -> str:
   if found:
     kind = found[1].lower()
     name = f"{ {'opus': 'op', 'kv': 'k'}.get(kind, kind) } {found[2]}"
-  return names.slug(f"{composer} {name}".lower())
+  return slug(f"{composer} {name}".lower())
 
 
 def performer(year: str, filename: str) -> str:
@@ -46,7 +45,7 @@ def performer(year: str, filename: str) -> str:
   for pattern in _PERFORMER:
     if found := pattern.search(stem):
       return f"{year}-{int(found[1]):03d}"
-  return f"{year}-{names.slug(stem.split('--')[0])}"
+  return f"{year}-{slug(stem.split('--')[0])}"
 
 
 class MaestroV3(building.MusicBuilder):
@@ -86,7 +85,7 @@ class MaestroV3(building.MusicBuilder):
   def _source(row: dict[str, str]) -> planning.Source:
     composer, title = row["canonical_composer"], row["canonical_title"]
     return planning.Source(
-      track=names.slug(row["audio_filename"].removesuffix(".wav")),
+      track=slug(row["audio_filename"].removesuffix(".wav")),
       path=row["audio_filename"],
       title=title,
       author=composer,

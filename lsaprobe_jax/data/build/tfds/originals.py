@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from lsaprobe_jax.data import audio
-from lsaprobe_jax.data.border import first_line
+from lsaprobe_jax.text import first_line
 
 
 def find_root(

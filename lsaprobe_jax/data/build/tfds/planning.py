@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import logging
 
-from lsaprobe_jax.data import audio, border, fingerprints, grouping, manifest
+from lsaprobe_jax.data import audio, border, fingerprints, manifest
+from lsaprobe_jax.data.build import grouping
 
 _SHARD_SECONDS = 3 * 3600.0
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from lsaprobe_jax.data import credits, manifest
+from lsaprobe_jax.data import manifest, splits
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.build import chorales, fetch, midi, recipes, sources
+from lsaprobe_jax.data.build import chorales, credits, fetch, midi, recipes, sources
 from lsaprobe_jax.data.corpus import open_corpus
 
 RATE = 44100
@@ -182,7 +182,7 @@ def test_reference_keeps_duplicates_together():
 
 
 def test_hashed_groups_have_their_shares():
-  count = collections.Counter(sources.hashed_group(f"song {i}") for i in range(2000))
+  count = collections.Counter(splits.hashed_group(f"song {i}") for i in range(2000))
   for group, share in (("a", 0.4), ("b", 0.4), ("dev", 0.12), ("reference", 0.08)):
     assert abs(count[group] / 2000 - share) < 0.04
 

@@ -14,10 +14,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lsaprobe_jax.data.manifest import GROUPS
+from lsaprobe_jax.data.splits import GROUPS, SHARES
 
-# Of the recorded time, by group; as `sources.hashed_group` has it.
-SHARES = dict(zip(GROUPS, (0.40, 0.40, 0.12, 0.08), strict=True))
 # A connected part of the graph that is larger is cut, and what crosses the cut lost.
 _LARGEST_WHOLE = 0.2
 # Above this share of everything a unit is placed by the room left, before the others.
