@@ -24,7 +24,7 @@ from launch import common
 from lsaprobe_jax.attacks import blind
 from lsaprobe_jax.audit import statistics, stored
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.metrics import likeness, study, summary, tables
+from lsaprobe_jax.metrics import likeness, pivot, study, tables
 from lsaprobe_jax.scoring import experiment_inputs, factories
 
 _STUDY = flags.DEFINE_string(
@@ -83,7 +83,7 @@ def pool_of(parts, model: str, methods) -> Pool:
     for row in rows
     if row["model"] == model and row["split"] in ("nonmember", "dev")
   ]
-  null = [row for row in rows if row["model"] == summary.REFERENCE]
+  null = [row for row in rows if row["model"] == pivot.REFERENCE]
   clips, reference = (stored.first_clips(r, methods) for r in (unseen, null))
   tracks = [track for track in clips if track in reference]
   if not tracks:

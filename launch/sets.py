@@ -18,7 +18,7 @@ from absl import app, flags, logging
 
 from launch import command
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import difficulty, sets, summary, tables
+from lsaprobe_jax.metrics import difficulty, pivot, record_tables, sets, summary
 from lsaprobe_jax.scoring import row_store
 from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable_leaves
@@ -68,7 +68,7 @@ def choose(rows: Rows) -> Rows:
       raise app.UsageError(
         "--difficulty_calibration: nothing was scored under a reference model"
       )
-  targets = [row for row in rows if row["model"] != summary.REFERENCE]
+  targets = [row for row in rows if row["model"] != pivot.REFERENCE]
   methods = [row for row in targets if row["method"] == _METHOD.value]
   if not methods:
     raise app.UsageError(
@@ -85,7 +85,7 @@ def choose(rows: Rows) -> Rows:
       f"--method={_METHOD.value}: choose one by --distance and --t_ratio:"
       f" {'; '.join(sorted(map(str, there)))}"
     )
-  return [row for row in own if row["split"] in summary.JUDGED]
+  return [row for row in own if row["split"] in pivot.JUDGED]
 
 
 def _model(rows: Rows) -> str:
@@ -151,7 +151,7 @@ def compare(rows: Rows, suspects: dict[str, set[str]]):
 def _gates(workdir: pathlib.Path) -> str:
   """The gates of the evaluation, on all of its clips."""
   try:
-    return tables.format_gates(summary.summarise(read_rows(workdir), resamples=1))
+    return record_tables.format_gates(summary.summarise(read_rows(workdir), resamples=1))
   except ValueError as error:
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
 

@@ -1,21 +1,21 @@
 """Several scores as one: a logistic regression fitted on tune tracks.
 
 Where membership of some tracks is known, a classifier can read several methods' scores
-together, or what one method has to say besides its score (the norms of each layer's
-gradient: Pang et al. 2024, GSA). BASELINES rule 1 holds: it is fitted on tune tracks
-alone and nothing of a test track enters but its features. Its rows are rows like
+together, or what one method has to say besides its score: the norms of each layer's
+gradient (Pang et al. 2024, GSA). It is fitted on tune tracks alone, and nothing of a
+test track enters but its features (docs/evaluation.md, rule 1). Its rows are rows like
 others, with log-odds as score, so that everything else here takes them.
 
 What it needs is more than a score does: tracks of known membership in the target.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
-from lsaprobe_jax.metrics import summary
+from lsaprobe_jax.metrics import pivot
+from lsaprobe_jax.rows import Row
 
 # A method that has one setting, or which of its settings: method, distance, t_ratio.
 Setting = str | tuple[str, str | None, float | None]
@@ -24,13 +24,13 @@ _IDENTITY = ("clip", "track", "group", "split", "model", "corpus", "seed")
 _SPENT = ("nfe_forward", "nfe_backward", "seconds")
 
 # A clip's rows, one for each feature or the only one.
-_Clip = tuple[dict, ...]
+_Clip = tuple[Row, ...]
 _Clips = dict[tuple[str, str], _Clip]
 
 
 def from_scores(
-  tune: Iterable[dict], test: Iterable[dict], settings: Sequence[Setting], *, name: str
-) -> list[dict]:
+  tune: Iterable[Row], test: Iterable[Row], settings: Sequence[Setting], *, name: str
+) -> list[Row]:
   """Rows of a logistic regression on the scores of several settings.
 
   It is fitted on the judged clips of all targets in `tune`, pooled: on a cross-over
@@ -65,8 +65,8 @@ def from_scores(
 
 
 def from_details(
-  tune: Iterable[dict], test: Iterable[dict], method: Setting, detail: str, *, name: str
-) -> list[dict]:
+  tune: Iterable[Row], test: Iterable[Row], method: Setting, detail: str, *, name: str
+) -> list[Row]:
   """Rows of a logistic regression on a vector that one method left in its rows.
 
   Args:
@@ -92,10 +92,12 @@ def from_details(
 
 
 def _combine(tune, test, settings, read: Callable[[_Clip], Sequence], name: str):
+  from sklearn.linear_model import LogisticRegression
+
   tune, test = _clips(tune, settings, "tune"), _clips(test, settings, "test")
-  tune = {key: rows for key, rows in tune.items() if _split(rows) in summary.JUDGED}
+  tune = {key: rows for key, rows in tune.items() if _split(rows) in pivot.JUDGED}
   _check_apart(tune, test)
-  taught = [key for key in tune if key[0] != summary.REFERENCE]
+  taught = [key for key in tune if key[0] != pivot.REFERENCE]
   labels = [_split(tune[key]) == "member" for key in taught]
   if len(set(labels)) < 2:
     raise ValueError("tune rows of members and of non-members are needed to learn from")
@@ -116,16 +118,13 @@ def _combine(tune, test, settings, read: Callable[[_Clip], Sequence], name: str)
   ]
 
 
-def _clips(rows: Iterable[dict], settings, part: str) -> _Clips:
+def _clips(rows: Iterable[Row], settings, part: str) -> _Clips:
   """Rows of every (model, clip), one for each setting, in their order."""
-  found: dict[tuple, dict[tuple, dict]] = {}
-  for row in rows:
-    if row["difficulty_calibration"] == "none":
-      setting = row["method"], row["distance"], row["t_ratio"]
-      table = found.setdefault(setting, {})
-      if (key := (row["model"], row["clip"])) in table:
-        raise ValueError(f"two rows for {setting}, {key} among the {part} rows")
-      table[key] = row
+  raw = (row for row in rows if row["difficulty_calibration"] == "none")
+  try:
+    found = pivot.pivot(raw, ("method", "distance", "t_ratio"), ("model", "clip"))
+  except ValueError as error:
+    raise ValueError(f"{error} among the {part} rows") from error
   tables = [found[_only(setting, found, part)] for setting in settings]
   clips = {}
   for key in dict.fromkeys(key for table in tables for key in table):
@@ -134,7 +133,7 @@ def _clips(rows: Iterable[dict], settings, part: str) -> _Clips:
       clips[key] = tuple(own)
       continue
     there = next(row for row in own if row is not None)
-    if there["split"] in summary.JUDGED:
+    if there["split"] in pivot.JUDGED:
       lacking = settings[own.index(None)]
       raise ValueError(
         f"{_of(there)} has no {lacking} among the {part} rows; score it, or leave the"
@@ -164,9 +163,7 @@ def _only(setting: Setting, found, part: str) -> tuple:
 
 def _check_apart(tune: _Clips, test: _Clips) -> None:
   known = {rows[0]["track"] for rows in tune.values()}
-  judged = {
-    rows[0]["track"] for rows in test.values() if _split(rows) in summary.JUDGED
-  }
+  judged = {rows[0]["track"] for rows in test.values() if _split(rows) in pivot.JUDGED}
   if both := known & judged:
     raise ValueError(
       f"{len(both)} tracks are in tune and test, e.g. {min(both)}; take them out of one"
@@ -185,12 +182,14 @@ def _features(clips: _Clips, read) -> dict[tuple[str, str], np.ndarray]:
   return features
 
 
-def _scalers(known, new, test: _Clips) -> dict[str, StandardScaler]:
+def _scalers(known, new, test: _Clips) -> dict[str, Any]:
   """One a model; a null control without tune rows has none, and gets no rows."""
+  from sklearn.preprocessing import StandardScaler
+
   scalers = {}
   for model in dict.fromkeys(model for model, _ in (*known, *new)):
     own = [x for key, x in known.items() if key[0] == model]
-    if not own and model == summary.REFERENCE:
+    if not own and model == pivot.REFERENCE:
       continue
     if not own:
       raise ValueError(f"{model} has no tune rows; score the tune tracks under it too")

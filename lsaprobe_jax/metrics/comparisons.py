@@ -1,16 +1,14 @@
 """Tests between methods: paired, clustered by track, corrected for their number."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from lsaprobe_jax.metrics import intervals, summary, tables
-
-# Behind a figure of a method that has not the probe's evaluations, after all.
-_OFF = "(!)"
+from lsaprobe_jax.metrics import intervals, pivot
+from lsaprobe_jax.rows import Row
 
 
 class Comparison(NamedTuple):
@@ -95,7 +93,7 @@ def holm(p_values) -> np.ndarray:
   return adjusted
 
 
-def rank_correlations(rows, method: str) -> dict[tuple[str, str], float]:
+def rank_correlations(rows: Iterable[Row], method: str) -> dict[tuple[str, str], float]:
   """How alike two methods rank the clips: Spearman's rho with each other method.
 
   A search whose scores rank clips as random directions do has found nothing of its
@@ -112,28 +110,27 @@ def rank_correlations(rows, method: str) -> dict[tuple[str, str], float]:
   Raises:
     ValueError: a method scored a clip twice under one model.
   """
-  scores: dict[tuple[str, str], dict[str, float]] = {}
-  for row in rows:
-    if row["difficulty_calibration"] == "none" and row["model"] != summary.REFERENCE:
-      own = scores.setdefault((row["method"], row["model"]), {})
-      if row["clip"] in own:
-        raise ValueError(
-          f"two rows of {row['method']} under {row['model']} for {row['clip']}: one"
-          " distance, time and seed at once"
-        )
-      own[row["clip"]] = row["score"]
+  raw = (
+    row
+    for row in rows
+    if row["difficulty_calibration"] == "none" and row["model"] != pivot.REFERENCE
+  )
+  try:
+    scores = pivot.pivot(raw, ("method", "model"), "clip")
+  except ValueError as error:
+    raise ValueError(f"{error}: one distance, time and seed at once") from error
   found = {}
   for (other, model), theirs in sorted(scores.items()):
     ours = scores.get((method, model), {})
     common = sorted(ours.keys() & theirs.keys())
     if other != method and len(common) >= 3:
-      pairs = ([ours[clip] for clip in common], [theirs[clip] for clip in common])
+      pairs = ([own[clip]["score"] for clip in common] for own in (ours, theirs))
       found[other, model] = float(stats.spearmanr(*pairs).statistic)
   return found
 
 
 def against(
-  rows: Iterable[dict],
+  rows: Iterable[Row],
   method: str = "lsa_probe",
   *,
   distance: str | None = None,
@@ -142,42 +139,43 @@ def against(
 ) -> list[dict]:
   """Every other setting against one of the probe, paired and clustered by track.
 
-  Raw scores are compared with the raw probe, calibrated ones with the calibrated
-  probe. On a cross-over the contrast is of means, (1/2, 1/2, -1/2, -1/2) of the method
-  and the probe under A and B; where either lacks one of the two, each model that both
-  have is compared alone. Only clips that both have scored count, under both models on a
-  cross-over. Holm's correction is over all records together. The blind baseline (a
-  gate, and cross-fitted, which the variance here does not know) and the null control
-  are not compared.
+  Raw scores are compared with the raw probe, those calibrated by a reference model with
+  the probe's so calibrated. On a cross-over the contrast is of means: (1/2, 1/2, -1/2,
+  -1/2) of the method and the probe under A and B. Where either lacks one of the two,
+  each model that both have is compared alone. Only clips that both have scored count,
+  under both models on a cross-over. Holm's correction is over all records together. The
+  blind baseline (a gate, and cross-fitted, which the variance here does not know) and
+  the null control are not compared.
 
   Args:
-    rows: result rows (see `summary`); add those of `calibration.by_reference` for both.
+    rows: result rows (see `summary`); add those of `difficulty.by_reference` for both.
     method: to compare the others with; its own other settings are among them.
     distance: of that method, where it has several; any by default.
     t_ratio: likewise.
     confidence: coverage asked for, in (0, 1).
 
   Returns:
-    Records sorted by setting: corpus, method, distance, t_ratio, calibrated, `model`
-    ('mean' on a cross-over), `auc` and `auc_probe` on the clips they share,
-    `difference` (auc minus auc_probe; positive where the method is the better), its
-    `ci`, `p_value`, `p_holm`, `n` clips of `n_tracks` tracks, and `evaluations` and
-    `evaluations_probe` of the network, forward and backward, a median over clips. ci
-    and p are None where a side has a single track or the variance is 0; such a record
-    does not count in the correction.
+    Records sorted by setting: the names of `pivot.SETTING`, `model` ('mean' on a
+    cross-over), `auc` and `auc_probe` on the clips they share, `difference` (auc minus
+    auc_probe; positive where the method is the better), its `ci`, `p_value`, `p_holm`,
+    `n` clips of `n_tracks` tracks, and `nfe` and `nfe_probe`, network function
+    evaluations forward and backward, a median over clips. ci and p are None where a
+    side has a single track or the variance is 0; such a record does not count in the
+    correction.
 
   Raises:
     ValueError: no rows of the method, or several settings of it; a clip scored twice;
       clips in common of one side only.
   """
-  settings = _by_setting(rows)
+  judged = (r for r in pivot.targets_only(rows) if r["method"] != pivot.BLIND)
+  settings = pivot.pivot(judged, pivot.SETTING, "model", "clip")
   records = []
   for key, probe in _probes(settings, method, distance, t_ratio).items():
     for (corpus, *other, calibrated), by_model in settings.items():
       same = (corpus, calibrated) == (key[0], key[-1])
       if same and (corpus, *other, calibrated) != key:
-        names = dict(zip(("method", "distance", "t_ratio"), other, strict=True))
-        names = {"corpus": corpus, **names, "difficulty_calibration": calibrated}
+        names = (corpus, *other, calibrated)
+        names = dict(zip(pivot.SETTING, names, strict=True))
         records += _compare_settings(names, by_model, probe, confidence)
   return sorted(corrected(records), key=_order)
 
@@ -190,113 +188,8 @@ def corrected(records: list[dict]) -> list[dict]:
   return [record | {"p_holm": p_holm.get(i)} for i, record in enumerate(records)]
 
 
-def format_comparisons(records: list[dict], family: str = "their number") -> str:
-  """A fixed-width table of the records of `against`.
-
-  Args:
-    records: see `against`.
-    family: what Holm's correction is over, in words.
-
-  Returns:
-    Lines of text: a header, one line a record, and what the columns mean.
-  """
-  header = ["method", "model", "distance", "t/T", "AUC", "probe"]
-  header += ["minus probe [95% by track]", "p", "p Holm", "clips/tracks"]
-  lines = tables.align([header, *map(_cells, records)])
-  lines.append(
-    "Paired on the clips both scored, raw with the raw probe and '- ref' with the probe"
-    f" less its reference; p Holm: corrected for {family}."
-  )
-  return "\n".join(lines)
-
-
-def format_advantage(records: list[dict], rivals: Sequence[str]) -> str:
-  """How far the probe is above its rivals, as they are and at equal compute.
-
-  Args:
-    records: those of `against`, with the `ablation` and `value` of their rows. Values
-      where no rival has been scored both ways are passed over.
-    rivals: methods to show; NAME_nfe_matched is one with as many evaluations.
-
-  Returns:
-    Two Markdown tables, of raw scores and of those less a reference's, a row a value:
-    the probe's AUC and how much less each rival's is. Holm's correction is over all
-    that is shown. Nothing where no value has such rivals.
-  """
-  names = [
-    name for rival in rivals for name in (rival, f"{rival}{summary.NFE_MATCHED}")
-  ]
-  shown = corrected(_with_matched(records, names))
-  if not shown:
-    return ""
-  titles = {"none": "lsa_probe", "reference": "lsa_probe by reference"}
-  parts = [
-    _advantages(
-      title, [r for r in shown if r["difficulty_calibration"] == calibrated], names
-    )
-    for calibrated, title in titles.items()
-    if any(r["difficulty_calibration"] == calibrated for r in shown)
-  ]
-  parts.append(
-    "**Bold**: p < 0.05, paired by clip, clustered by track, corrected over all"
-    f" {len(shown)} differences shown here. {_OFF}: not within 5% of the probe's"
-    " evaluations."
-  )
-  return "\n\n".join(parts)
-
-
-def _advantages(title: str, records: list[dict], names: Sequence[str]) -> str:
-  """A Markdown table: a row a value of an ablation, a column a rival."""
-  rows: dict[tuple, dict[str, dict]] = {}
-  for record in records:
-    place = record["ablation"], record["value"], record["model"]
-    rows.setdefault(place, {})[record["method"]] = record
-  head = ["ablation", "value", title, *(f"- {name}" for name in names)]
-  lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-  for (ablation, value, model), own in rows.items():
-    label = value if model == "mean" else f"{value} ({model})"
-    probe = next(iter(own.values()))["auc_probe"]
-    cells = [_advantage(own[name]) if name in own else "" for name in names]
-    lines.append(f"| {' | '.join([ablation, str(label), f'{probe:.3f}', *cells])} |")
-  return "\n".join(lines)
-
-
-def _with_matched(records: list[dict], names: Sequence[str]) -> list[dict]:
-  """Records of these methods at values where some are there in both forms."""
-  named = [record for record in records if record["method"] in names]
-  place = lambda record: (record["ablation"], record["value"])
-  forms: dict[tuple, set[bool]] = {}
-  for record in named:
-    matched = record["method"].endswith(summary.NFE_MATCHED)
-    forms.setdefault(place(record), set()).add(matched)
-  return [record for record in named if len(forms[place(record)]) == 2]
-
-
-def _advantage(record: dict) -> str:
-  # Adding 0 turns a -0 into 0.
-  text = f"{round(-record['difference'], 3) + 0.0:+.3f}"
-  off = abs(record["nfe"] / record["nfe_probe"] - 1) > 0.05
-  text += _OFF * (record["method"].endswith(summary.NFE_MATCHED) and off)
-  significant = record["p_holm"] is not None and record["p_holm"] < 0.05
-  return f"**{text}**" if significant else text
-
-
-def _by_setting(rows) -> dict[tuple, dict[str, dict[str, dict]]]:
-  """Judged rows by setting, target and clip."""
-  settings: dict[tuple, dict[str, dict[str, dict]]] = {}
-  for row in rows:
-    gate = row["method"] == summary.BLIND or row["model"] == summary.REFERENCE
-    if not gate and row["split"] in summary.JUDGED:
-      key = summary.setting_of(row)
-      table = settings.setdefault(key, {}).setdefault(row["model"], {})
-      if row["clip"] in table:
-        raise ValueError(f"two rows for {key}, {row['model']}, {row['clip']}")
-      table[row["clip"]] = row
-  return settings
-
-
 def _probes(settings, method, distance, t_ratio) -> dict[tuple, dict]:
-  """The probe's one setting, by corpus and raw or calibrated."""
+  """The probe's one setting, by corpus and difficulty calibration."""
   wanted = {1: method, 2: distance, 3: t_ratio}
   wanted = {i: value for i, value in wanted.items() if value is not None}
   probes = {
@@ -315,16 +208,16 @@ def _probes(settings, method, distance, t_ratio) -> dict[tuple, dict]:
   return probes
 
 
-def _compare_settings(names, tables, probe, confidence) -> list[dict]:
+def _compare_settings(names, other, probe, confidence) -> list[dict]:
   """One record on a cross-over, else one for each model that both have."""
-  common = sorted(tables.keys() & probe.keys())
-  if set(summary.CROSS_OVER) <= set(common):
-    groups = {"mean": list(summary.CROSS_OVER)}
+  common = sorted(other.keys() & probe.keys())
+  if set(pivot.CROSS_OVER) <= set(common):
+    groups = {"mean": list(pivot.CROSS_OVER)}
   else:
     groups = {model: [model] for model in common}
   records = []
   for name, models in groups.items():
-    lanes = [side[model] for side in (tables, probe) for model in models]
+    lanes = [side[model] for side in (other, probe) for model in models]
     try:
       records.append({**names, "model": name, **_paired(lanes, confidence)})
     except ValueError as error:
@@ -354,12 +247,12 @@ def _paired(lanes: list[dict[str, dict]], confidence: float) -> dict:
     "p_holm": None,
     "n": len(clips),
     "n_tracks": len(set(tracks)),
-    "nfe": _evaluations(lanes[:k]),
-    "nfe_probe": _evaluations(lanes[k:]),
+    "nfe": _nfe(lanes[:k]),
+    "nfe_probe": _nfe(lanes[k:]),
   }
 
 
-def _evaluations(lanes: list[dict[str, dict]]) -> float:
+def _nfe(lanes: list[dict[str, dict]]) -> float:
   rows = [row for lane in lanes for row in lane.values()]
   return float(np.median([r["nfe_forward"] + r["nfe_backward"] for r in rows]))
 
@@ -368,18 +261,3 @@ def _order(record: dict) -> tuple:
   t_ratio = -1 if record["t_ratio"] is None else record["t_ratio"]
   names = (record["corpus"], record["method"], record["distance"] or "", t_ratio)
   return (*names, record["difficulty_calibration"], record["model"])
-
-
-def _cells(record: dict) -> list[str]:
-  bounds = "[-]"
-  if record["ci"] is not None:
-    bounds = f"[{record['ci'][0]:+.3f}, {record['ci'][1]:+.3f}]"
-  p_values = (record["p_value"], record["p_holm"])
-  return [
-    *tables.setting_cells(record),
-    f"{record['auc']:.3f}",
-    f"{record['auc_probe']:.3f}",
-    f"{record['difference']:+.3f} {bounds}",
-    *("-" if p is None else f"{p:.3f}" if p >= 0.001 else f"{p:.1e}" for p in p_values),
-    f"{record['n']}/{record['n_tracks']}",
-  ]

@@ -29,7 +29,7 @@ class RocCurve(NamedTuple):
 
 
 class TprAtFpr(NamedTuple):
-  """One operating point, cut on the test ROC (`tpr_roc` in BASELINES rule 2).
+  """One operating point, cut on the test ROC (`tpr_roc`; docs/evaluation.md, rule 2).
 
   Attributes:
     tpr: share of the members accepted.
@@ -56,7 +56,7 @@ class TprAtFpr(NamedTuple):
 
 
 class DevelopmentCutoff(NamedTuple):
-  """One operating point, cut beforehand (`tpr_dev_cutoff` in BASELINES rule 2).
+  """One operating point, cut beforehand (`tpr_dev_cutoff`; docs/evaluation.md, rule 2).
 
   Attributes:
     tpr: share of the members accepted.

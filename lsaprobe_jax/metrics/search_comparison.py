@@ -1,11 +1,12 @@
-"""An audit of searches: what each finds, and what it spends, on the same clips."""
+"""A comparison of searches: what each finds, and what it spends, on the same clips."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.metrics import comparisons, intervals, summary
+from lsaprobe_jax.metrics import comparisons, intervals, pivot, tables
+from lsaprobe_jax.rows import Row
 
 # Costs nearer than this, relative, are the same.
 _TIE = 1e-4
@@ -46,33 +47,31 @@ def summarise(
   Raises:
     ValueError: no clips in common, no rows of the baseline, or two of one clip.
   """
-  tables = _tables(rows)
-  if baseline not in tables:
+  by_search = _tables(rows)
+  if baseline not in by_search:
     raise ValueError(f"no rows of the baseline {baseline}")
-  clips = _common_clips(tables.values())
-  keys = [(model, clip) for model in summary.CROSS_OVER for clip in clips]
-  chosen = {name: [table[key] for key in keys] for name, table in tables.items()}
+  clips = _common_clips(by_search.values())
+  keys = [(model, clip) for model in pivot.CROSS_OVER for clip in clips]
+  chosen = {name: [table[key] for key in keys] for name, table in by_search.items()}
   costs = {name: np.array(list(map(_cost, own))) for name, own in chosen.items()}
   least = np.min(list(costs.values()), axis=0)
   return [
     {"search": name, "n": len(keys)}
     | _spending(own, num_inference_steps)
     | _found(own, chosen[baseline], costs[name], costs[baseline], least)
-    | _aucs(tables[name], tables[baseline], clips)
+    | _aucs(by_search[name], by_search[baseline], clips)
     for name, own in chosen.items()
   ]
 
 
-def _tables(rows) -> dict[str, dict[tuple[str, str], dict]]:
+def _tables(rows: Iterable[Row]) -> dict[str, dict[tuple[str, str], Row]]:
   """Rows of the halves under A and B, by search and (model, clip)."""
-  tables: dict[str, dict[tuple[str, str], dict]] = {}
-  for row in rows:
-    if row["split"] in summary.JUDGED and row["model"] in summary.CROSS_OVER:
-      own, key = tables.setdefault(row["method"], {}), (row["model"], row["clip"])
-      if key in own:
-        raise ValueError(f"two rows of {row['method']} for {key}")
-      own[key] = row
-  return tables
+  halves = (
+    row
+    for row in rows
+    if row["split"] in pivot.JUDGED and row["model"] in pivot.CROSS_OVER
+  )
+  return pivot.pivot(halves, "method", ("model", "clip"))
 
 
 def _spending(rows, num_inference_steps: int) -> dict[str, float]:
@@ -98,26 +97,30 @@ def _found(rows, baseline, costs, baseline_costs, least) -> dict[str, float]:
 
 def format_table(records: list[dict[str, Any]]) -> str:
   """The records as a Markdown table."""
-  lines = [
-    "| search | passes | s/clip | cost ratio, median | P90 | crossing ratio | tightest"
-    " | not reached | D fell | AUC | minus baseline [95% by track] | p |",
-    "|---" * 12 + "|",
+  header = ["search", "passes", "s/clip", "cost ratio, median", "P90", "crossing ratio"]
+  header += ["tightest", "not reached", "D fell", "AUC"]
+  header += ["minus baseline [95% by track]", "p"]
+  return "\n".join(tables.markdown([header, *map(_cells, records)]))
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+  low, high = record["auc_difference_ci"]
+  return [
+    record["search"],
+    f"{record['passes']:.1f}",
+    f"{record['seconds']:.2f}",
+    *(f"{record[name]:.3f}" for name in ("ratio", "ratio_p90", "rank_ratio")),
+    *(f"{record[name]:.0%}" for name in ("tightest", "censored", "descents")),
+    f"{record['auc']:.3f}",
+    f"{record['auc_difference']:+.3f} [{low:+.3f}, {high:+.3f}]",
+    f"{record['p_value']:.2f}",
   ]
-  for r in records:
-    low, high = r["auc_difference_ci"]
-    lines.append(
-      f"| {r['search']} | {r['passes']:.1f} | {r['seconds']:.2f} | {r['ratio']:.3f} |"
-      f" {r['ratio_p90']:.3f} | {r['rank_ratio']:.3f} | {r['tightest']:.0%} |"
-      f" {r['censored']:.0%} | {r['descents']:.0%} | {r['auc']:.3f} |"
-      f" {r['auc_difference']:+.3f} [{low:+.3f}, {high:+.3f}] | {r['p_value']:.2f} |"
-    )
-  return "\n".join(lines)
 
 
 def _common_clips(tables) -> list[str]:
   shared = set.intersection(*(set(table) for table in tables))
   clips = sorted(
-    set.intersection(*({c for m, c in shared if m == x} for x in summary.CROSS_OVER))
+    set.intersection(*({c for m, c in shared if m == x} for x in pivot.CROSS_OVER))
   )
   if not clips:
     raise ValueError("no clip was scored by every search under both A and B")
@@ -140,7 +143,7 @@ def _median(values) -> float:
 
 
 def _aucs(table, baseline, clips) -> dict[str, Any]:
-  lanes = [(rows, model) for rows in (table, baseline) for model in summary.CROSS_OVER]
+  lanes = [(rows, model) for rows in (table, baseline) for model in pivot.CROSS_OVER]
   scores = [[rows[model, clip]["score"] for clip in clips] for rows, model in lanes]
   labels = [
     [rows[model, clip]["split"] == "member" for clip in clips] for rows, model in lanes

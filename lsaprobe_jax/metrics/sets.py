@@ -3,8 +3,8 @@
 A single clip's score says little; many clips of one album or artist together can say
 much. The suspects are compared with a reference of tracks of the same kind that were
 surely not in training (unpublished ones, say), following CDI (Dubinski et al., CVPR
-2025) and BASELINES rule 6. The unit is the track: clips of one are averaged first,
-because they are not independent.
+2025) and docs/evaluation.md, rule 6. The unit is the track: clips of one are averaged
+first, because they are not independent.
 
 The test permutes the mean difference (`permutation`). It assumes that without training
 the suspects' tracks and the reference's could be exchanged. Other music, other

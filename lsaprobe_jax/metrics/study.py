@@ -11,14 +11,14 @@ import gzip
 import pathlib
 import zlib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.metrics import combination, difficulty, summary
-from lsaprobe_jax.rows import has_score, parse_rows, row_lines
+from lsaprobe_jax.metrics import combination, difficulty, gates, pivot
+from lsaprobe_jax.rows import Row, has_score, parse_rows, row_lines
 
 MAIN, TUNE = "main", "tune"
-_SHOWN = ("0.01", "0.05")  # FPRs of the main table
 
 # What a logistic regression fitted on tune tracks puts together, by its name.
 PROBE, GRADIENT_NORM, LOSS = "lsa_probe", "gradient_norm", "loss"
@@ -26,7 +26,7 @@ GSA_CLASSIFIER, COMBINATION = "gsa_classifier", "combination"
 _COMBINED = (LOSS, "pia", "sima", "random_stability", PROBE)
 
 
-def read(folder: pathlib.Path) -> dict[str, list[dict]]:
+def read(folder: pathlib.Path) -> dict[str, list[Row]]:
   """Rows by the name of their file.
 
   Raises:
@@ -43,7 +43,7 @@ def read(folder: pathlib.Path) -> dict[str, list[dict]]:
       raise ValueError(f"{path}: damaged ({error}); write it again") from error
     if text and not text.endswith(b"\n"):
       raise ValueError(f"{path}: damaged (ends in half a row); write it again")
-    # At each value of an ablation, and less a reference's score too, a row is another.
+    # At each value of an ablation, and difficulty-calibrated too, a row is another.
     rows = parse_rows(path, text, more=("value", "difficulty_calibration")).values()
     parts[path.name.split(".")[0]] = [row for row in rows if has_score(row)]
   if MAIN not in parts:
@@ -51,7 +51,7 @@ def read(folder: pathlib.Path) -> dict[str, list[dict]]:
   return parts
 
 
-def check_ablations(parts: dict[str, list[dict]]) -> None:
+def check_ablations(parts: dict[str, list[Row]]) -> None:
   """Refuses files of ablations whose rows do not say at which value they were made.
 
   Args:
@@ -69,12 +69,12 @@ def check_ablations(parts: dict[str, list[dict]]) -> None:
         )
 
 
-def pack(rows: Iterable[dict]) -> bytes:
+def pack(rows: Iterable[Row]) -> bytes:
   """Rows as the bytes of a .jsonl.gz, the same for the same rows."""
   return gzip.compress(row_lines(list(rows)).encode(), mtime=0)
 
 
-def pool(rows: Iterable[dict], over: str) -> list[dict]:
+def pool(rows: Iterable[Row], over: str) -> list[Row]:
   """Mean score of a clip over the values of a field (`seed`, `t_ratio`).
 
   Args:
@@ -82,14 +82,11 @@ def pool(rows: Iterable[dict], over: str) -> list[dict]:
     over: the field that goes; the pooled row keeps its first value.
 
   Returns:
-    One row a clip and model: mean score, passes and seconds summed, no cost,
+    One row a clip and model: mean score, evaluations and seconds summed, no cost,
     `reached` where all were.
   """
-  same: dict[tuple, list[dict]] = {}
-  for row in rows:
-    same.setdefault((row["model"], row["method"], row["clip"]), []).append(row)
   pooled = []
-  for group in same.values():
+  for group in pivot.groups(rows, ("model", "method", "clip")).values():
     if len({row[over] for row in group}) < len(group):
       raise ValueError(f"{group[0]['clip']}: two rows of the same {over}")
     found = [row["reached"] for row in group if row["reached"] is not None]
@@ -106,12 +103,12 @@ def pool(rows: Iterable[dict], over: str) -> list[dict]:
   return pooled
 
 
-def main_rows(parts: dict[str, list[dict]]) -> list[dict]:
-  """Rows of the main table: as scored, fitted on tune tracks, and less a reference's.
+def main_rows(parts: dict[str, list[Row]]) -> list[dict]:
+  """Rows of the main table: as scored, fitted on tune tracks, by reference.
 
   Where there are tune rows, two classifiers are fitted on them: on the norms of
   gradients (GSA), and on several methods together. Where there are rows of a
-  reference, every method comes calibrated too (BASELINES rule 9).
+  reference, every method comes difficulty-calibrated too (docs/evaluation.md, rule 9).
   """
   rows = list(parts[MAIN])
   tune = parts.get(TUNE, [])
@@ -130,116 +127,41 @@ def main_rows(parts: dict[str, list[dict]]) -> list[dict]:
   return rows + fitted + difficulty.by_reference(rows)
 
 
-def _complete(rows: list[dict], methods: list[str]) -> list[dict]:
+def _complete(rows: list[Row], methods: list[str]) -> list[dict]:
   """Rows of clips that every method has scored: one that failed must not end all."""
-  scored: dict[tuple, set] = {}
-  for row in rows:
-    scored.setdefault((row["model"], row["clip"]), set()).add(row["method"])
+  scored = {
+    clip: {row["method"] for row in own}
+    for clip, own in pivot.groups(rows, ("model", "clip")).items()
+  }
   return [row for row in rows if scored[row["model"], row["clip"]].issuperset(methods)]
 
 
 def records_by_value(
-  name: str, rows: list[dict], summarise: Callable[[list[dict]], list[dict]]
+  name: str, rows: list[Row], summarise: Callable[[list[Row]], list[dict]]
 ) -> list[dict]:
-  """Records of an ablation: those of each value, raw and calibrated, and its gates'.
+  """Records of an ablation: those of each value, raw and by reference, and its gates'.
 
   Args:
     name: of the ablation.
     rows: with the `value` at which they were made.
     summarise: `summary.summarise` with its settings.
   """
-  values = list(dict.fromkeys(row["value"] for row in rows))
   records = []
-  for value in values:
-    own = [row for row in rows if row["value"] == value]
-    own += difficulty.by_reference(own)
+  for value, own in with_reference(rows).items():
     records += [
       {"ablation": name, "value": value} | record for record in summarise(own)
     ]
   return records
 
 
+def with_reference(rows: Iterable[Row]) -> dict[Any, list[Row]]:
+  """Rows of an ablation by value, difficulty-calibrated ones behind the raw ones."""
+  found = pivot.groups(rows, "value")
+  return {value: own + difficulty.by_reference(own) for value, own in found.items()}
+
+
 def ablation_records(
-  name: str, rows: list[dict], summarise: Callable[[list[dict]], list[dict]]
+  name: str, rows: list[Row], summarise: Callable[[list[Row]], list[dict]]
 ) -> list[dict]:
   """Those of `records_by_value` that are tabulated and drawn."""
-  return without_gates(records_by_value(name, rows, summarise))
-
-
-def without_gates(records: list[dict]) -> list[dict]:
-  """Those that are no gate's: neither blind nor under a model that saw neither side."""
-  gates = (summary.REFERENCE, summary.BLIND)
-  return [r for r in records if r["model"] not in gates and r["method"] not in gates]
-
-
-def markdown_main(records: list[dict]) -> str:
-  """The main table, cross-over means (or single targets), best AUC first.
-
-  It has the TPR at 1% and 5% FPR where some record's non-members are enough for that.
-  """
-  shown = [r for r in headline(records) if r["method"] != summary.BLIND]
-  shown.sort(key=lambda r: -r["auc"])
-  targets = [t for t in _SHOWN if any(r["tpr"][t] is not None for r in shown)]
-  columns = ["method", "distance", "t/T", "AUC [95% by track]"]
-  columns += [f"TPR at {float(t):.0%} FPR" for t in targets]
-  columns += ["evaluations, forward/backward"]
-  lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-  for r in shown:
-    name = label(r["method"], r["difficulty_calibration"])
-    time = "" if r["t_ratio"] is None else f"{r['t_ratio']:g}"
-    cells = [name, r["distance"] or "", time, _auc(r)]
-    cells += [_tpr(r, target) for target in targets]
-    cells += [f"{r['nfe_forward']:g}/{r['nfe_backward']:g}"]
-    lines.append(f"| {' | '.join(cells)} |")
-  lines += [f"\n{line}" for line in summary.readings(shown)]
-  return "\n".join(lines)
-
-
-def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
-  """AUC of every method (rows) at every value of an ablation (columns).
-
-  Args:
-    records: `ablation_records`.
-    tpr_at: where given, the TPR at this FPR instead: '0.001', '0.01' or '0.05'.
-  """
-  show = _auc if tpr_at is None else lambda record: _tpr(record, tpr_at)
-  shown = headline(records)
-  values = list(dict.fromkeys(r["value"] for r in shown))
-  lines = [
-    f"| {records[0]['ablation']} | {' | '.join(map(str, values))} |",
-    "|---" * (len(values) + 1) + "|",
-  ]
-  for method in dict.fromkeys(
-    (r["method"], r["difficulty_calibration"]) for r in shown
-  ):
-    own = [r for r in shown if (r["method"], r["difficulty_calibration"]) == method]
-    at = {r["value"]: show(r) for r in own}
-    cells = [at.get(value, "") for value in values]
-    lines.append(f"| {label(*method)} | {' | '.join(cells)} |")
-  lines += [f"\n{line}" for line in summary.readings(shown)]
-  return "\n".join(lines)
-
-
-def label(method: str, difficulty_calibration: str) -> str:
-  """A method's name in tables and figures."""
-  return method if difficulty_calibration == "none" else f"{method} by reference"
-
-
-def headline(records: list[dict]) -> list[dict]:
-  """The cross-over means; where there is one target only, its own records."""
-  means = [r for r in records if r["model"] == "mean"]
-  return means or [r for r in records if r["model"] != summary.REFERENCE]
-
-
-def _auc(record: dict) -> str:
-  if record["auc_ci"] is None:
-    return f"{record['auc']:.3f}"
-  low, high = record["auc_ci"]
-  return f"{record['auc']:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _tpr(record: dict, target: str) -> str:
-  if record["tpr"][target] is None:
-    return "not estimable"
-  flag = "*" if record["flagged"][target] else ""
-  return f"{100 * record['tpr'][target]:.1f}%{flag}"
+  return gates.without(records_by_value(name, rows, summarise))

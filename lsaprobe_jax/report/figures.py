@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from lsaprobe_jax.metrics import roc, study, summary
+from lsaprobe_jax.metrics import pivot, roc, study, tables
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # One more than colours: no pair comes twice within 56 methods.
@@ -55,7 +55,7 @@ def save(
 
 def methods(records: list[dict]) -> Figure:
   """AUC of every method with its interval by track, raw beside calibrated."""
-  shown = [r for r in study.headline(records) if r["method"] != summary.BLIND]
+  shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
   raw = sorted(
     (r for r in shown if r["difficulty_calibration"] == "none"), key=lambda r: r["auc"]
   )
@@ -99,7 +99,7 @@ def methods(records: list[dict]) -> Figure:
 
 def ablation(records: list[dict]) -> Figure:
   """AUC against what an ablation varies, one line a method."""
-  shown = study.headline(records)
+  shown = pivot.headline(records)
   values = list(dict.fromkeys(r["value"] for r in shown))
   numeric = all(isinstance(value, int | float) for value in values)
   keys = list(dict.fromkeys((r["method"], r["difficulty_calibration"]) for r in shown))
@@ -133,7 +133,7 @@ def ablation(records: list[dict]) -> Figure:
         markersize=4,
         fillstyle="none" if hollow else "full",
         capsize=2,
-        label=study.label(*key),
+        label=tables.label(*key),
       )
     if not numeric:
       axes.set_xticks(range(len(values)), values)
@@ -216,7 +216,7 @@ def roc_curves(rows: list[dict], names: list[tuple[str, bool]]) -> Figure:
       ]
       mean = np.mean(curves, axis=0)
       for axes in (linear, log):
-        axes.plot(grid, mean, color=colour, linestyle=dash, label=study.label(*key))
+        axes.plot(grid, mean, color=colour, linestyle=dash, label=tables.label(*key))
     for axes in (linear, log):
       axes.plot(grid, grid, color="black", linewidth=0.8)
       axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
@@ -236,8 +236,8 @@ def _by_model(rows, method: str, calibrated: str) -> dict[str, list[dict]]:
   models: dict[str, list[dict]] = {}
   for row in rows:
     wanted = (row["method"], row["difficulty_calibration"]) == (method, calibrated)
-    judged = row["split"] in summary.JUDGED
-    if wanted and judged and row["model"] != summary.REFERENCE:
+    judged = row["split"] in pivot.JUDGED
+    if wanted and judged and row["model"] != pivot.REFERENCE:
       models.setdefault(row["model"], []).append(row)
   return models
 

@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.metrics import comparisons, difficulty, roc, study, summary
+from lsaprobe_jax.metrics import (
+  comparisons,
+  difficulty,
+  gates,
+  pivot,
+  roc,
+  study,
+  summary,
+  tables,
+)
 from lsaprobe_jax.report import media
 from lsaprobe_jax.report.reading import Recording, Results
 
@@ -68,7 +77,7 @@ def _probe_record(records: Records) -> dict[str, Any]:
   """The line that the page is about: the probe's, raw, mean or of the only target."""
   found = [
     r
-    for r in study.headline([r for r in records if r["method"] == study.PROBE])
+    for r in pivot.headline([r for r in records if r["method"] == study.PROBE])
     if r["difficulty_calibration"] == "none"
   ]
   if not found:
@@ -82,14 +91,14 @@ def verdict(records: Records, probe: dict[str, Any]) -> dict[str, Any]:
   """The gates, and what the probe's interval allows one to say.
 
   Returns:
-    `gates` (`summary.gates`), `blind` and `control`, those of the split and of the
+    `gates` (`gates.read`), `blind` and `control`, those of the split and of the
     probe itself (None where not run), `failed`, the null controls whose interval does
     not contain 0.5, and `reading`: `leak`, `ungated`, `unknown`, `apart`, `reverse` or
     `guessing`.
   """
-  gates = summary.gates(records)
-  blind = next((g for g in gates if g["kind"] == summary.BLIND), None)
-  null = [g for g in gates if g["kind"] == summary.REFERENCE]
+  gates = gates.read(records)
+  blind = next((g for g in gates if g["kind"] == pivot.BLIND), None)
+  null = [g for g in gates if g["kind"] == pivot.REFERENCE]
   same = ("method", "distance", "t_ratio")
   control = next(
     (g for g in null if all(g["record"][k] == probe[k] for k in same)), None
@@ -118,9 +127,9 @@ def _reading(blind, control, interval) -> str:
 
 def methods(records: Records) -> list[dict[str, Any]]:
   """Every method's headline record, best AUC first, with its `label`."""
-  shown = [r for r in study.headline(records) if r["method"] != summary.BLIND]
+  shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
   return [
-    r | {"label": study.label(r["method"], r["difficulty_calibration"])}
+    r | {"label": tables.label(r["method"], r["difficulty_calibration"])}
     for r in sorted(shown, key=lambda r: -r["auc"])
   ]
 
@@ -132,8 +141,8 @@ def ablation(
   if name not in results.ablations:
     return None
   return [
-    r | {"label": study.label(r["method"], r["difficulty_calibration"])}
-    for r in study.headline(results.ablations[name][1])
+    r | {"label": tables.label(r["method"], r["difficulty_calibration"])}
+    for r in pivot.headline(results.ablations[name][1])
     if methods is None or r["method"] in methods
   ]
 
@@ -151,7 +160,7 @@ def curves(rows: Rows, about: dict[str, dict]) -> list[dict[str, Any]] | None:
   """
   found: dict[str, dict[str, Any]] = {}
   for row in _probe_rows(rows):
-    if not row.get("budgets") or row["model"] == summary.REFERENCE:
+    if not row.get("budgets") or row["model"] == pivot.REFERENCE:
       continue
     model = found.setdefault(
       row["model"],
@@ -179,7 +188,7 @@ def _probe_rows(rows: Rows) -> Rows:
     for row in rows
     if row["method"] == study.PROBE
     and row["difficulty_calibration"] == "none"
-    and row["split"] in summary.JUDGED
+    and row["split"] in pivot.JUDGED
   ]
 
 
@@ -213,8 +222,8 @@ def explorer(results: Results) -> list[dict[str, Any]]:
     records += [record for record in tidy if _setting(record) not in seen]
   by_setting: dict[tuple, dict[str, Rows]] = {}
   for row in rows:
-    judged = row["split"] in summary.JUDGED
-    if judged and row["model"] != summary.REFERENCE and row["t_ratio"] is not None:
+    judged = row["split"] in pivot.JUDGED
+    if judged and row["model"] != pivot.REFERENCE and row["t_ratio"] is not None:
       by_setting.setdefault(_setting(row), {}).setdefault(row["model"], []).append(row)
   found = [
     _explored(setting, tables, [r for r in records if _setting(r) == setting])
@@ -240,7 +249,7 @@ def _explored(setting, tables: dict[str, Rows], records: Records) -> dict[str, A
   models = {}
   for name in sorted(tables.keys() | ({"mean"} & named.keys())):
     parts = (
-      [tables[m] for m in summary.CROSS_OVER] if name == "mean" else [tables[name]]
+      [tables[m] for m in pivot.CROSS_OVER] if name == "mean" else [tables[name]]
     )
     own = [row for part in parts for row in part]
     side = lambda split, own=own: [row for row in own if row["split"] == split]
@@ -248,13 +257,13 @@ def _explored(setting, tables: dict[str, Rows], records: Records) -> dict[str, A
       "record": named[name],
       "roc": roc_points(parts),
       "censored": {
-        s: sum(r["reached"] is False for r in side(s)) for s in summary.JUDGED
+        s: sum(r["reached"] is False for r in side(s)) for s in pivot.JUDGED
       },
-      **{s: sorted(_short(row["score"]) for row in side(s)) for s in summary.JUDGED},
+      **{s: sorted(_short(row["score"]) for row in side(s)) for s in pivot.JUDGED},
     }
   return {
     "method": method,
-    "label": study.label(method, calibrated),
+    "label": tables.label(method, calibrated),
     "distance": distance,
     "t_ratio": t_ratio,
     "difficulty_calibration": calibrated,
@@ -344,7 +353,7 @@ def clips(results: Results, probe: dict[str, Any]) -> list[dict[str, Any]]:
   about = recording.index["about"] if recording else {}
   found = []
   for row in _probe_rows(results.rows):
-    if row["model"] == summary.REFERENCE:
+    if row["model"] == pivot.REFERENCE:
       continue
     credits = about.get(row["clip"], {})
     found.append(

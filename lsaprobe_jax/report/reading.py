@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lsaprobe_jax import strict_json
-from lsaprobe_jax.metrics import difficulty, roc, study, summary
+from lsaprobe_jax.metrics import difficulty, pivot, roc, study, summary
 from lsaprobe_jax.rows import ROW_KEY
 from lsaprobe_jax.scoring.row_store import read_rows
 from lsaprobe_jax.text import first_line, printable, printable_leaves
@@ -162,13 +162,13 @@ def combine(main: Results, sweep: Results) -> Results:
         f"scores {key} at {theirs[key]:g} where --workdir has {ours[key]:g}: not the"
         " same weights, data or settings"
       )
-  settings = {summary.setting_of(record) for record in main.records}
+  settings = {pivot.setting_of(record) for record in main.records}
   return dataclasses.replace(
     main,
     rows=main.rows
-    + [row for row in sweep.rows if summary.setting_of(row) not in settings],
+    + [row for row in sweep.rows if pivot.setting_of(row) not in settings],
     records=main.records
-    + [r for r in sweep.records if summary.setting_of(r) not in settings],
+    + [r for r in sweep.records if pivot.setting_of(r) not in settings],
     ablations=sweep.ablations,
     environments=main.environments + sweep.environments,
     run=main.run or sweep.run,
@@ -290,12 +290,12 @@ def _check_summary(rows: Rows, records: Records) -> None:
   """ValueError where a record's AUC or counts are not those of the rows."""
   tables: dict[tuple, Rows] = {}
   for row in rows:
-    if row["split"] in summary.JUDGED and row["model"] != summary.REFERENCE:
-      tables.setdefault((*summary.setting_of(row), row["model"]), []).append(row)
+    if row["split"] in pivot.JUDGED and row["model"] != pivot.REFERENCE:
+      tables.setdefault((*pivot.setting_of(row), row["model"]), []).append(row)
   for record in records:
-    if record["model"] in ("mean", summary.REFERENCE):
+    if record["model"] in ("mean", pivot.REFERENCE):
       continue
-    own = tables.get((*summary.setting_of(record), record["model"]), [])
+    own = tables.get((*pivot.setting_of(record), record["model"]), [])
     labels = [row["split"] == "member" for row in own]
     counts = (sum(labels), len(labels) - sum(labels))
     fits = counts == (record["n_member"], record["n_nonmember"])
@@ -312,7 +312,7 @@ def _judged(rows: Rows) -> dict[tuple, float]:
   return {
     tuple(row[name] for name in ROW_KEY): row["score"]
     for row in rows
-    if row["split"] in summary.JUDGED
+    if row["split"] in pivot.JUDGED
     and row["difficulty_calibration"] == "none"
-    and row["model"] != summary.REFERENCE
+    and row["model"] != pivot.REFERENCE
   }

@@ -7,7 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import comparisons, difficulty, sets, study, summary, tables
+from lsaprobe_jax.metrics import (
+  comparison_tables,
+  comparisons,
+  difficulty,
+  gates,
+  pivot,
+  record_tables,
+  sets,
+  study,
+  summary,
+  tables,
+)
 from lsaprobe_jax.report import figures
 from lsaprobe_jax.strict_json import rows_to_json
 from lsaprobe_jax.text import printable_leaves
@@ -31,30 +42,30 @@ def make_tables(
   records = {study.MAIN: summarise(rows)}
   against = comparisons.against(rows)
   text = {
-    "gates": tables.format_gates(records[study.MAIN]),
-    study.MAIN: study.markdown_main(records[study.MAIN]),
-    "comparisons": comparisons.format_comparisons(against),
-    "operating_points": tables.format_operating_points(records[study.MAIN]),
-    "models": tables.format_table(records[study.MAIN]),
+    "gates": record_tables.format_gates(records[study.MAIN]),
+    study.MAIN: record_tables.markdown_main(records[study.MAIN]),
+    "comparisons": comparison_tables.format_comparisons(against),
+    "operating_points": record_tables.format_operating_points(records[study.MAIN]),
+    "models": record_tables.format_table(records[study.MAIN]),
     "sets": _sets(rows),
   }
   advantages = [record | {"ablation": study.MAIN, "value": ""} for record in against]
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
       found = study.records_by_value(name, own, summarise)
-      text[f"{name}_gates"] = _by_value(found, tables.format_gates)
-      if {study.PROBE} < {row["method"] for row in own} - {summary.BLIND}:
+      text[f"{name}_gates"] = _by_value(found, record_tables.format_gates)
+      if {study.PROBE} < {row["method"] for row in own} - {pivot.BLIND}:
         compared = _compared_by_value(name, own)
         family = f"the number under all values, {len(compared)}"
-        show = functools.partial(comparisons.format_comparisons, family=family)
+        show = functools.partial(comparison_tables.format_comparisons, family=family)
         text[f"{name}_comparisons"] = _by_value(compared, show)
         advantages += compared
-      records[name] = study.without_gates(found)
-      text[name] = study.markdown_ablation(records[name])
-      text[f"{name}_tpr"] = study.markdown_ablation(records[name], tpr_at="0.05")
+      records[name] = gates.without(found)
+      text[name] = record_tables.markdown_ablation(records[name])
+      text[f"{name}_tpr"] = record_tables.markdown_ablation(records[name], tpr_at="0.05")
   methods = dict.fromkeys(row["method"] for row in rows)
-  rivals = [name for name in methods if f"{name}{summary.NFE_MATCHED}" in methods]
-  if advantage := comparisons.format_advantage(advantages, rivals):
+  rivals = [name for name in methods if f"{name}{pivot.NFE_MATCHED}" in methods]
+  if advantage := comparison_tables.format_advantage(advantages, rivals):
     text["advantage"] = advantage
   return text, records
 
@@ -73,11 +84,11 @@ def _sets(rows: Records) -> str:
       for r in rows
       if (r["method"], r["difficulty_calibration"]) == (method, calibrated)
     ]
-    for model in sorted({row["model"] for row in own} - {summary.REFERENCE}):
+    for model in sorted({row["model"] for row in own} - {pivot.REFERENCE}):
       judged = [row for row in own if row["model"] == model]
       members, others = (
         [row for row in judged if row["split"] == split and row["score"] is not None]
-        for split in summary.JUDGED
+        for split in pivot.JUDGED
       )
       found = {"members": _track_means(members)}
       albums = Counter(a for a, _ in {(_album(r), r["track"]) for r in members})
@@ -95,7 +106,7 @@ def _sets(rows: Records) -> str:
         [row["track"] for row in others],
         permutations=_NULL_PERMUTATIONS,
       )
-      name = f"{study.label(method, calibrated)}, {model}:"
+      name = f"{tables.label(method, calibrated)}, {model}:"
       parts.append(f"{name}\n{sets.format_tests(tests, rejections)}")
   return "\n\n".join(parts) or "too few tracks"
 

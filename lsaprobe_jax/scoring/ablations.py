@@ -9,7 +9,7 @@ from typing import Any
 
 from lsaprobe_jax.attacks.lsa_probe import read_costs
 from lsaprobe_jax.metrics import study
-from lsaprobe_jax.metrics.summary import NFE_MATCHED
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
 from lsaprobe_jax.scoring.factories import PROBE

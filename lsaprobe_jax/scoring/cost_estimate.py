@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.metrics.summary import NFE_MATCHED, REFERENCE
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED, REFERENCE
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.experiment_inputs import Inputs

@@ -5,7 +5,13 @@ import pathlib
 from typing import Any
 
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import comparisons, difficulty, summary, tables
+from lsaprobe_jax.metrics import (
+  comparison_tables,
+  comparisons,
+  difficulty,
+  record_tables,
+  summary,
+)
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import recording, workdir
 from lsaprobe_jax.scoring.cost_estimate import CostEstimate, estimate_evaluation
@@ -115,11 +121,11 @@ def summarise(run: Evaluation, rows: list[Row]) -> EvaluationResult:
 
 def describe(rows: list[Row], records: list[dict[str, Any]]) -> str:
   """Gates, tables, comparisons with the probe and rank correlations as text."""
-  parts = [tables.format_gates(records), tables.format_table(records)]
+  parts = [record_tables.format_gates(records), record_tables.format_table(records)]
   if any(row["method"] == PROBE for row in rows):
     both = rows + difficulty.by_reference(rows)
-    parts.append(tables.format_operating_points(records))
-    parts.append(comparisons.format_comparisons(comparisons.against(both)))
+    parts.append(record_tables.format_operating_points(records))
+    parts.append(comparison_tables.format_comparisons(comparisons.against(both)))
   alike = [
     f"rank correlation of {PROBE} with {method} under {model}: {rho:.2f}"
     for (method, model), rho in comparisons.rank_correlations(rows, PROBE).items()

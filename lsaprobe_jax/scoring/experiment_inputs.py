@@ -9,7 +9,7 @@ from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.metrics.summary import CROSS_OVER
+from lsaprobe_jax.metrics.pivot import CROSS_OVER
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.settings import Experiment

@@ -11,7 +11,7 @@ from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegradation
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.metrics.summary import NFE_MATCHED
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.scoring.settings import Experiment, SearchSettings
 
 PROBE = "lsa_probe"

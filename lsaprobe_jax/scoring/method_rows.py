@@ -7,7 +7,7 @@ import numpy as np
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.blind import blind_scores
-from lsaprobe_jax.metrics.summary import NFE_MATCHED, REFERENCE
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED, REFERENCE
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.experiment import Evaluation

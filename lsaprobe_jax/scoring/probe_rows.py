@@ -15,7 +15,7 @@ from lsaprobe_jax.attacks.lsa_probe import (
   read_degradations,
 )
 from lsaprobe_jax.errors import ArgumentError, SettingError
-from lsaprobe_jax.metrics.summary import NFE_MATCHED
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.rows import CURVE, Row
 from lsaprobe_jax.scoring.experiment import Evaluation
 from lsaprobe_jax.scoring.experiment_inputs import (

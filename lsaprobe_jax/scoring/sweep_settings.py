@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.metrics.summary import NFE_MATCHED
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.scoring.factories import PROBE, check_order, check_searches
 from lsaprobe_jax.scoring.settings import EXPERIMENT_RULES, Experiment
 from lsaprobe_jax.settings import Rule, Settings, a_name, above, whole

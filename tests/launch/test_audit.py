@@ -29,7 +29,7 @@ from lsaprobe_jax.audit import procedure, statistics
 from lsaprobe_jax.data import albums
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.clips import Clip
-from lsaprobe_jax.metrics import summary
+from lsaprobe_jax.metrics import pivot
 from lsaprobe_jax.models import checkpoints
 
 SETTINGS = {
@@ -410,7 +410,7 @@ def test_the_null_control_can_fail_for_one_suspect(comparison):
   clips = [clip("s0", "a")] + [clip(f"b{i:02d}", "b") for i in range(comparison)]
   clips = tuple(clips + [clip(f"d{i:02d}", "dev") for i in range(12)])
   rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated="reference")
-  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows += score_rows(clips, "loss", model=pivot.REFERENCE)
   rows[-len(clips)]["score"] = 1e9
   config = audit_config.get_config()
   scores, _ = statistics.tabulate(rows, clips)
@@ -526,7 +526,7 @@ def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
     + [clip(f"d{i:02d}", "dev") for i in range(12)]
   )
   rows = score_rows(clips, "loss")
-  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows += score_rows(clips, "loss", model=pivot.REFERENCE)
   rows += score_rows(clips, "loss", calibrated="reference")
   config = audit_config.get_config()
   config.alpha = 0.2
@@ -535,7 +535,7 @@ def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
   _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds
   for row in rows:
-    row["score"] += 9 * (row["model"] == summary.REFERENCE and row["clip"][0] == "s")
+    row["score"] += 9 * (row["model"] == pivot.REFERENCE and row["clip"][0] == "s")
   _, control = audit_gates.of_scores(config, scores, rows, clips)
   assert control.holds is False
   assert "it is their content" in control.mend
@@ -572,7 +572,7 @@ def test_a_method_that_does_not_vary_is_a_failed_gate():
   # Of the reference model alone: its control cannot be run.
   rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibrated="reference")
   rows += [
-    row | {"model": summary.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
+    row | {"model": pivot.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
   ]
   gates, _, found, _ = procedure.find(config, inputs, rows)
   assert found is not None

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lsaprobe_jax.metrics import comparisons, difficulty, intervals, summary
+from lsaprobe_jax.metrics import (
+  comparison_tables,
+  comparisons,
+  difficulty,
+  intervals,
+  summary,
+)
 
 
 def _estimate(auc, covariance, clusters=40):
@@ -185,7 +191,7 @@ def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
       spent = {"nfe_forward": 60 if method == "pia_nfe_matched" else 104}
     rows += crossover.rows(method, seed, effect, **spent)
     rows += crossover.rows(method, seed + 9, 0.0, models=("reference",), **spent)
-  # The second value has no rows less a reference's, the third no rival in both forms.
+  # The second value has no rows of a reference, the third no baseline in both forms.
   kept = {
     1: rows,
     2: [row for row in rows if row["model"] != "reference"],
@@ -195,9 +201,11 @@ def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
   for value, own in kept.items():
     found = comparisons.against(own + difficulty.by_reference(own))
     records += [record | {"ablation": "steps", "value": value} for record in found]
-  raw, less, note = comparisons.format_advantage(records, ["loss", "pia"]).split("\n\n")
+  raw, less, note = comparison_tables.format_advantage(records, ["loss", "pia"]).split(
+    "\n\n"
+  )
   head, _, first, second = raw.splitlines()
-  names = "- loss | - loss_nfe_matched | - pia | - pia_nfe_matched |"
+  names = "minus loss | minus loss_nfe_matched | minus pia | minus pia_nfe_matched |"
   assert head == f"| ablation | value | lsa_probe | {names}"
   shown = [r for r in records if r["value"] != 3]
   assert f"corrected over all {len(shown)} differences" in note
@@ -238,11 +246,11 @@ def test_the_advantage_over_single_models_names_them():
       rows += [row | {"model": model} for row in made]
   records = comparisons.against(rows)
   records = [record | {"ablation": "main", "value": ""} for record in records]
-  text = comparisons.format_advantage(records, ["loss"])
+  text = comparison_tables.format_advantage(records, ["loss"])
   assert "| main |  (A) | " in text
   assert "| main |  (C) | " in text
   alone = [record for record in records if record["method"] == "loss"]
-  assert comparisons.format_advantage(alone, ["loss"]) == ""
+  assert comparison_tables.format_advantage(alone, ["loss"]) == ""
 
 
 def _means(rows):
@@ -282,15 +290,15 @@ def test_what_has_no_p_value_is_not_counted_in_the_correction():
   pia, loss = sorted(comparisons.against(rows), key=lambda r: r["method"] == "loss")
   assert pia["ci"] is pia["p_value"] is pia["p_holm"] is None
   assert loss["p_holm"] == loss["p_value"]
-  lines = comparisons.format_comparisons([pia, loss]).splitlines()
+  lines = comparison_tables.format_comparisons([pia, loss]).splitlines()
   assert "[-]" in lines[2]
   assert lines[3].split()[:2] == ["loss", "mean"]
   assert f"{loss['difference']:+.3f} [" in lines[3]
-  assert comparisons.format_comparisons([]).startswith("method")
+  assert comparison_tables.format_comparisons([]).startswith("method")
 
 
-def test_the_family_wise_error_of_rivals_that_are_no_better():
-  """Four rivals with the probe's own effect: Holm rejects any in at most about 5%."""
+def test_the_family_wise_error_of_baselines_that_are_no_better():
+  """Four baselines with the probe's own effect: Holm rejects any in at most about 5%."""
   rejected = []
   for draw in range(150):
     rows = [

@@ -1,9 +1,9 @@
-import itertools
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
+from toy import alike_clips
 
 from lsaprobe_jax.metrics import intervals, roc
 
@@ -46,15 +46,6 @@ def _naive_obuchowski(scores, labels, clusters):
 def _data(rng, k=3, n=60):
   labels = rng.permutation(np.arange(n) < n // 3)
   return np.round(rng.normal(size=(k, n)) + labels, 1), labels
-
-
-def _cross_over(rng, tracks=12, clips=4):
-  """Scores, labels [2, n], tracks and sides of a cross-over."""
-  track = np.repeat(np.arange(2 * tracks), clips)
-  side = track < tracks
-  labels = np.stack([side, ~side])
-  hard = rng.normal(size=2 * tracks)[track]
-  return hard + labels + rng.normal(size=(2, track.size)), labels, track, side
 
 
 def test_delong_on_hanley_and_mcneil():
@@ -105,7 +96,7 @@ def test_copies_of_a_clip_in_a_cluster_add_nothing():
 
 def test_covariance_of_cross_over_by_jackknife():
   """Opposite labels by row: leaving tracks out must tell the same variance."""
-  scores, labels, track, side = _cross_over(np.random.default_rng(3), tracks=25)
+  scores, labels, track, side = alike_clips(np.random.default_rng(3), tracks=25)
   estimate = intervals.clustered_auc(scores, labels, track)
 
   def mean_auc(keep):
@@ -123,7 +114,7 @@ def test_covariance_of_cross_over_by_jackknife():
 
 
 def test_a_score_that_ignores_the_target_has_a_mean_of_half():
-  scores, labels, track, _ = _cross_over(np.random.default_rng(4))
+  scores, labels, track, _ = alike_clips(np.random.default_rng(4))
   estimate = intervals.clustered_auc(scores[[0, 0]], labels, track)
   np.testing.assert_allclose(
     intervals.interval(estimate, [0.5, 0.5]), (0.5, 0.5), atol=1e-9
@@ -172,53 +163,3 @@ def test_interval_at_the_edges():
   assert logits[0] / logits[1] == pytest.approx(math.sqrt(2))
   with pytest.raises(ValueError, match="weights of a mean"):
     intervals.interval(intervals.clustered_auc(scores[None], labels), [-1])
-
-
-@pytest.mark.parametrize("decimals", [0, 1, 8])
-def test_bootstrap_equals_a_naive_loop_over_the_same_resamples(decimals):
-  scores, labels, track, side = _cross_over(np.random.default_rng(7), tracks=6)
-  scores = np.round(scores, decimals)
-  used = np.ones_like(labels)
-  used[1, [0, 5, 30]] = False
-  targets = (0.0, 0.05, 0.29, 1.0)
-  replicates = intervals.bootstrap(
-    scores, labels, track, side, targets, used=used, resamples=270, seed=5
-  )
-  group = np.array([side[track == t][0] for t in np.unique(track)]).astype(int)
-  for block, weights in intervals._weights(group, 270, 5):
-    assert (weights[group == 0].sum(axis=0) == 6).all()
-    assert (weights[group == 1].sum(axis=0) == 6).all()
-    for b, r in itertools.product(range(block.start, block.stop, 9), range(2)):
-      times = weights[track, b - block.start].astype(int) * used[r]
-      s, y = np.repeat(scores[r], times), np.repeat(labels[r], times)
-      assert replicates.auc[r, b] == pytest.approx(roc.auc(s, y))
-      expected = [roc.tpr_at_fpr(s, y, target).tpr for target in targets]
-      np.testing.assert_allclose(replicates.tpr[r, :, b], expected)
-
-
-def test_bootstrap_agrees_with_obuchowski_and_with_itself():
-  scores, labels, track, side = _cross_over(np.random.default_rng(8), tracks=30)
-  replicates = intervals.bootstrap(scores, labels, track, side, [0.05], resamples=2000)
-  spread = replicates.auc.mean(axis=0).std()
-  estimate = intervals.clustered_auc(scores, labels, track)
-  _, error, _ = intervals.standard_error(estimate, [0.5, 0.5])
-  assert spread == pytest.approx(error, rel=0.1)
-  fewer = intervals.bootstrap(scores, labels, track, side, [0.05], resamples=300)
-  np.testing.assert_array_equal(fewer.auc, replicates.auc[:, :300])
-  other = intervals.bootstrap(
-    scores, labels, track, side, [0.05], resamples=300, seed=1
-  )
-  assert (other.auc != fewer.auc).any()
-
-
-def test_bootstrap_refuses_a_track_on_two_sides():
-  with pytest.raises(ValueError, match="two groups"):
-    intervals.bootstrap(
-      [[1, 2, 3]], [True, False, False], ["x", "y", "x"], ["a", "b", "b"], [0.1]
-    )
-
-
-def test_percentiles_set_empty_resamples_aside():
-  low, high = intervals.percentile_ci([np.nan, *np.arange(101)])
-  assert (low, high) == pytest.approx((2.5, 97.5))
-  assert np.isnan(intervals.percentile_ci([np.nan])).all()

@@ -4,7 +4,7 @@ import gzip
 import pytest
 from crossover import TRACKS, rows
 
-from lsaprobe_jax.metrics import study, summary
+from lsaprobe_jax.metrics import gates, record_tables, study, summary, tables
 
 summarise = functools.partial(summary.summarise, resamples=20)
 
@@ -54,9 +54,9 @@ def test_an_ablation_has_tidy_records_for_each_value():
   assert means == [(0.2, "loss"), (0.2, "lsa_probe"), (0.6, "lsa_probe")]
   (alone,) = (r for r in summarise(rows(effect=0.6)) if r["model"] == "mean")
   assert records[-1]["auc"] == alone["auc"]
-  table = study.markdown_ablation(records).splitlines()
+  table = record_tables.markdown_ablation(records).splitlines()
   assert table[0] == "| t_ratio | 0.2 | 0.6 |"
-  loss, early, late = (study._auc(r) for r in records if r["model"] == "mean")
+  loss, early, late = (tables.auc(r) for r in records if r["model"] == "mean")
   assert table[2:] == [f"| loss | {loss} |  |", f"| lsa_probe | {early} | {late} |"]
 
 
@@ -65,10 +65,10 @@ def test_the_gates_of_each_value_stand_beside_its_records():
   # Of the second value alone: the null control.
   made += [row | {"value": 2} for row in rows(models=("reference",), effect=0.0)]
   whole = study.records_by_value("steps", made, summarise)
-  gates = [(r["value"], r["method"]) for r in whole if r["model"] == "reference"]
-  assert gates == [(2, "lsa_probe")]
+  controls = [(r["value"], r["method"]) for r in whole if r["model"] == "reference"]
+  assert controls == [(2, "lsa_probe")]
   shown = study.ablation_records("steps", made, summarise)
-  assert shown == study.without_gates(whole)
+  assert shown == gates.without(whole)
   assert {r["model"] for r in shown} == {"A", "B", "mean"}
   assert {(r["value"], r["difficulty_calibration"]) for r in shown} == {
     (1, "none"), (2, "none"), (2, "reference")
@@ -78,7 +78,7 @@ def test_the_gates_of_each_value_stand_beside_its_records():
 def test_the_main_table_is_sorted_by_what_it_says():
   made = rows("weak", effect=0.1) + rows("strong", effect=3.0)
   records = summarise(study.main_rows({"main": made}))
-  lines = study.markdown_main(records).splitlines()[2:]
+  lines = record_tables.markdown_main(records).splitlines()[2:]
   assert [line.split(" | ")[0] for line in lines] == ["| strong", "| weak"]
 
 

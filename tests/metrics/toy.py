@@ -1,5 +1,7 @@
 """Rows of a cross-over of four clips, small enough to follow by hand."""
 
+import numpy as np
+
 GROUPS = {"c1": "a", "c2": "a", "c3": "b", "c4": "b", "c5": None}
 SCORES = {
   "A": {"c1": 4.0, "c2": 2.0, "c3": 3.0, "c4": 1.0},  # 3 of 4 pairs won
@@ -34,3 +36,12 @@ def row(model, clip, score, **changes):
 
 def rows(models=("A", "B", "reference")):
   return [row(m, clip, score) for m in models for clip, score in SCORES[m].items()]
+
+
+def alike_clips(rng, tracks=12, clips=4):
+  """Scores, labels [2, n], tracks and sides of a cross-over."""
+  track = np.repeat(np.arange(2 * tracks), clips)
+  side = track < tracks
+  labels = np.stack([side, ~side])
+  hard = rng.normal(size=2 * tracks)[track]
+  return hard + labels + rng.normal(size=(2, track.size)), labels, track, side
