@@ -1,4 +1,4 @@
-"""A plain PyTorch DiffWave with our weights: what `launch.bench speed` compares with.
+"""A plain PyTorch DiffWave with our weights: what `benchmarks.speed` compares with.
 
 Written as LMNT's is (Conv1d on [batch, channels, samples]), without conditioning.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class TorchDiffWave:
-  """The unconditional network of `models.diffwave.DiffWave`, on a batch."""
+  """The unconditional network of `models.diffwave.network.DiffWave`, on a batch."""
 
   def __init__(self, params: Any, network: dict[str, Any], table: np.ndarray, device):
     """Takes the Flax parameters, the network's settings and its embedding table."""

@@ -5,19 +5,15 @@ python -m launch.convert --source=PIPELINE_FOLDER --output=DIR [--prompt="..."]
   [--embedding=FILE.npy]
 python -m launch.convert --source=hf:OWNER/NAME --output=DIR
 
-Reads the `.pt` files of LMNT's DiffWave, and MusicLDM and AudioLDM pipelines that
-diffusers saved in safetensors (a folder, or hf:owner/name on the Hugging Face hub). It
-does so without PyTorch and without running anything that the files contain. Only
-`--prompt` runs PyTorch, once: the embedding is stored beside the weights. See
-docs/musicldm.md.
+It reads the `.pt` files of LMNT's DiffWave, and MusicLDM and AudioLDM pipelines that
+diffusers saved in safetensors. It needs no PyTorch, and runs nothing that the files
+contain. Only `--prompt` runs PyTorch, once. See docs/musicldm.md.
 """
-
-import pathlib
 
 from absl import app, flags, logging
 
 from launch import command
-from lsaprobe_jax.models import checkpoints, conversion
+from lsaprobe_jax.models import conversion
 
 _SOURCE = flags.DEFINE_string(
   "source",
@@ -39,20 +35,10 @@ def main(argv):
   """Converts the checkpoint."""
   if argv[1:]:
     raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  source, output = _SOURCE.value, pathlib.Path(_OUTPUT.value)
-  if output.exists() and not output.is_dir():
-    raise app.UsageError(f"--output={output} is a file; name a folder to write to")
-  try:
-    params, model, training = conversion.convert(
-      source, _PROMPT.value, _EMBEDDING.value
-    )
-  except checkpoints.CheckpointError as error:
-    raise app.UsageError(f"--source={source}: {error}") from error
-  try:
-    checkpoints.save_model(output, params, model, training)
-  except OSError as error:
-    raise app.UsageError(f"--output={output} cannot be written: {error}") from error
-  logging.info("wrote %s", output)
+  folder = conversion.convert(
+    _SOURCE.value, _OUTPUT.value, prompt=_PROMPT.value, embedding=_EMBEDDING.value
+  )
+  logging.info("wrote %s", folder)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ def added(monkeypatch):
   kind = example("pre_emphasis", "PreEmphasis")
   monkeypatch.setitem(distances._KNOWN, kind.name, kind)
   monkeypatch.setitem(attacks._KNOWN, "step_gap", example("step_gap", "StepGap"))
-  monkeypatch.setitem(registry._NETWORKS, "wiener", example("wiener", "Wiener"))
+  monkeypatch.setattr(registry, "_ADDED", {})
+  registry.register("wiener", example("wiener", "Wiener"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import jax
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError
-from lsaprobe_jax.models import checkpoints, conversion, registry
+from lsaprobe_jax.models import checkpoints, conversion, hub, registry
 from lsaprobe_jax.models.denoiser import DenoiserModel
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
 from lsaprobe_jax.text import printable
@@ -133,7 +133,7 @@ def load_model(
       described, params, num_inference_steps, precision=precision, stop_at=stop_at
     )
   return TrainedModel(
-    name=name or pathlib.PurePath(source.removeprefix(conversion.HUB)).name,
+    name=name or pathlib.PurePath(source.removeprefix(hub.PREFIX)).name,
     model=model,
     weights_sha256=record["weights_sha256"],
     source=source,

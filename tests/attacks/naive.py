@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax import diffusion, distances
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import waveform
 from lsaprobe_jax.search.bisection import Bisection
 
 SAMPLES, T, STEPS = 96, 13, 2
@@ -57,7 +57,7 @@ class Counting:
     return _count_backward(noise)
 
 
-class CountingGenerator(Counting, registry.WaveformDiffusion):
+class CountingGenerator(Counting, waveform.WaveformDiffusion):
   pass
 
 

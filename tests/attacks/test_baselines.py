@@ -16,7 +16,7 @@ from lsaprobe_jax.attacks.rediffuse import ReDiffuse
 from lsaprobe_jax.attacks.secmi import SecMI
 from lsaprobe_jax.attacks.sima import SimA
 from lsaprobe_jax.attacks.trajectory import Trajectory
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import schedules
 
 
 def move(naive, x, now, after):
@@ -76,7 +76,7 @@ def test_secmi_has_the_originals_steps(audio, key):
     "beta_start": 1e-4,
     "beta_end": 0.02,
   }
-  wide = registry.build_schedule(MODEL | {"schedule": long})
+  wide = schedules.build(long)
 
   class Recorder:
     schedule = wide

@@ -8,7 +8,7 @@ from naive import DISTANCE, MODEL, SAMPLES, SEARCH, STEPS, LatentDiffusion, run
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegradation
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import registry, schedules
 from lsaprobe_jax.search.continuation import Continuation
 
 LATENT = 12
@@ -44,7 +44,7 @@ def latent_generator(shape):
   return LatentDiffusion(
     params={"first": draw(5, LATENT), "last": draw(LATENT, 5)},
     encoder=draw(LATENT, SAMPLES),
-    schedule=registry.build_schedule(MODEL),
+    schedule=schedules.build(MODEL["schedule"]),
     shape=shape,
   )
 

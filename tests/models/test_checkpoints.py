@@ -231,9 +231,7 @@ def test_training_states_survive(tmp_path, params):
   saved.save(5, state)
   saved.save(10, jax.tree.map(lambda x: x * 2, state))
   saved.close()
-  step, restored = TrainingCheckpoints(tmp_path / "states").restore_latest(
-    state
-  )
+  step, restored = TrainingCheckpoints(tmp_path / "states").restore_latest(state)
   assert step == 10
   assert restored["count"] == 6
   np.testing.assert_array_equal(

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsaprobe_jax.models import checkpoints, porting, registry
+from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.diffwave import family as diffwave
+from lsaprobe_jax.models.diffwave import porting
 
 pytestmark = pytest.mark.parity
 
@@ -74,7 +76,7 @@ def test_forward_and_gradient_agree(lmnt, real_audio, size, conditional):
   params = porting.diffwave_params(state)
   expected = jax.eval_shape(lambda: registry.init_params(config, jax.random.key(0)))
   checkpoints.check_fit(params, expected, "LMNT")
-  network = registry.build_network(config)
+  network = diffwave.FAMILY.build_network(config)
   double = copy.deepcopy(model).double()
 
   rng = np.random.default_rng(0)
@@ -118,7 +120,9 @@ def _error(ours, original):
 
 def test_fractional_steps_agree(lmnt, real_audio):
   torch, model, settings, state = _torch_model(lmnt, SIZES[0], True)
-  network = registry.build_network(porting.diffwave_model_config(settings, state))
+  network = diffwave.FAMILY.build_network(
+    porting.diffwave_model_config(settings, state)
+  )
   audio = real_audio(1024, 22050)
   mel = np.random.default_rng(0).normal(size=(4, 20)).astype(np.float32)
   with torch.no_grad():

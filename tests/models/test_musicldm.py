@@ -12,8 +12,7 @@ import tiny_musicldm as tiny
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.models import checkpoints, registry
-from lsaprobe_jax.models.musicldm import latent as musicldm
-from lsaprobe_jax.models.musicldm import mel, porting, unet, vae, vocoder
+from lsaprobe_jax.models.musicldm import mel, porting, scheduler, unet, vae, vocoder
 
 SAMPLES = 1700  # not a whole number of latent frames
 
@@ -135,10 +134,10 @@ def test_v_is_turned_into_noise(generator):
 
 def test_the_schedule_keeps_its_own_end():
   config = tiny.CONFIGS["scheduler"]
-  schedule, predicts_v = musicldm.build_schedule(config)
+  schedule, predicts_v = scheduler.build_schedule(config)
   assert not predicts_v
   assert schedule.noise[0] == schedule.noise[1] > 0
-  one, predicts_v = musicldm.build_schedule(
+  one, predicts_v = scheduler.build_schedule(
     config | {"set_alpha_to_one": True, "prediction_type": "v_prediction"}
   )
   assert predicts_v
@@ -150,9 +149,9 @@ def test_the_schedule_keeps_its_own_end():
 
 def test_betas_by_value_or_evenly_spaced():
   betas = {"trained_betas": [0.1, 0.2], "num_train_timesteps": 2}
-  schedule, _ = musicldm.build_schedule(tiny.CONFIGS["scheduler"] | betas)
+  schedule, _ = scheduler.build_schedule(tiny.CONFIGS["scheduler"] | betas)
   np.testing.assert_allclose(np.square(schedule.signal), [0.9, 0.9, 0.72], rtol=1e-6)
-  linear, _ = musicldm.build_schedule(
+  linear, _ = scheduler.build_schedule(
     tiny.CONFIGS["scheduler"] | {"beta_schedule": "linear"}
   )
   np.testing.assert_allclose(
@@ -249,13 +248,18 @@ REFUSED = [
   (vocoder.from_config, "vocoder", {"upsample_rates": [5]}, "as long as upsample_rat"),
   (vocoder.from_config, "vocoder", {"snake": True}, "key snake .= True. is not known"),
   (
-    musicldm.build_schedule,
+    scheduler.build_schedule,
     "scheduler",
     {"prediction_type": "sample"},
     "prediction_type = 'sample'",
   ),
-  (musicldm.build_schedule, "scheduler", {"clip_sample": True}, "clip_sample = True"),
-  (musicldm.build_schedule, "scheduler", {"beta_schedule": "sigmoid"}, "beta_schedule"),
+  (scheduler.build_schedule, "scheduler", {"clip_sample": True}, "clip_sample = True"),
+  (
+    scheduler.build_schedule,
+    "scheduler",
+    {"beta_schedule": "sigmoid"},
+    "beta_schedule",
+  ),
 ]
 
 
@@ -269,8 +273,8 @@ def test_unsupported_settings_are_named(build, part, change, match):
 def test_a_silent_ddim_file_clips_as_diffusers_does():
   silent = {k: v for k, v in tiny.CONFIGS["scheduler"].items() if k != "clip_sample"}
   with pytest.raises(ValueError, match="clip_sample = True is not supported"):
-    musicldm.build_schedule(silent)
-  musicldm.build_schedule(silent | {"_class_name": "PNDMScheduler"})
+    scheduler.build_schedule(silent)
+  scheduler.build_schedule(silent | {"_class_name": "PNDMScheduler"})
 
 
 @pytest.mark.parametrize(
@@ -292,10 +296,8 @@ def test_parts_must_fit_together(part, change, match):
 def test_what_a_family_does_not_have_is_refused():
   params, model = tiny.params()
   with pytest.raises(ValueError, match="a musicldm model runs in float32"):
-    registry.build_model(model, params, 1, "bfloat16")
-  with pytest.raises(
-    ValueError, match="unknown stop_at 'latent'; known: waveform, mel"
-  ):
+    registry.build_model(model, params, 1, precision="bfloat16")
+  with pytest.raises(ValueError, match="stop_at=latent: it must be waveform or mel"):
     registry.build_model(model, params, 1, stop_at="latent")
-  with pytest.raises(ValueError, match="only a musicldm model has another end"):
+  with pytest.raises(ValueError, match="stop_at=mel: a model on waveforms decodes"):
     registry.build_model({"family": "diffwave"}, {}, 1, stop_at="mel")

@@ -15,7 +15,6 @@ import tiny_musicldm as tiny
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.models import checkpoints, registry
-from lsaprobe_jax.models.musicldm import latent as musicldm
 from lsaprobe_jax.models.musicldm import porting, unet, vae, vocoder
 
 pytestmark = pytest.mark.parity
@@ -191,7 +190,7 @@ def test_ddim_step_by_step(prediction, to_one):
   }
   scheduler = diffusers.DDIMScheduler.from_config(config)
   scheduler.set_timesteps(10)
-  schedule, predicts_v = musicldm.build_schedule(config)
+  schedule, predicts_v = scheduler.build_schedule(config)
   assert predicts_v == (prediction == "v_prediction")
   params, model = tiny.params()
   model = model | {"scheduler": config}

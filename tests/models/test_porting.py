@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from lsaprobe_jax.models import checkpoints, porting, registry
+from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.diffwave import porting
 
 # Weights of LMNT's Linear layers are matrices; other kernels are convolutions.
 LINEAR = ("projection1", "projection2", "diffusion_projection")

@@ -13,6 +13,7 @@ from lsaprobe_jax.attacks.lsa_probe import (
 )
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.diffwave import family as diffwave
 from lsaprobe_jax.scoring.scorer import clip_number
 
 MODEL = "diffwave-multigenre-a"
@@ -33,7 +34,7 @@ def clips():
 
 def curves(clips, precision):
   params, record = checkpoints.load_model(checkpoints.find_model(MODEL))
-  generator = registry.build_model(record["model"], params, 1, precision)
+  generator = registry.build_model(record["model"], params, 1, precision=precision)
   attack = DegradationCurve(
     distance=distances.get("waveform", sample_rate=8000),
     search=search.get("continuation", rungs=8, steps=2, warmup=2),
@@ -66,7 +67,7 @@ def test_bfloat16_moves_costs_by_a_few_percent_under_the_waveform_distance(clips
 
 def test_only_the_blocks_are_rounded():
   model = checkpoints.load_model(checkpoints.find_model(MODEL))[1]["model"]
-  network = registry.build_network(model, "bfloat16")
+  network = diffwave.FAMILY.build_network(model, "bfloat16")
   params = registry.init_params(model, jax.random.key(0))
   assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.float32.dtype}
   noise = jax.eval_shape(
@@ -77,5 +78,5 @@ def test_only_the_blocks_are_rounded():
 
 def test_an_unknown_precision_is_refused():
   model = checkpoints.load_model(checkpoints.find_model(MODEL))[1]["model"]
-  with pytest.raises(ValueError, match=r"unknown precision 'float8'.*bfloat16"):
-    registry.build_network(model, "float8")
+  with pytest.raises(ValueError, match=r"precision=float8: .*bfloat16"):
+    diffwave.FAMILY.build_network(model, "float8")

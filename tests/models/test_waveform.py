@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import registry, schedules
+from lsaprobe_jax.models.diffwave import family as diffwave
 
 MODEL = {
   "family": "diffwave",
@@ -97,7 +98,7 @@ def test_abstract_parameters_are_those_that_are_made(mels):
 
 def test_a_conditional_network_stretches_its_spectrogram_by_256():
   model = changed(network=MODEL["network"] | {"mels": 6})
-  network = registry.build_network(model)
+  network = diffwave.FAMILY.build_network(model)
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda leaf: rng.normal(size=leaf.shape).astype(np.float32),
@@ -123,22 +124,20 @@ def test_one_waveform_at_a_time(generator):
 def test_a_schedule_by_name_or_by_its_betas():
   betas = [0.1, 0.2, 0.4]
   model = changed(schedule={"num_train_timesteps": 3, "betas": betas})
-  schedule = registry.build_schedule(model)
+  schedule = schedules.build(model["schedule"])
   np.testing.assert_allclose(
     np.square(schedule.signal), [1, 0.9, 0.9 * 0.8, 0.9 * 0.8 * 0.6], rtol=1e-6
   )
-  assert registry.build_network(model).max_steps == 3
-  named = registry.build_schedule(MODEL)
+  assert diffwave.FAMILY.build_network(model).max_steps == 3
+  named = schedules.build(MODEL["schedule"])
   np.testing.assert_allclose(np.square(named.noise[1]), 1e-3, rtol=1e-5)
   for name in ("scaled_linear", "linear"):
     settings = MODEL["schedule"] | {"name": name}
-    assert registry.build_schedule(changed(schedule=settings)).num_train_timesteps == 20
+    assert schedules.build(settings).num_train_timesteps == 20
 
 
 def test_unknown_names_are_listed():
   with pytest.raises(ValueError, match=r"'unet'; known: diffwave"):
-    registry.build_network(changed(family="unet"))
+    registry.check_settings(changed(family="unet"))
   with pytest.raises(ValueError, match=r"'sine'; known: \['cosine', 'linear'"):
-    registry.build_schedule(
-      changed(schedule={"name": "sine", "num_train_timesteps": 20})
-    )
+    schedules.build({"name": "sine", "num_train_timesteps": 20})

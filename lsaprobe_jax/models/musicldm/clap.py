@@ -33,18 +33,18 @@ def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
   index = json.loads((folder / pipelines.INDEX_FILE).read_text())
   for part in ("text_encoder", "tokenizer"):
     if not (folder / part).is_dir() or not index.get(part):
-      raise ValueError(f"--prompt needs {part}, which {folder} does not have")
+      raise ValueError(f"a prompt needs {part}, which {folder} does not have")
   kind = index["text_encoder"][1]
   if kind not in _ENCODERS:
     known = " or ".join(_ENCODERS)
-    raise ValueError(f"--prompt needs a text encoder that is a {known}")
+    raise ValueError(f"a prompt needs a text encoder that is a {known}")
   try:
     import torch
     import transformers
   except ImportError as error:
     raise ValueError(
-      f"--prompt needs PyTorch and transformers ({error}); pip install the extra"
-      " [parity], or give an embedding by --embedding=FILE.npy"
+      f"a prompt needs PyTorch and transformers ({error}); pip install the extra"
+      " [parity], or give an embedding in a .npy file"
     ) from error
   encoder = getattr(transformers, kind).from_pretrained(
     folder / "text_encoder", use_safetensors=True, trust_remote_code=False

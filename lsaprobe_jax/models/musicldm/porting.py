@@ -14,7 +14,7 @@ from flax import traverse_util
 
 from lsaprobe_jax import strict_json
 from lsaprobe_jax.models.files import safetensors_reader, tensors
-from lsaprobe_jax.models.musicldm import latent, vocoder
+from lsaprobe_jax.models.musicldm import family, scheduler, vocoder
 from lsaprobe_jax.text import printable
 
 INDEX_FILE = "model_index.json"
@@ -32,6 +32,17 @@ _MEL = {"fft_size": 1024, "low": 0.0, "floor": 1e-5, "peak": 0.5}
 # Attention in VAEs saved before diffusers 0.15.
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _NORMS = re.compile(r"norm\w*$")
+
+
+def file_patterns(with_text: bool = False) -> list[str]:
+  """Returns patterns of the files of a pipeline that are read.
+
+  Args:
+    with_text: also the text encoder, which a prompt needs.
+  """
+  weights = [f"{part}/{stem}.safetensors" for part, stem in WEIGHTS.items()]
+  text = ["text_encoder/model.safetensors", "tokenizer/*"] * with_text
+  return ["*.json", "*/*.json", *weights, *text]
 
 
 def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -163,8 +174,7 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
     folder: what `DiffusionPipeline.save_pretrained` wrote.
 
   Returns:
-    (parameters, model configuration) as of `latent.build_model`; the condition
-    is zero.
+    (parameters, model configuration) as of `family.MusicLDM`; the condition is zero.
 
   Raises:
     ValueError: something is missing, damaged or not supported.
@@ -177,9 +187,9 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
   config = {name: _read_json(folder / name / "config.json") for name in WEIGHTS}
   config["scheduler"] = _read_json(folder / "scheduler" / "scheduler_config.json")
   model = model_config(config)
-  latent.check_settings(model)
-  networks = dict(zip(WEIGHTS, latent.build_networks(model), strict=True))
-  latent.build_schedule(model["scheduler"])
+  family.FAMILY.check_settings(model)
+  networks = dict(zip(WEIGHTS, family.build_networks(model), strict=True))
+  scheduler.build_schedule(model["scheduler"])
   params = {}
   for name, stem in WEIGHTS.items():
     state = _read_weights(folder / name, stem)

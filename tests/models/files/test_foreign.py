@@ -85,11 +85,13 @@ def test_a_file_is_told_what_it_is(name, tmp_path):
 
 def refuse(path, match):
   """Both ways in: as a source to convert, and as a model."""
-  with pytest.raises(checkpoints.CheckpointError, match=f"^{match}") as caught:
-    conversion.convert(str(path))
+  output = path.parent / "converted"
+  with pytest.raises(checkpoints.CheckpointError, match=f"^{path}: {match}") as caught:
+    conversion.convert(path, output)
+  assert not output.exists()
   assert "\n" not in str(caught.value)
   with pytest.raises(checkpoints.CheckpointError, match=f"^{path}: {match}"):
-    conversion.find_model(str(path))
+    conversion.find_model(path)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_another_pipeline_lists_what_is_supported(kind, tmp_path):
   (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
   match = "a pipeline of class .*; known: MusicLDMPipeline, AudioLDMPipeline"
   with pytest.raises(checkpoints.CheckpointError, match=match) as caught:
-    conversion.convert(str(folder))
+    conversion.convert(folder, tmp_path / "converted")
   assert len(str(caught.value)) < 300
 
 

@@ -4,6 +4,7 @@ A port is: rename, transpose, compare every shape. Nothing may be left over on e
 side (`checkpoints.check_fit`).
 """
 
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from flax import traverse_util
 
 from lsaprobe_jax.models import checks
-from lsaprobe_jax.models.files import tensors
+from lsaprobe_jax.models.files import foreign, tensors, torch_reader
 from lsaprobe_jax.text import printable
 
 # A tensor's name has three or four parts.
@@ -40,8 +41,32 @@ def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
   return f"{path}/kernel", value
 
 
+def read_checkpoint(
+  path: pathlib.Path,
+) -> tuple[dict[str, np.ndarray], dict[str, Any], int | None]:
+  """Reads a `.pt` file of LMNT's code.
+
+  Returns:
+    (its state dict, the model configuration, the steps it was trained for if stored).
+
+  Raises:
+    ValueError: it is no such file; says what it is, where that is known.
+  """
+  checkpoint = torch_reader.read_state_dict(path)
+  for key in ("model", "params"):
+    if not isinstance(checkpoint.get(key), dict):
+      raise ValueError(
+        foreign.describe_tree(checkpoint)
+        or f"no {key!r} in it, but {tensors.shortened(checkpoint)}: not a checkpoint of"
+        " LMNT's DiffWave"
+      )
+  model = diffwave_model_config(checkpoint["params"], checkpoint["model"])
+  steps = plain(checkpoint.get("step"))
+  return checkpoint["model"], model, steps if type(steps) is int else None
+
+
 def diffwave_params(state_dict: Mapping[str, np.ndarray]) -> Any:
-  """Parameters of `models.diffwave.DiffWave` from LMNT's state dict.
+  """Parameters of `network.DiffWave` from LMNT's state dict.
 
   Args:
     state_dict: `{"residual_layers.0.dilated_conv.weight": array, ...}`. The prefix
