@@ -81,9 +81,9 @@ def test_suspects_are_named_by_globs_and_leave_the_reference(workdir, launcher):
   assert seen["p_holm"] < 0.01 < other["p_value"]
 
 
-def test_scores_less_the_references(workdir, launcher):
+def test_scores_by_reference(workdir, launcher):
   done = launcher.run(
-    "sets", f"--workdir={workdir}", "--difficulty_calibration", "--draws=10"
+    "sets", f"--workdir={workdir}", "--difficulty_calibration=reference", "--draws=10"
   )
   assert done.returncode == 0, done.stderr
   found = read(workdir)
@@ -100,7 +100,7 @@ def test_scores_less_the_references(workdir, launcher):
   ("flags", "message"),
   [
     (["--method=pia"], "--method=pia: known: loss, lsa_probe"),
-    (["--method=loss"], "choose one by --distance and --t_ratio: "),
+    (["--method=loss"], "--method=loss: choose one by distance and t_ratio: "),
     (["--model=C"], "--model=C: lsa_probe has scored under A, B"),
     (["--suspects=x=zz*"], "--suspects=x=zz*: no such track, of 24 such as a00"),
     (["--suspects=a0*"], "--suspects=a0*: write NAME=GLOB"),
@@ -129,5 +129,7 @@ def test_a_folder_without_a_finished_evaluation_is_refused(tmp_path, launcher):
   )
   assert path.read_text() == half
   folder = write(tmp_path / "raw", crossover.rows())
-  done = launcher.run("sets", f"--workdir={folder}", "--difficulty_calibration")
+  done = launcher.run(
+    "sets", f"--workdir={folder}", "--difficulty_calibration=reference"
+  )
   assert "nothing was scored under a reference" in complaint(done)

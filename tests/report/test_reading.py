@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax import text
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import summary
 from lsaprobe_jax.report import html, page, reading, static
-from lsaprobe_jax.scoring.row_files import rows_to_json, write_whole
+from lsaprobe_jax.strict_json import rows_to_json
 
 
 def flipped(data: bytes) -> bytes:
