@@ -11,6 +11,38 @@ HERE = pathlib.Path(__file__).parent
 PACKAGE = (HERE / "lsaprobe_jax" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "(.+)"$', PACKAGE, re.MULTILINE)[1]
 
+# What loading a model, scoring and the metrics need.
+BASE = [
+  "absl-py>=2.1",
+  "flax>=0.10.4",
+  "jax>=0.10,<0.12",
+  "numpy>=1.26",
+  "optax>=0.2.6",
+  "pyloudnorm>=0.1.1",
+  "safetensors>=0.4.5",
+  "scikit-learn>=1.4",
+  "scipy>=1.12",
+  "soundfile>=0.12.1",
+  "soxr>=0.3.7",
+  "tqdm>=4.66",
+]
+# Mel filters, chroma and the features of the blind baseline: audits, MusicLDM, log-mel.
+AUDIO = ["librosa>=0.10.2"]
+# Pages, dossiers and figures.
+REPORT = ["jinja2>=3.1", "matplotlib>=3.8"]
+# Checkpoints of a training.
+TRAIN = ["orbax-checkpoint>=0.11"]
+# The commands `python -m launch.NAME` of the repository.
+LAUNCH = ["ml_collections>=1.0", *AUDIO, *REPORT, *TRAIN]
+# MAESTRO and FMA (docs/datasets.md); no TensorFlow.
+# importlib_resources: tensorflow-datasets 4.9.10 uses it without requiring it.
+DATASETS = [
+  "array_record>=0.8",
+  "importlib_resources>=6",
+  "tensorflow-datasets>=4.9.9",
+  *AUDIO,
+]
+
 setup(
   name="lsaprobe_jax",
   version=VERSION,
@@ -19,7 +51,9 @@ setup(
   long_description_content_type="text/markdown",
   license="Apache-2.0",
   python_requires=">=3.11,<3.13",
-  packages=find_packages(include=["lsaprobe_jax*", "configs*", "launch*"]),
+  # Not launch and configs: names so general belong to the repository, not to
+  # site-packages, where other projects have them too.
+  packages=find_packages(include=["lsaprobe_jax*"]),
   package_data={
     "lsaprobe_jax": [
       "data/shipped/*/*",
@@ -30,32 +64,24 @@ setup(
       "weights/*/*",
     ]
   },
-  install_requires=[
-    "absl-py>=2.1",
-    "chex>=0.1.89",
-    "flax>=0.10.4",
-    "jinja2>=3.1",
-    "jax>=0.10,<0.12",
-    "librosa>=0.10.2",
-    "matplotlib>=3.8",
-    "ml_collections>=1.0",
-    "numpy>=1.26",
-    "optax>=0.2.6",
-    "orbax-checkpoint>=0.11",
-    "pyloudnorm>=0.1.1",
-    "safetensors>=0.4.5",
-    "scikit-learn>=1.4",
-    "scipy>=1.12",
-    "soundfile>=0.12.1",
-    "soxr>=0.3.7",
-    "tqdm>=4.66",
-  ],
+  entry_points={"console_scripts": ["lsaprobe = lsaprobe_jax.cli:main"]},
+  install_requires=BASE,
   extras_require={
+    "audio": AUDIO,
+    "report": REPORT,
+    # `lsaprobe audit` and `lsaprobe_jax.audit`, with the dossier.
+    "audit": [*AUDIO, *REPORT],
+    "train": TRAIN,
+    "launch": LAUNCH,
+    "datasets": DATASETS,
+    # What renders the scores of the piano corpus (`launch.corpus`).
+    "corpora": ["mido>=1.3", "music21==10.5.1"],
     # What the tests need.
     "test": [
-      "array_record>=0.8",
+      *LAUNCH,
+      *DATASETS,
+      "chex>=0.1.89",
       "hypothesis>=6.100",
-      "importlib_resources>=6",
       # Notebooks run in kernels.
       "ipykernel>=6.29",
       "nbclient>=0.10",
@@ -64,14 +90,6 @@ setup(
       "pyyaml>=6",
       "ruff>=0.6",
       "statsmodels>=0.14",
-      "tensorflow-datasets>=4.9.9",
-    ],
-    # MAESTRO and FMA (docs/datasets.md); no TensorFlow.
-    # importlib_resources: tensorflow-datasets 4.9.10 uses it without requiring it.
-    "datasets": [
-      "array_record>=0.8",
-      "importlib_resources>=6",
-      "tensorflow-datasets>=4.9.9",
     ],
     # The originals that ported code is compared with (`pytest -m parity`).
     "parity": [
@@ -88,8 +106,6 @@ setup(
     ],
     # Its sdist and wheel (`python -m build`).
     "release": ["build>=1.2"],
-    # What builds the corpora from their sources (`launch.corpus`).
-    "recipes": ["mido>=1.3", "music21==10.5.1"],
     # CDPAM's published weights; read without importing it (see distances/cdpam.py).
     # Installed with `pip install --no-deps cdpam==0.0.6`: its dependencies
     # include PyTorch, which nothing here needs.

@@ -1,4 +1,4 @@
-"""Licences of everything that is installed with the package, and known holes in it.
+"""Checks the licences of what the package needs, and looks for known holes in it.
 
 python .ci/audit.py
 
@@ -16,24 +16,25 @@ import sys
 from packaging.requirements import Requirement
 
 ROOT = "lsaprobe_jax"
-EXTRAS = ("", "datasets")
+# What users install; the rest is for tests and the site.
+EXTRAS = ("", "audit", "datasets", "launch", "train")
 # As they stand in metadata: SPDX expressions, classifiers or the first line of a text.
 ALLOWED = re.compile(
   r"apache|\bmit\b|bsd|isc\b|mpl|mozilla|python software foundation|\bpsf|zlib|"
   r"public domain|unlicense|0bsd|lgpl-2\.1|lgplv?2|lgplv?3|lesser general",
   re.IGNORECASE,
 )
-# Of pip-audit in all: a network that swallows requests must not hold up CI.
+# For all of pip-audit: a network that swallows requests must not hold up CI.
 SECONDS = 120
 
 
 def normal(name: str) -> str:
-  """A distribution's name as PyPI compares it."""
+  """Returns a distribution's name as PyPI compares it."""
   return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def closure(root: str) -> dict[str, importlib.metadata.Distribution]:
-  """Distributions that `root` needs, those of `EXTRAS` included, by name."""
+  """Finds the distributions that `root` needs, those of `EXTRAS` too, by name."""
   found, todo = {}, [(root, extra) for extra in EXTRAS]
   seen = set()
   while todo:
@@ -54,7 +55,7 @@ def closure(root: str) -> dict[str, importlib.metadata.Distribution]:
 
 
 def licence(distribution: importlib.metadata.Distribution) -> str:
-  """What its metadata say of its licence."""
+  """Returns what its metadata say of its licence."""
   meta = distribution.metadata
   said = [meta.get("License-Expression", ""), (meta.get("License") or "")[:200]]
   said += [c for c in meta.get_all("Classifier") or () if c.startswith("License")]
@@ -62,7 +63,7 @@ def licence(distribution: importlib.metadata.Distribution) -> str:
 
 
 def audit() -> list[tuple[str, str]]:
-  """(distribution, advisory) by pip-audit; prints for how many there was an answer."""
+  """Asks pip-audit for (distribution, advisory), and prints for how many it knew."""
   command = [sys.executable, "-m", "pip_audit", "--skip-editable", "--format=json"]
   try:
     done = subprocess.run(

@@ -12,46 +12,64 @@ import sys
 import jax
 import jax.numpy as jnp
 
-import lsaprobe_jax
+import lsaprobe_jax as lsa
 from lsaprobe_jax import diffusion, distances, probe
-from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.data.corpus import SHIPPED
+
+
+def check_files(tree: pathlib.Path) -> pathlib.Path:
+  """Checks that all of the package, and nothing but it, was installed.
+
+  Args:
+    tree: what the wheel was built from.
+
+  Returns:
+    The folder that it was installed into.
+  """
+  site = pathlib.Path(lsa.__file__).parents[1]
+  assert site.is_relative_to(sys.prefix), f"{site} is not of {sys.prefix}"
+  assert importlib.metadata.version("lsaprobe_jax") == lsa.__version__
+  package = {
+    path.relative_to(tree)
+    for path in (tree / "lsaprobe_jax").rglob("*")
+    if path.is_file() and "__pycache__" not in path.parts
+  }
+  missing = sorted(str(path) for path in package if not (site / path).is_file())
+  assert not missing, f"not in the wheel: {missing}"
+  listed = importlib.metadata.files("lsaprobe_jax") or []
+  tops = {path.parts[0] for path in listed}
+  surplus = {name for name in tops if (tree / name).exists()} - {"lsaprobe_jax"}
+  assert not surplus, f"in the wheel, and no part of the package: {surplus}"
+  return site
+
+
+def probe_embedded() -> None:
+  """Measures the degradation of an embedded clip by each embedded model of it."""
+  for name in SHIPPED:
+    model = lsa.load_model(f"diffwave-{name}-a")
+    clips = lsa.load_audio(
+      name, like=model, clip_seconds=0.512, clips_per_track=1, groups=["a"]
+    )
+    assert len(clips.tracks) > 1
+    model = model.for_length(clips.audio.shape[1])
+    distance = distances.get("waveform", sample_rate=clips.sample_rate)
+    t = diffusion.timestep(model.model.schedule, 0.1)
+    degradation, shape = probe.make_degradation(
+      model.model, distance, jax.random.key(0), clips.audio[0], t
+    )
+    assert degradation(jnp.ones(shape)) > 0
 
 
 def main(tree: pathlib.Path) -> None:
-  """Checks the files, then probes an embedded clip with an embedded model."""
-  site = pathlib.Path(lsaprobe_jax.__file__).parents[1]
-  assert site.is_relative_to(sys.prefix), f"{site} is not of {sys.prefix}"
-  assert importlib.metadata.version("lsaprobe_jax") == lsaprobe_jax.__version__
-  missing = [
-    str(path.relative_to(tree))
-    for package in ("lsaprobe_jax", "launch", "configs")
-    for path in (tree / package).rglob("*")
-    if path.is_file() and "__pycache__" not in path.parts
-    if not (site / path.relative_to(tree)).is_file()
-  ]
-  assert not missing, f"not in the wheel: {missing}"
-
-  for name in corpora.SHIPPED:
-    corpus = corpora.open_corpus(
-      name, sample_rate=8000, clip_seconds=0.512, clips_per_track=1, groups=["a"]
-    )
-    assert len(corpus.tracks) > 1
-    folder = checkpoints.find_model(f"diffwave-{name}-a")
-    params, record = checkpoints.load_model(folder)
-    generator = registry.build_model(record["model"], params, num_inference_steps=1)
-    checkpoints.check_fit(params, registry.abstract_params(record["model"]), name)
-  distance = distances.get("waveform", sample_rate=corpus.sample_rate)
-  t = diffusion.timestep(generator.schedule, 0.1)
-  clip = (jax.random.key(0), corpus.audio[0], t)
-  degradation, shape = probe.make_degradation(generator, distance, *clip)
-  assert degradation(jnp.ones(shape)) > 0
-
-  listed = subprocess.run(
-    [sys.executable, "-m", "launch"], capture_output=True, text=True, check=True
+  """Checks the files, probes, and runs the console script."""
+  site = check_files(tree)
+  probe_embedded()
+  script = pathlib.Path(sys.prefix) / "bin" / "lsaprobe"
+  helped = subprocess.run(
+    [script, "--help"], capture_output=True, text=True, check=False
   )
-  assert "launch.eval" in listed.stdout
-  print(f"lsaprobe_jax {lsaprobe_jax.__version__} works from {site}")
+  assert "audit" in helped.stdout, helped.stderr
+  print(f"lsaprobe_jax {lsa.__version__} works from {site}")
 
 
 if __name__ == "__main__":

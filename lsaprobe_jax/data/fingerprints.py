@@ -9,13 +9,14 @@ recurrence quantification (Serra et al., 2009; `librosa.sequence.rqa`).
 """
 
 import dataclasses
+import types
 from collections.abc import Iterator, Sequence
 
-import librosa
 import numpy as np
 import scipy.ndimage
 from scipy.sparse import csr_array
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.data import audio as audio_lib
 
 RATE = 8000  # Hz, of all that is here
@@ -42,6 +43,11 @@ _STACK = 8  # frames that are compared at once
 # Cosine of two embeddings, less the mean of all, and weighted length of the best common
 # path as a share of the shorter track.
 MIN_COSINE, MIN_COVER = 0.3, 0.7
+
+
+def _librosa() -> types.ModuleType:
+  # It takes a second to import, and only those who look for duplicates need it.
+  return optional.require("librosa", "audio")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,7 +130,8 @@ def _stretches(
 def _peaks(
   samples: np.ndarray, first: int, own: int, last: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Bins, frames and levels [n] of the spectral peaks of a stretch's own frames."""
+  """Finds bins, frames and levels [n] of the peaks in a stretch's own frames."""
+  librosa = _librosa()
   spectrum = librosa.stft(samples, n_fft=_FFT, hop_length=_HOP, center=False)
   level = librosa.amplitude_to_db(np.abs(spectrum)[1:257], amin=1e-5, top_db=None)
   # Against its surroundings: what a codec, an equaliser or a gain change is slow.
@@ -192,6 +199,7 @@ def duplicates(tracks: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
 
 def chromagram(audio: np.ndarray) -> np.ndarray:
   """float32 [12, m] of float [samples] at 8 kHz: smoothed, columns of norm 1."""
+  librosa = _librosa()
   if audio.size < _CHROMA_FFT:
     audio = np.pad(audio, (0, _CHROMA_FFT - audio.size))
   chroma = np.concatenate(
@@ -268,6 +276,8 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _qmax(one: np.ndarray, other: np.ndarray) -> float:
+  """Returns the weighted length of the best common path of [12, m] and [12, n]."""
+  librosa = _librosa()
   stacked = [librosa.feature.stack_memory(x, n_steps=_STACK) for x in (one, other)]
   neighbours = max(2, round(0.1 * min(one.shape[1], other.shape[1])))
   recurrence = librosa.segment.cross_similarity(

@@ -7,7 +7,8 @@ so they are clustered by their soprano lines before they are split.
 import itertools
 import pathlib
 
-from lsaprobe_jax.data.build import midi, sources
+from lsaprobe_jax import optional
+from lsaprobe_jax.data.build import sources
 from lsaprobe_jax.data.splits import hashed_group
 from lsaprobe_jax.text import slug
 
@@ -52,7 +53,7 @@ def listing(corpus_folder) -> list[sources.Source]:
 
 def soprano(path) -> list[int]:
   """MIDI pitches of a score's soprano, or else its top part; repeats are kept."""
-  music21 = midi.require("music21")
+  music21 = optional.require("music21", "corpora")
   score = music21.converter.parse(path)
   parts = list(score.parts) or [score]
   named = [part for part in parts if "sopran" in (part.partName or "").lower()]

@@ -8,9 +8,11 @@ import zipfile
 
 from absl import logging
 
+from lsaprobe_jax.errors import LsaProbeError
 
-class FetchError(RuntimeError):
-  """A package that could not be had or unpacked; one line with the mend."""
+
+class FetchError(LsaProbeError):
+  """A package cannot be had or unpacked; one line says the mend."""
 
 
 def call(command: list[str], *, cwd=None, mend: str) -> str:

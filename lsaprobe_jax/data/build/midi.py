@@ -1,8 +1,8 @@
 """Scores to sound: 'score-rendered piano', real compositions played by samples."""
 
-import importlib
 import pathlib
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.data import border
 from lsaprobe_jax.data.build import fetch
 
@@ -10,22 +10,9 @@ SOUNDFONT = "usr/share/sounds/sf2/FluidR3_GM.sf2"
 # Above the corpus rate: the samples are made for 44.1 kHz, and the common path
 # resamples everything alike.
 RENDER_RATE = 44100
+_EXTRA = "corpora"
 # Controllers that choose an instrument bank.
 _BANK_SELECT = (0, 32)
-
-
-def require(module: str):
-  """Imports a package that only the recipes need.
-
-  Raises:
-    FetchError: it is not installed.
-  """
-  try:
-    return importlib.import_module(module)
-  except ImportError as error:
-    raise fetch.FetchError(
-      f"{module} is not installed; pip install 'lsaprobe_jax[recipes]'"
-    ) from error
 
 
 def soundfont(downloads) -> pathlib.Path:
@@ -41,7 +28,7 @@ def soundfont(downloads) -> pathlib.Path:
 
 def piano_only(source, target) -> None:
   """Copies a MIDI file without its choices of instrument: all of it on a piano."""
-  mido = require("mido")
+  mido = optional.require("mido", _EXTRA)
   song = mido.MidiFile(source)
   for track in song.tracks:
     _strip_instruments(track)
@@ -67,7 +54,7 @@ def render(score, wav, font) -> None:
   if not font.is_file():
     raise fetch.FetchError(f"{font}: no such soundfont; install fluid-soundfont-gm")
   piano = wav.with_suffix(".mid")
-  require("mido")
+  optional.require("mido", _EXTRA)
   with border.border(score, "get the score again"):
     piano_only(score, piano)
   command = ["fluidsynth", "-n", "-i", "-q", "-f", "/dev/null", "-g", "1"]
@@ -84,14 +71,14 @@ def score_to_midi(score, target) -> None:
   Raises:
     AudioError: it cannot be played as it is written, as where repeats do not close.
   """
-  music21 = require("music21")
+  music21 = optional.require("music21", _EXTRA)
   with border.border(score, "leave it out"):
     music21.converter.parse(score, forceSource=True).write("midi", fp=target)
 
 
 def music21_corpus() -> pathlib.Path:
   """The folder of scores inside the installed music21."""
-  return pathlib.Path(require("music21").__file__).parent / "corpus"
+  return pathlib.Path(optional.require("music21", _EXTRA).__file__).parent / "corpus"
 
 
 def fluidsynth_version() -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.data import manifest, splits
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.build import chorales, credits, fetch, midi, recipes, sources
@@ -58,7 +59,7 @@ def test_a_score_that_cannot_be_played_is_left_out(tmp_path, package, monkeypatc
     exceptions21=types.SimpleNamespace(Music21Exception=BadRepeats),
     converter=types.SimpleNamespace(parse=parse),
   )
-  monkeypatch.setattr(midi, "require", lambda name: music21)
+  monkeypatch.setattr(optional, "require", lambda name, extra: music21)
   score = dataclasses.replace(package[0], package="music21", path="bach/bwv277.krn")
   listed = (score, *package[1:])
   monkeypatch.setattr(sources, "multigenre", lambda *, extended: listed)
