@@ -5,12 +5,13 @@ separates members from non-members, the split leaks and no attack on it means
 anything. Its AUC, side a against side b, is the first gate of BASELINES rule 5.
 """
 
-import librosa
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from lsaprobe_jax import optional
 
 MELS = 32
 MFCCS = 13
@@ -137,6 +138,7 @@ def _batch_features(audio, sample_rate, window) -> np.ndarray:
   audio = np.asarray(audio, np.float32)
   if broken := int((~np.isfinite(audio)).any(axis=1).sum()):
     raise ValueError(f"{broken} of {len(audio)} clips hold NaN or infinity")
+  librosa = optional.require("librosa", "audio")
   magnitude = np.abs(librosa.stft(audio, n_fft=window, hop_length=window // 4))
   mel = librosa.feature.melspectrogram(
     S=magnitude**2, sr=sample_rate, n_fft=window, n_mels=MELS
