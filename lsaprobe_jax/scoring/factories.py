@@ -1,5 +1,7 @@
 """What scores, made from an experiment's settings: searches, distances and attacks."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from lsaprobe_jax import parallel, probe, strict_json
 from lsaprobe_jax.data.clips import Clip, Corpus
-from lsaprobe_jax.diffusion import add_noise, timestep
+from lsaprobe_jax.diffusion import timestep
 from lsaprobe_jax.distances.spectral import LogMel
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
@@ -118,7 +118,7 @@ def walk(model, distance, search, key, audio, t, eta) -> Walk:
   x_t = _noisy(model, key, audio, t)
   clean = model.reconstruct(x_t, t)
   worst = probe.max_degradation(model, distance, search, key, audio, t, eta)
-  attacked = model.reconstruct(x_t + model.schedule.noise[t] * worst.delta, t)
+  attacked = probe.attacked(model, x_t, t, worst.delta)
   return Walk(
     noisy=model.decode(x_t),
     clean=clean,
@@ -134,8 +134,7 @@ def reconstruction_distance(model, distance, key, audio, t) -> jax.Array:
 
 
 def _noisy(model, key, audio, t):
-  x_0 = model.encode(audio)
-  return add_noise(model.schedule, x_0, t, probe.clip_noise(key, x_0.shape))
+  return probe.noisy_state(model, key, model.encode(audio), t)[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,227 @@
+"""The console script `lsaprobe`: audit, probe, convert and eval, for those who installed.
+
+  lsaprobe audit --model=MODEL --suspects=FOLDER --reference=FOLDER --workdir=DIR
+  lsaprobe probe --model=MODEL --audio=FILE
+  lsaprobe convert --source=FILE --output=DIR
+  lsaprobe eval --target=A=MODEL --target=B=MODEL --corpus=FOLDER --workdir=DIR
+
+Each command is one call of the library; --help lists its options. What cannot be used
+ends with status 1 and one line on stderr, an audit without a verdict with status 3.
+"""
+
+import argparse
+import ast
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lsaprobe_jax import __version__
+from lsaprobe_jax.errors import ArgumentError, LsaProbeError
+from lsaprobe_jax.text import printable
+
+# Status of an audit that comes to no verdict.
+NO_VERDICT = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs a command.
+
+  Args:
+    argv: what follows the program's name; that of the process by default.
+
+  Returns:
+    The exit status.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    # Names of files need not be text, and are printed all the same.
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="backslashreplace")
+  args = _parser().parse_args(argv)
+  try:
+    return args.run(args)
+  except ArgumentError as error:
+    return _fail(f"--{error}")
+  except MemoryError:
+    return _fail("out of memory; the same command goes on from what is on the disk")
+  except (LsaProbeError, OSError) as error:
+    return _fail(str(error))
+
+
+def _fail(message: str) -> int:
+  lines = (line.strip() for line in message.splitlines())
+  print(f"error: {printable(' '.join(filter(None, lines)))}", file=sys.stderr)
+  return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="lsaprobe", description="Membership audits of music diffusion models."
+  )
+  parser.add_argument("--version", action="version", version=__version__)
+  commands = parser.add_subparsers(required=True, metavar="COMMAND")
+  _add_audit(commands)
+  _add_probe(commands)
+  _add_convert(commands)
+  _add_eval(commands)
+  return parser
+
+
+def _command(commands, name: str, run: Callable[[Any], int], text: str):
+  parser = commands.add_parser(name, help=text, description=text)
+  parser.set_defaults(run=run)
+  return parser
+
+
+def _add_settings(parser) -> None:
+  parser.add_argument(
+    "--set",
+    action="append",
+    default=[],
+    metavar="NAME=VALUE",
+    help="change a setting by its dotted name, such as search.eta_max=0.5",
+  )
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+  """Settings by dotted names, their values as Python writes them, or plain text."""
+  found = {}
+  for pair in pairs:
+    name, equals, text = pair.partition("=")
+    if not (name and equals):
+      raise ArgumentError(f"set={pair}: write NAME=VALUE")
+    try:
+      found[name] = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+      found[name] = text
+  return found
+
+
+def _use_devices() -> None:
+  """Makes every CPU core a device and keeps compiled programs, before JAX starts."""
+  from lsaprobe_jax import compilation_cache, parallel
+
+  parallel.use_all_cpu_cores(len(os.sched_getaffinity(0)))
+  compilation_cache.keep_programs()
+
+
+def _add_audit(commands) -> None:
+  text = "Was this music in the training set of this model? A dossier with a verdict."
+  parser = _command(commands, "audit", _audit, text)
+  parser.add_argument("--model", required=True, help="the model under audit")
+  parser.add_argument("--suspects", required=True, help="folder of tracks, or a file")
+  parser.add_argument(
+    "--reference", required=True, help="folder of such tracks, surely not trained on"
+  )
+  parser.add_argument("--workdir", required=True, help="scores and the dossier go here")
+  parser.add_argument("--reference_model", help="a model that saw neither side")
+  _add_settings(parser)
+
+
+def _audit(args) -> int:
+  from lsaprobe_jax.audit import audit
+
+  _use_devices()
+  result = audit(
+    args.model,
+    args.suspects,
+    args.reference,
+    reference_model=args.reference_model,
+    workdir=args.workdir,
+    **_settings(args.set),
+  )
+  result.save(args.workdir)
+  print(result)
+  return 0 if result.evidence is not None else NO_VERDICT
+
+
+def _add_probe(commands) -> None:
+  text = "D against eta, and C_adv, of one clip. One clip proves nothing."
+  parser = _command(commands, "probe", _probe, text)
+  parser.add_argument("--model", required=True, help="the model")
+  parser.add_argument("--audio", required=True, help="an audio file")
+  parser.add_argument("--seconds", type=float, default=4.0, help="length of the clip")
+  parser.add_argument("--start", type=float, default=0.0, help="where it begins, s")
+  parser.add_argument("--t_ratio", type=float, default=0.6, help="time over T")
+  parser.add_argument("--num_inference_steps", type=int, default=10, help="S")
+  parser.add_argument("--distance", default="mr_stft", help="the distance")
+  parser.add_argument("--eta_max", type=float, default=0.8, help="the largest budget")
+  parser.add_argument("--tau", type=float, help="the perceptual target")
+  parser.add_argument("--seed", type=int, default=0, help="seed of the noise")
+
+
+def _probe(args) -> int:
+  from lsaprobe_jax.models.trained import load_model
+  from lsaprobe_jax.scoring.method import LSAProbe
+  from lsaprobe_jax.scoring.one_clip import load_clip, probe_clip
+
+  model = load_model(args.model, num_inference_steps=args.num_inference_steps)
+  clip = load_clip(
+    args.audio, model.sample_rate, seconds=args.seconds, start=args.start
+  )
+  probe = LSAProbe(
+    distance=args.distance, t_ratio=args.t_ratio, eta_max=args.eta_max, tau=args.tau
+  )
+  print(probe_clip(model, probe, clip, seed=args.seed))
+  return 0
+
+
+def _add_convert(commands) -> None:
+  text = "A published PyTorch checkpoint into a model folder."
+  parser = _command(commands, "convert", _convert, text)
+  parser.add_argument("--source", required=True, help=".pt file, folder, hf:owner/name")
+  parser.add_argument("--output", required=True, help="the model folder")
+  parser.add_argument("--prompt", help="text that a pipeline is conditioned on")
+  parser.add_argument("--embedding", help="a .npy file to condition on instead")
+
+
+def _convert(args) -> int:
+  from lsaprobe_jax.models.conversion import convert
+
+  options = {"prompt": args.prompt, "embedding": args.embedding}
+  print(f"wrote {printable(convert(args.source, args.output, **options))}")
+  return 0
+
+
+def _add_eval(commands) -> None:
+  text = "Scores clips under models and says how well members are told apart."
+  parser = _command(commands, "eval", _eval, text)
+  parser.add_argument(
+    "--target",
+    action="append",
+    required=True,
+    metavar="NAME=MODEL",
+    help="a model; A and B of a cross-over, reference, or one of another name",
+  )
+  parser.add_argument("--corpus", required=True, help="its name, or a folder")
+  parser.add_argument("--workdir", required=True, help="rows and the summary go here")
+  parser.add_argument("--methods", default="lsa_probe", help="names, with commas")
+  parser.add_argument("--limit", type=int, help="at most so many clips of each half")
+  _add_settings(parser)
+
+
+def _eval(args) -> int:
+  from lsaprobe_jax.scoring.evaluate import evaluate
+  from lsaprobe_jax.scoring.settings import Experiment
+
+  targets = {}
+  for pair in args.target:
+    name, equals, source = pair.partition("=")
+    if not (name and equals and source) or name in targets:
+      raise ArgumentError(f"target={pair}: write NAME=MODEL, each name once")
+    targets[name] = source
+  settings = Experiment.from_dict(
+    {
+      "targets": targets,
+      "corpus": {"path": args.corpus},
+      "part": "all",
+      "methods": tuple(name for name in args.methods.split(",") if name),
+    }
+  ).changed(_settings(args.set))
+  _use_devices()
+  print(evaluate(settings, args.workdir, limit=args.limit, progress=print))
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,155 @@
+"""LSA-Probe as a user sets it up: by names or objects, at the paper's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+
+from lsaprobe_jax import distances, probe
+from lsaprobe_jax import search as searches
+from lsaprobe_jax.attacks.lsa_probe import (
+  DegradationCurve,
+  MaxDegradation,
+  read_degradations,
+)
+from lsaprobe_jax.attacks.lsa_probe import LSAProbe as Attack
+from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.rows import CURVE
+from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
+from lsaprobe_jax.scoring.factories import MAX_DEGRADATION, PROBE
+from lsaprobe_jax.scoring.row_store import RowStore
+from lsaprobe_jax.scoring.scorer import Scorer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LSAProbe:
+  """The paper's method (Liu et al., ICASSP 2026): settings of a score C_adv.
+
+  Attributes:
+    distance: the name of a distance, or a `distances.Distance`.
+    t_ratio: time of the state that is perturbed, over T.
+    search: the name of a search, or a `search.Search`; `continuation` is fast,
+      `bisection` the paper's.
+    eta_max: the largest budget, in units of sigma_t; a search that is an object has
+      its own.
+    tau: the D that counts as degraded; None until `calibrate_tau` sets it.
+    eta_ref: the budget whose D on development clips calibrates tau.
+    quantile: of that D over development clips.
+  """
+
+  distance: str | distances.Distance = "mr_stft"
+  t_ratio: float = 0.6
+  search: str | searches.Search = "continuation"
+  eta_max: float = 0.8
+  tau: float | None = None
+  eta_ref: float = 0.05
+  quantile: float = 0.95
+
+  @property
+  def distance_name(self) -> str:
+    """What rows call the distance."""
+    return self.distance if isinstance(self.distance, str) else self.distance.name
+
+  def make_distance(self, sample_rate: int) -> distances.Distance:
+    """Makes the distance for audio of a sample rate, in Hz."""
+    return distances.get(self.distance, sample_rate=sample_rate)
+
+  def make_search(self) -> searches.Search:
+    """Makes the search."""
+    if isinstance(self.search, str):
+      return searches.get(self.search, eta_max=self.eta_max)
+    return self.search
+
+  def attack(self, sample_rate: int) -> Attack:
+    """Makes the attack that scores a clip.
+
+    Raises:
+      ArgumentError: tau is not calibrated.
+    """
+    if self.tau is None:
+      raise ArgumentError(
+        "method: tau of this LSAProbe is not set; calibrate_tau(model, probe, clips)"
+        " sets it from clips that the model was not trained on"
+      )
+    tau = np.float32(self.tau)
+    distance = self.make_distance(sample_rate)
+    return Attack(distance=distance, tau=tau, search=self.make_search())
+
+
+def calibrate_tau(
+  model: TrainedModel,
+  probe_settings: LSAProbe,
+  clips: Corpus,
+  *,
+  seed: int = 0,
+  batch_size: int = 0,
+) -> LSAProbe:
+  """Calibrates tau: a quantile of D at eta_ref over clips that the model has not seen.
+
+  Args:
+    model: the model under audit.
+    probe_settings: the probe; its tau is replaced.
+    clips: development clips, at least 20, of which none was trained on.
+    seed: of the draws of noise.
+    batch_size: clips on a device at once; 0 finds what fits.
+
+  Returns:
+    The probe with tau.
+
+  Raises:
+    ArgumentError: there are too few clips, or D on them is no measure of degradation.
+  """
+  if len(clips) < MIN_DEVELOPMENT_CLIPS:
+    raise ArgumentError(
+      f"clips: {len(clips)} clips to calibrate tau on, and {MIN_DEVELOPMENT_CLIPS} are"
+      " needed: a 95th percentile of fewer is little more than their maximum"
+    )
+  model = model.for_length(clips.audio.shape[1])
+  distance, search = (
+    probe_settings.make_distance(model.sample_rate),
+    probe_settings.make_search(),
+  )
+  curves = searches.gives_curves(search)
+  if curves:
+    attack: Any = DegradationCurve(distance=distance, search=search)
+  else:
+    eta = np.float32(probe_settings.eta_ref)
+    attack = MaxDegradation(distance=distance, eta=eta, search=search)
+  rows = Scorer(seed, batch_size, len(clips))(
+    RowStore(),
+    attack,
+    model,
+    clips,
+    method=CURVE if curves else MAX_DEGRADATION,
+    t_ratio=probe_settings.t_ratio,
+    distance=probe_settings.distance_name,
+  )
+  if curves:
+    table = lambda name: np.array([row[name] for row in rows])
+    most = read_degradations(
+      table("budgets"), table("degradations"), probe_settings.eta_ref
+    )
+  else:
+    most = np.array([-row["score"] for row in rows])
+  tau = float(probe.calibrate_tau(most, probe_settings.quantile))
+  if not 0 < tau < np.inf:
+    raise ArgumentError(
+      f"clips: tau is {tau}: D at eta_ref on them is no measure of degradation"
+    )
+  return dataclasses.replace(probe_settings, tau=tau)
+
+
+def method_name(method: Any) -> str:
+  """What rows call a method: an attack's own `name`, or that of its class."""
+  if isinstance(method, LSAProbe):
+    return PROBE
+  name = getattr(method, "name", None)
+  if isinstance(name, str) and name:
+    return name
+  words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(method).__name__)
+  return words.lower()

@@ -1,0 +1,160 @@
+"""One clip under one model: D against eta, and C_adv where tau is given."""
+
+import dataclasses
+import pathlib
+import time
+
+import jax
+import numpy as np
+from absl import logging
+
+from lsaprobe_jax import diffusion
+from lsaprobe_jax import search as searches
+from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, read_costs
+from lsaprobe_jax.data import audio as audio_files
+from lsaprobe_jax.data.border import AudioError
+from lsaprobe_jax.errors import ArgumentError, LsaProbeError
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.scoring.method import LSAProbe
+
+_LEAST, _MOST_TAU, _MOST_BUDGET = 1e-30, 1e30, 1e6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipCurve:
+  """What the probe measured on a clip.
+
+  Attributes:
+    budgets: eta, rising, float64 [n].
+    degradations: D at each of them, float64 [n].
+    tau: the perceptual target, None where none was given.
+    eta_max: the largest budget allowed.
+    cost: C_adv at tau; None where tau was not reached, or not given.
+    nfe_forward: network function evaluations.
+    nfe_backward: those that were differentiated.
+    seconds: of the search, compilation included.
+  """
+
+  budgets: np.ndarray
+  degradations: np.ndarray
+  tau: float | None
+  eta_max: float
+  cost: float | None
+  nfe_forward: int
+  nfe_backward: int
+  seconds: float
+
+  def __str__(self) -> str:
+    """A line a budget, and the cost where there is a tau."""
+    lines = [
+      f"eta {eta:.4f}  D {degradation:.5g}"
+      for eta, degradation in zip(self.budgets, self.degradations, strict=True)
+    ]
+    if self.tau is None:
+      return "\n".join(lines)
+    if self.cost is not None:
+      return "\n".join([*lines, f"C_adv {self.cost:.4f} at tau {self.tau:g}"])
+    censored = f"tau {self.tau:g} is not reached within eta {self.eta_max:g}: censored"
+    return "\n".join([*lines, censored])
+
+
+def probe_clip(
+  model: TrainedModel, probe: LSAProbe, audio: np.ndarray, *, seed: int = 0
+) -> ClipCurve:
+  """Measures D against eta on one clip, and C_adv where the probe has a tau.
+
+  One clip proves nothing: `score` a corpus, with a tau from `calibrate_tau`.
+
+  Args:
+    model: the model.
+    probe: the probe; its search must give curves (`search.gives_curves`).
+    audio: float32 [samples] at the model's rate, in [-1, 1].
+    seed: of the noise.
+
+  Raises:
+    ArgumentError: a setting of the probe cannot be used, or D is not finite or 0 along
+      the curve.
+  """
+  _check(probe)
+  search = probe.make_search()
+  if not searches.gives_curves(search):
+    raise ArgumentError(f"search={probe.search}: it gives no curve of D against eta")
+  try:
+    t = diffusion.timestep(model.model.schedule, probe.t_ratio)
+    distance = probe.make_distance(model.sample_rate)
+  except ValueError as error:
+    raise ArgumentError(f"t_ratio or distance: {error}") from error
+  attack = DegradationCurve(distance=distance, search=search)
+  run = jax.jit(lambda attack, model, *args: attack(model, *args))
+  start = time.perf_counter()
+  model = model.for_length(len(audio))
+  key = jax.random.key(seed)
+  outcome = jax.device_get(run(attack, model.model, key, audio, t))
+  budgets, degradations = (
+    np.asarray(outcome.details[name], float) for name in ("budgets", "degradations")
+  )
+  _check_curve(budgets, degradations)
+  return ClipCurve(
+    budgets=budgets,
+    degradations=degradations,
+    tau=probe.tau,
+    eta_max=probe.eta_max,
+    cost=None if probe.tau is None else _cost(probe, budgets, degradations),
+    nfe_forward=int(outcome.nfe_forward),
+    nfe_backward=int(outcome.nfe_backward),
+    seconds=time.perf_counter() - start,
+  )
+
+
+def load_clip(
+  path: str | pathlib.Path, sample_rate: int, *, seconds: float, start: float = 0.0
+) -> np.ndarray:
+  """Reads one clip of a file, float32 [samples].
+
+  Args:
+    path: an audio file.
+    sample_rate: of the clip, Hz.
+    seconds: its length.
+    start: where it begins in the file, seconds.
+
+  Raises:
+    AudioError: the file cannot be used, or is too short.
+  """
+  path = pathlib.Path(path)
+  samples, first = round(seconds * sample_rate), round(start * sample_rate)
+  recording = audio_files.read_recording(path)
+  for remark in recording.remarks:
+    logging.warning("%s", remark)
+  whole = audio_files.resample(recording.samples, recording.rate, sample_rate)
+  clip = np.asarray(whole[first : first + samples], np.float32)
+  if len(clip) < samples:
+    raise AudioError(f"{path}: {len(clip)} samples are left, not {samples}")
+  audio_files.check(clip, path)
+  return clip
+
+
+def _check(probe: LSAProbe) -> None:
+  """Refuses what no curve can be made or read with."""
+  limits = {"tau": (probe.tau, _MOST_TAU), "eta_max": (probe.eta_max, _MOST_BUDGET)}
+  for name, (value, most) in limits.items():
+    if value is not None and not _LEAST <= value <= most:
+      raise ArgumentError(f"{name}={value:g}: a number above 0 and at most {most:g}")
+
+
+def _check_curve(budgets: np.ndarray, degradations: np.ndarray) -> None:
+  if not (np.all(np.isfinite(budgets)) and np.all(np.isfinite(degradations))):
+    raise LsaProbeError(
+      "D is not finite along the curve, which says nothing of the clip: look at the"
+      " audio, the distance and the model's weights"
+    )
+  if not np.any(degradations):
+    raise LsaProbeError(
+      "D is 0 at every budget, so that nothing was perturbed: look at t_ratio and the"
+      " model's schedule"
+    )
+
+
+def _cost(probe: LSAProbe, budgets, degradations) -> float | None:
+  tables = (budgets[None], degradations[None])
+  (found,) = read_costs(*tables, probe.tau, probe.eta_max)
+  return found["cost"] if found["reached"] else None

@@ -1,0 +1,201 @@
+"""Scores of clips under one model by one method, in memory or into a file."""
+
+import dataclasses
+import pathlib
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.files import write_whole
+from lsaprobe_jax.metrics import difficulty, pivot, summary
+from lsaprobe_jax.models.trained import TrainedModel
+from lsaprobe_jax.rows import Row, row_lines
+from lsaprobe_jax.scoring.method import LSAProbe, method_name
+from lsaprobe_jax.scoring.row_store import RowFile, RowStore
+from lsaprobe_jax.scoring.scorer import Scorer
+
+
+class Estimate(NamedTuple):
+  """A figure and its 95% interval, which counts tracks and not clips."""
+
+  value: float
+  low: float
+  high: float
+
+  def __str__(self) -> str:
+    """The figure with its interval."""
+    return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Scores:
+  """Scores of clips under one model by one method; higher means member.
+
+  Attributes:
+    rows: one a clip (`rows.Row`).
+    failed: ids of clips that came to no score, which the log explains.
+  """
+
+  rows: tuple[Row, ...]
+  failed: tuple[str, ...] = ()
+
+  def __repr__(self) -> str:
+    """The scores in a line."""
+    method, model = (
+      (self.rows[0][key] for key in ("method", "model")) if self.rows else ("", "")
+    )
+    failed = f", {len(self.failed)} failed" if self.failed else ""
+    return f"Scores({len(self.rows)} clips by {method} under {model}{failed})"
+
+  def __len__(self) -> int:
+    return len(self.rows)
+
+  @property
+  def clips(self) -> list[str]:
+    """Ids of the clips."""
+    return [row["clip"] for row in self.rows]
+
+  @property
+  def score(self) -> np.ndarray:
+    """Scores of the clips, float64 [n]; higher means member."""
+    return self._column("score")
+
+  @property
+  def cost(self) -> np.ndarray:
+    """C_adv of the clips, float64 [n]; NaN where tau was not reached, or for no probe."""
+    return self._column("cost")
+
+  @property
+  def reached(self) -> np.ndarray:
+    """Whether tau was reached within eta_max, bool [n]."""
+    return np.array([bool(row.get("reached")) for row in self.rows])
+
+  @property
+  def nfe(self) -> np.ndarray:
+    """Network function evaluations of the clips, forward and backward, float64 [n]."""
+    return self._column("nfe_forward") + self._column("nfe_backward")
+
+  def _column(self, name: str) -> np.ndarray:
+    values = (row.get(name) for row in self.rows)
+    return np.array([np.nan if value is None else value for value in values], float)
+
+  def auc(self) -> Estimate:
+    """AUC of members against non-members, with its 95% interval by track.
+
+    Raises:
+      ArgumentError: the rows hold no members, or no non-members.
+    """
+    splits = {row["split"] for row in self.rows}
+    if not {"member", "nonmember"} <= splits:
+      raise ArgumentError(
+        "clips: an AUC needs members and non-members; give clips of both, or score(...,"
+        " members=TRACKS)"
+      )
+    record = next(
+      record
+      for record in summary.summarise(list(self.rows), resamples=1)
+      if record["model"] == self.rows[0]["model"]
+    )
+    return Estimate(record["auc"], *record["auc_ci"])
+
+  def by_reference(self, reference: "Scores") -> Self:
+    """Difficulty-calibrated scores: those less a reference model's of the same clips.
+
+    Args:
+      reference: scores by the same method under a model that saw none of the clips.
+
+    Raises:
+      ArgumentError: no clip is scored by the same method under both.
+    """
+    renamed = [dict(row, model=pivot.REFERENCE) for row in reference.rows]
+    rows = difficulty.by_reference([*self.rows, *renamed])
+    if not rows:
+      raise ArgumentError("reference: it scores none of these clips by the same method")
+    return dataclasses.replace(self, rows=tuple(rows))
+
+  def to_rows(self) -> list[Row]:
+    """One row a clip, as JSON has it."""
+    return list(self.rows)
+
+  def save(self, path: str | pathlib.Path) -> None:
+    """Writes the rows as lines of JSON."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, row_lines(self.rows))
+
+
+def score(
+  model: TrainedModel,
+  method: Any,
+  clips: Corpus,
+  *,
+  t_ratio: float | None = None,
+  members: Collection[str] | None = None,
+  path: str | pathlib.Path | None = None,
+  seed: int = 0,
+  batch_size: int = 0,
+) -> Scores:
+  """Scores clips under a model.
+
+  All devices are used, and what compiles is compiled once. A clip whose score is not
+  finite is named in the log and in `failed`, and does not end the run.
+
+  Args:
+    model: the model under audit.
+    method: an `LSAProbe` with tau, or any attack (`attacks`).
+    clips: the clips (`load_audio`).
+    t_ratio: an attack's time over T; an `LSAProbe` has its own.
+    members: names of tracks that the model was trained on; what the model's own record
+      says by default, and the group `a` where there is none.
+    path: rows go to this file as they come, and the same call goes on from those that
+      are there; None keeps them in memory.
+    seed: of the draws of noise; a clip's own depend on it and on its id alone.
+    batch_size: clips on a device at once; 0 finds what fits.
+
+  Raises:
+    ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
+      not there, or the clips do not have the model's sample rate.
+    RowError: the file at `path` holds what is no row.
+  """
+  if clips.sample_rate != model.sample_rate:
+    raise ArgumentError(
+      f"clips: they have {clips.sample_rate} Hz and the model {model.sample_rate} Hz;"
+      " open them with load_audio(PATH, like=model)"
+    )
+  model = _with_members(model, clips, members).for_length(clips.audio.shape[1])
+  names = {"method": method_name(method), "distance": None}
+  if isinstance(method, LSAProbe):
+    attack = method.attack(model.sample_rate)
+    names |= {"t_ratio": method.t_ratio, "distance": method.distance_name}
+  else:
+    attack, own = method, getattr(method, "t_ratio", None)
+    distance = getattr(method, "distance", None)
+    names |= {"t_ratio": own if t_ratio is None else t_ratio}
+    names |= {"distance": getattr(distance, "name", None)}
+  if names["t_ratio"] is None:
+    raise ArgumentError(f"t_ratio: {names['method']} needs one, such as t_ratio=0.4")
+  store = RowStore() if path is None else RowFile(pathlib.Path(path))
+  scorer = Scorer(seed, batch_size, len(clips))
+  rows = scorer(store, attack, model, clips, **names)
+  scored = {row["clip"] for row in rows}
+  failed = tuple(clip.id for clip in clips.clips if clip.id not in scored)
+  return Scores(rows=tuple(rows), failed=failed)
+
+
+def _with_members(
+  model: TrainedModel, clips: Corpus, members: Collection[str] | None
+) -> TrainedModel:
+  """The model with a record of its members, where tracks are named."""
+  if members is None:
+    return model
+  if isinstance(members, str):
+    members = [members]
+  if unknown := set(members) - set(clips.tracks):
+    raise ArgumentError(f"members: there is no track {min(unknown)!r} among the clips")
+  seen: Sequence = [clip for clip in clips.clips if clip.track in members]
+  return dataclasses.replace(
+    model, group=None, members={clip.id: clip.sha256 for clip in seen}
+  )
