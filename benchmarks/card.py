@@ -1,27 +1,31 @@
 """Writes the model card of the embedded models that an evaluation names.
 
-python -m launch.card --config=configs/mini.py:multigenre --train=runs/train \
+python -m benchmarks.card --config=configs/mini.py:multigenre --train=runs/train \
   --workdir=runs/card --output=lsaprobe_jax/weights/multigenre.md
 
-Scores the snapshots that launch.train kept, with the methods that cost one forward
-pass or a few, so that a reader sees how membership becomes visible as training goes
-on and how much of it is over-training. No setting is chosen from these figures.
+It scores the snapshots that launch.train kept, with methods that cost one forward pass
+or a few, so that a reader sees how membership becomes visible as training goes on, and
+how much of it is over-training. No setting is chosen from these figures.
 """
 
-import copy
+import dataclasses
 import json
 import pathlib
 import shlex
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
+from absl import flags, logging
+from ml_collections import config_flags
 
-from launch import command, common
-from lsaprobe_jax.metrics import summary
+from launch import command, devices
+from lsaprobe_jax.files import write_whole
+from lsaprobe_jax.metrics import summary, tables
 from lsaprobe_jax.models import checkpoints
-from lsaprobe_jax.scoring import experiment
+from lsaprobe_jax.scoring.experiment import open_evaluation
+from lsaprobe_jax.scoring.method_rows import run_methods
+from lsaprobe_jax.scoring.settings import Experiment
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "An evaluation of the models.", lock_config=True
@@ -32,11 +36,14 @@ _TRAIN = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores go here.")
 _OUTPUT = flags.DEFINE_string("output", None, "The card, a Markdown file.")
 
-# Of a model's family: its name, and the configuration that trains it.
+# By a model's family: its name, and the configuration that trains it.
 _FAMILIES = {
   "diffwave": ("DiffWave", "configs/train_diffwave.py"),
   "musicldm": ("MusicLDM", "configs/train_musicldm.py"),
 }
+# Scored on snapshots, by what the table calls them.
+_METHODS = {"loss": "Loss", "random_stability": "Random stability"}
+_RESAMPLES = 200
 
 
 def trained_in(train: pathlib.Path, name: str) -> pathlib.Path:
@@ -44,62 +51,70 @@ def trained_in(train: pathlib.Path, name: str) -> pathlib.Path:
   return train / name.removeprefix("diffwave-")
 
 
-def snapshot_rows(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path):
-  """(epochs, records) of each epoch at which both halves kept a snapshot."""
-  snapshots = {m: trained_in(train, config.targets[m]) / "snapshots" for m in "AB"}
+def snapshot_records(
+  settings: Experiment, train: pathlib.Path, workdir: pathlib.Path
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+  """Yields (epochs, records) of each epoch at which both halves kept a snapshot."""
+  snapshots = {m: trained_in(train, settings.targets[m]) / "snapshots" for m in "AB"}
   epochs = [{path.name for path in own.iterdir()} for own in snapshots.values()]
   for epoch in sorted(set.intersection(*epochs)):
-    changed = copy.deepcopy(config)
-    changed.part = "all"
-    with changed.unlocked():
-      changed.targets = ConfigDict(
-        {m: str(own / epoch) for m, own in snapshots.items()}
-      )
-    run = experiment.load(changed, workdir / epoch, limit=None, cuts=False)
-    distance = experiment.make_distance(run)
-    rows = experiment.run_baseline(run, "loss", distance)
-    rows += experiment.run_baseline(run, "random_stability", distance)
-    yield int(epoch), summary.summarise(rows, resamples=200)
+    targets = {m: str(own / epoch) for m, own in snapshots.items()}
+    changed = dataclasses.replace(settings, targets=targets, part="all")
+    run = open_evaluation(changed, workdir / epoch, cuts=False)
+    rows = run_methods(run, _METHODS)
+    yield int(epoch), summary.summarise(rows, resamples=_RESAMPLES)
 
 
-def epochs_table(config: ConfigDict, found: list[tuple[int, list[dict]]]) -> str:
+def epochs_table(
+  settings: Experiment, found: list[tuple[int, list[dict[str, Any]]]]
+) -> str:
   """AUC of the cross-over mean against epochs, as Markdown."""
-  lines = ["| epochs | Loss, AUC | Random stability, AUC |", "|---|---|---|"]
+  cells = [["epochs", *(f"{name}, AUC" for name in _METHODS.values())]]
   for epoch, records in found:
     mean = {r["method"]: r for r in records if r["model"] == "mean"}
-    cells = [
-      f"{mean[m]['auc']:.3f} [{mean[m]['auc_ci'][0]:.3f}, {mean[m]['auc_ci'][1]:.3f}]"
-      for m in ("loss", "random_stability")
-    ]
-    lines.append(f"| {epoch} | {cells[0]} | {cells[1]} |")
-  lines.append(
-    f"\nMean of A and B over all tracks of both halves, 95% interval by track; Loss at"
-    f" t = {config.baselines.loss.t_ratio} T, Random stability ({config.distance}) at"
-    f" t = {config.baselines.random_stability.t_ratio} T, eta ="
-    f" {config.baselines.random_stability.eta}."
+    cells.append([str(epoch), *(tables.auc(mean[method]) for method in _METHODS)])
+  loss, stability = (settings.baselines[method] for method in _METHODS)
+  return (
+    "\n".join(tables.markdown(cells))
+    + "\n\nMean of A and B over all tracks of both halves, 95% interval by track; Loss"
+    f" at t = {loss['t_ratio']} T, Random stability ({settings.distance}) at t ="
+    f" {stability['t_ratio']} T, eta = {stability['eta']}."
   )
-  return "\n".join(lines)
 
 
 def losses_table(records: dict[str, dict[str, Any]]) -> str:
   """Denoising loss on each half at the end of training, as Markdown."""
-  ratios = next(iter(records.values()))["training"]["loss_t_ratios"]
-  head = " | ".join(f"t = {ratio} T" for ratio in ratios)
-  lines = [f"| model | clips of | {head} |", "|---" * (2 + len(ratios)) + "|"]
+  ratios = next(iter(records.values()))["training"]["eval_t_ratios"]
+  cells = [["model", "clips of", *(f"t = {ratio} T" for ratio in ratios)]]
   for name, record in records.items():
-    for group, losses in record["training"]["losses"].items():
-      trained = " (trained on)" if group == record["training"]["group"] else ""
-      values = " | ".join(f"{loss:.4f}" for loss in losses)
-      lines.append(f"| {name} | {group}{trained} | {values} |")
-  return "\n".join(lines)
+    training = record["training"]
+    for group, losses in training["eval_loss"].items():
+      trained = " (trained on)" if group == training["group"] else ""
+      cells.append([name, f"{group}{trained}", *(f"{loss:.4f}" for loss in losses)])
+  return "\n".join(tables.markdown(cells))
 
 
-def card(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path) -> str:
+def _model_part(name: str, record: dict[str, Any], corpus: str, trains: str) -> str:
+  """What one model was trained on, and the command that did."""
+  training = record["training"]
+  tracks = {clip["id"].rsplit("@", 1)[0] for clip in training["clips"]}
+  return (
+    f"## {name}\n\nGroup `{training['group']}`: {len(training['clips'])} clips of"
+    f" {len(tracks)} tracks, {training['epochs']} epochs; weights sha256"
+    f" `{record['weights_sha256'][:16]}`. The clips' ids and hashes and all settings"
+    " are in its `model.json`.\n\n```\npython -m launch.train"
+    f" --config={trains}:{corpus},{training['group']} \\\n"
+    f"  --workdir={trained_in(pathlib.Path('runs/train'), name)} \\\n"
+    f"  --export=lsaprobe_jax/weights/{name}\n```"
+  )
+
+
+def card(settings: Experiment, train: pathlib.Path, workdir: pathlib.Path) -> str:
   """The whole card."""
-  corpus = config.corpus.path
+  corpus = settings.corpus.path
   records = {
     name: checkpoints.load_model(checkpoints.find_model(name))[1]
-    for name in config.targets.values()
+    for name in settings.targets.values()
   }
   network = next(iter(records.values()))["model"]
   family, trains = _FAMILIES[network["family"]]
@@ -108,37 +123,26 @@ def card(config: ConfigDict, train: pathlib.Path, workdir: pathlib.Path) -> str:
     "Small, and trained far past the point where they generalise, so that membership"
     " can be seen within minutes on a laptop. Separation on them is stronger than on"
     " a model trained on more music; no figure here is about such a model.",
-  ]
-  for name, record in records.items():
-    training = record["training"]
-    tracks = {clip["id"].rsplit("@", 1)[0] for clip in training["clips"]}
-    parts.append(
-      f"## {name}\n\nGroup `{training['group']}`: {len(training['clips'])} clips of"
-      f" {len(tracks)} tracks, {training['epochs']} epochs; weights sha256"
-      f" `{record['weights_sha256'][:16]}`. The clips' ids and hashes and all settings"
-      " are in its `model.json`.\n\n```\npython -m launch.train"
-      f" --config={trains}:{corpus},{training['group']} \\\n"
-      f"  --workdir={trained_in(pathlib.Path('runs/train'), name)} \\\n"
-      f"  --export=lsaprobe_jax/weights/{name}\n```"
-    )
-  parts += [
+    *(_model_part(name, record, corpus, trains) for name, record in records.items()),
     f"## Architecture\n\n```json\n{json.dumps(network, indent=1)}\n```",
     "## Denoising loss\n\nMean squared error of the predicted noise, averaged"
     f" weights, fixed noise.\n\n{losses_table(records)}",
     "## AUC against epochs\n\n"
-    + epochs_table(config, list(snapshot_rows(config, train, workdir))),
-    f"Written by `{shlex.join(['python', '-m', 'launch.card', *sys.argv[1:]])}`.",
+    + epochs_table(settings, list(snapshot_records(settings, train, workdir))),
+    f"Written by `{shlex.join(['python', '-m', 'benchmarks.card', *sys.argv[1:]])}`.",
   ]
   return "\n\n".join(parts) + "\n"
 
 
 def main(argv):
   """Writes the card."""
-  if argv[1:]:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  common.use_devices()
-  text = card(_CONFIG.value, pathlib.Path(_TRAIN.value), pathlib.Path(_WORKDIR.value))
-  pathlib.Path(_OUTPUT.value).write_text(text)
+  command.refuse_arguments(argv)
+  devices.use_all()
+  settings = Experiment.from_dict(_CONFIG.value.to_dict())
+  workdir = pathlib.Path(_WORKDIR.value)
+  with command.ending_in_one_line(f"the rows in {workdir}"):
+    text = card(settings, pathlib.Path(_TRAIN.value), workdir)
+    write_whole(pathlib.Path(_OUTPUT.value), text)
   logging.info("wrote %s", _OUTPUT.value)
 
 
