@@ -7,7 +7,6 @@ distributed runtime is asked for nothing but this process's number.
 import jax
 from absl import app, flags
 
-from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.scoring.shared_rows import ALONE, Shard
 
 _DISTRIBUTED = flags.DEFINE_bool(

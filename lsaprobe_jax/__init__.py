@@ -46,7 +46,34 @@ _PUBLIC = {
 # Those that are modules; others are names in a module.
 _MODULES = frozenset({"attacks", "distances", "metrics", "search"})
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+  "ArgumentError",
+  "AudioError",
+  "AuditResult",
+  "CheckpointError",
+  "Corpus",
+  "Experiment",
+  "LSAProbe",
+  "LsaProbeError",
+  "RowError",
+  "Scores",
+  "SettingError",
+  "TrainedModel",
+  "__version__",
+  "attacks",
+  "audit",
+  "calibrate_tau",
+  "convert",
+  "distances",
+  "evaluate",
+  "from_denoiser",
+  "load_audio",
+  "load_model",
+  "metrics",
+  "register",
+  "score",
+  "search",
+]
 
 if TYPE_CHECKING:
   from lsaprobe_jax import attacks, distances, metrics, search
