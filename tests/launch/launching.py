@@ -71,6 +71,11 @@ def write_bad_files(folder: pathlib.Path) -> None:
   write_track(folder / "odd_rate.wav", 101, rate=11025)
 
 
+def module_of(name: str) -> str:
+  """The module that a command's name stands for."""
+  return name if "." in name else f"launch.{name}"
+
+
 class Launcher:
   """Runs launchers; what one compiles is there for the next."""
 
@@ -95,9 +100,12 @@ class Launcher:
     self._zygote.communicate()
 
   def start(self, name: str, *args: str, env=None) -> subprocess.Popen:
-    """Starts `python -m launch.<name>`; stdout and stderr are pipes."""
+    """Starts `python -m launch.<name>`; stdout and stderr are pipes.
+
+    A name with a dot is that of a module elsewhere, as `benchmarks.samples`.
+    """
     return subprocess.Popen(
-      [sys.executable, "-m", f"launch.{name}", *args],
+      [sys.executable, "-m", module_of(name), *args],
       cwd=ROOT, env=self._env | (env or {}), text=True,
       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -106,12 +114,12 @@ class Launcher:
     """Runs it to its end, forked from a process that has imported libraries."""
     with tempfile.TemporaryDirectory() as folder:
       streams = [pathlib.Path(folder) / stream for stream in ("stdout", "stderr")]
-      request = json.dumps([name, args, *map(str, streams)])
+      request = json.dumps([module_of(name), args, *map(str, streams)])
       print(request, file=self._zygote.stdin, flush=True)
       ready, _, _ = select.select([self._zygote.stdout], [], [], 500)
       if not ready:
         self.close()
-        raise TimeoutError(f"launch.{name} {args}: {streams[1].read_text()}")
+        raise TimeoutError(f"{module_of(name)} {args}: {streams[1].read_text()}")
       code = int(self._zygote.stdout.readline())
       texts = [path.read_text() for path in streams]
     return subprocess.CompletedProcess(args, code, *texts)

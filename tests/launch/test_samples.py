@@ -1,4 +1,4 @@
-"""launch.samples: sounds of a model, and a page that plays them."""
+"""benchmarks.samples: sounds of a model, and a page that plays them."""
 
 import re
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
 def test_a_page_with_sounds(folder, launcher):
   output = folder / "samples"
   args = (f"--models={folder / 'model'}", f"--output={output}", *SHORT)
-  done = launcher.run("samples", *args)
+  done = launcher.run("benchmarks.samples", *args)
   assert done.returncode == 0, done.stderr
   page = (output / "index.md").read_text()
   played = re.findall(r'src="([^"]+)"', page)
@@ -50,18 +50,18 @@ def test_a_page_with_sounds(folder, launcher):
   assert page.count("<td>trained on</td>") == page.count("<td>never seen</td>") == 1
   assert "<b>" not in page
   before = {path.name: path.read_bytes() for path in output.iterdir()}
-  assert launcher.run("samples", *args).returncode == 0
+  assert launcher.run("benchmarks.samples", *args).returncode == 0
   assert before == {path.name: path.read_bytes() for path in output.iterdir()}
 
 
 def test_what_cannot_be_played(folder, launcher):
   output = f"--output={folder / 'none'}"
   for name, message in (("nowhere", "no model folder"), ("bare", "training clips")):
-    line = complaint(launcher.run("samples", f"--models={folder / name}", output))
+    line = complaint(launcher.run("benchmarks.samples", f"--models={folder / name}", output))
     assert f"--models={folder / name}" in line
     assert message in line
   for times, message in (("x", "could not convert"), ("2", "t_ratio = 2.0 gives")):
     args = (f"--models={folder / 'model'}", output, f"--t_ratios={times}")
-    line = complaint(launcher.run("samples", *args))
+    line = complaint(launcher.run("benchmarks.samples", *args))
     assert "--t_ratios" in line
     assert message in line

@@ -1,7 +1,7 @@
 """Forks launchers from a process that has imported the libraries they need.
 
-Reads lines of JSON, [name, arguments, file of stdout, file of stderr], and answers each
-with the exit code of what `python -m launch.<name>` does, project's imports included.
+Reads lines of JSON, [module, arguments, file of stdout, file of stderr], and answers each
+with the exit code of what `python -m MODULE` does, project's imports included.
 """
 
 import gc
@@ -20,13 +20,13 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def launch(name: str, args: list[str], *streams: str) -> None:
+def launch(module: str, args: list[str], *streams: str) -> None:
   """Becomes the launcher; the interpreter then ends as it always does."""
   os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
   for number, path in enumerate(streams, start=1):
     os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-  sys.argv = [f"launch.{name}", *args]
-  runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
+  sys.argv = [module, *args]
+  runpy.run_module(module, run_name="__main__", alter_sys=True)
   sys.exit()
 
 
