@@ -1,0 +1,129 @@
+"""Tables and figures of the stored studies, rebuilt from their rows.
+
+A study is a folder results/NAME of row files (`metrics.study`). All of its tables go to
+results/NAME/tables.md, its figures to docs/figures/NAME/, and docs/figures/versions.json
+says what they were drawn with. RESULTS.md has slots for the few tables of its one page:
+
+  <!-- table NAME PART -->
+  ...
+  <!-- end -->
+
+NAME is a study and PART one of its tables, or NAME is `all` and PART `headline`. What
+stands between the two lines is replaced. For the same rows and versions all of it is
+the same to the byte.
+"""
+
+import functools
+import importlib.metadata
+import json
+import pathlib
+import re
+
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.files import write_whole
+from lsaprobe_jax.metrics import study, summary
+from lsaprobe_jax.report import headline, studies
+
+_RESAMPLES, _SEED = 10_000, 0
+# What the bytes of a figure depend on.
+_DRAWN_BY = ("matplotlib", "numpy", "scipy", "scikit-learn")
+_SLOT = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_HEAD = """# Tables of the study `{name}`
+
+`python -m launch.reproduce` makes this file from the rows beside it. What the columns
+mean says [docs/evaluation.md](../../docs/evaluation.md), what was found
+[RESULTS.md](../../RESULTS.md). Tables of an ablation leave out the methods that it does
+not change, and name them once.
+
+"""
+
+summarise = functools.partial(summary.summarise, resamples=_RESAMPLES, seed=_SEED)
+
+
+def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
+  """Stores the rows that launch.sweep wrote as a study, replacing one of that name.
+
+  Args:
+    name: of the study: letters, digits, hyphens and underscores.
+    source: the folder of the sweep.
+    root: the folder of RESULTS.md and results/.
+
+  Returns:
+    The names of what was stored.
+
+  Raises:
+    ArgumentError: the name or the folder cannot be used.
+  """
+  if not re.fullmatch(r"[\w-]+", name):
+    raise ArgumentError(f"add={name}={source}: give NAME=FOLDER")
+  try:
+    parts = study.read(source)
+    study.check_ablations(parts)
+  except (OSError, ValueError) as error:
+    raise ArgumentError(f"add={name}={source}: {error}") from error
+  target = root / "results" / name
+  target.mkdir(parents=True, exist_ok=True)
+  for path in target.glob("*.jsonl.gz"):
+    path.unlink()
+  for part, rows in parts.items():
+    (target / f"{part}.jsonl.gz").write_bytes(study.pack(rows))
+  return list(parts)
+
+
+def rebuild(root: pathlib.Path) -> list[str]:
+  """Makes the tables and figures of all studies anew, and fills RESULTS.md.
+
+  Args:
+    root: the folder of RESULTS.md, results/ and docs/figures/.
+
+  Returns:
+    The names of the studies.
+
+  Raises:
+    ArgumentError: there is nothing to rebuild, a study is damaged, or RESULTS.md asks
+      for a table that is not there.
+  """
+  folders = sorted(path.parent for path in root.glob("results/*/main.jsonl.gz"))
+  path = root / "RESULTS.md"
+  if not folders or not path.is_file():
+    raise ArgumentError(f"root={root}: no RESULTS.md, or no study in results/")
+  tables, records = {}, {}
+  for folder in folders:
+    name = folder.name
+    try:
+      parts = study.read(folder)
+      tables[name], records[name] = studies.make_tables(parts, summarise)
+      text = _HEAD.format(name=name) + studies.document(tables[name])
+      write_whole(folder / "tables.md", text + "\n")
+      studies.draw(parts, records[name], root / "docs" / "figures" / name)
+    except (OSError, ValueError) as error:
+      raise ArgumentError(f"root={root}: {name}: {error}") from error
+  versions = {name: importlib.metadata.version(name) for name in _DRAWN_BY}
+  made_by = root / "docs" / "figures" / "versions.json"
+  write_whole(made_by, json.dumps(versions, indent=1) + "\n")
+  tables["all"] = {"headline": headline.format_headline(records)}
+  write_whole(path, fill(path.read_text(), tables))
+  return [folder.name for folder in folders]
+
+
+def fill(text: str, tables: dict[str, dict[str, str]]) -> str:
+  """A document with the tables in its slots made anew.
+
+  Args:
+    text: the document.
+    tables: text of the tables by study and part.
+
+  Raises:
+    ArgumentError: the document asks for a table that is not there.
+  """
+
+  def table(match: re.Match) -> str:
+    head, name, part, end = match.groups()
+    if part not in tables.get(name, {}):
+      there = ", ".join(f"{n} {p}" for n, parts in tables.items() for p in parts)
+      raise ArgumentError(
+        f"root: RESULTS.md asks for table {name} {part}; there are {there}"
+      )
+    return f"{head}{studies.shown(tables[name][part])}\n{end}"
+
+  return _SLOT.sub(table, text)
