@@ -4,27 +4,22 @@ python -m launch.audit --model=DIR --suspects=FOLDER --reference=FOLDER --workdi
   [--reference_model=DIR] [--dry_run] [--config.alpha=0.01]
 
 --reference is music of the same kind that was surely not in training. Both sides are
-checked first; where a check fails nothing is scored, and the dossier says what would
-mend it. WORKDIR/dossier.html is the page, audit.json the same as data, tracks.csv one
-line a file. The same command continues a run that was interrupted. Ends with status 3
-where there is no verdict. How to read one: docs/audit.md.
+checked first. Where a check fails nothing is scored, and the dossier says what would
+mend it. WORKDIR/dossier.html is the page, audit.json the same as data, and tracks.csv
+has a line a file. The same command continues a run that was interrupted. It ends with
+status 3 where there is no verdict. How to read one: docs/audit.md.
 """
 
-import dataclasses
-import json
 import pathlib
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 import configs
-from launch import common
-from lsaprobe_jax.audit import procedure
-from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.report import dossier, html
-from lsaprobe_jax.scoring import cost_estimate
-from lsaprobe_jax.strict_json import to_json
+from launch import command, devices
+from lsaprobe_jax.audit import audit, estimate, prepare, to_plain
+from lsaprobe_jax.report import dossier
 
 _MODEL = flags.DEFINE_string(
   "model",
@@ -46,7 +41,9 @@ _REFERENCE_GROUPS = flags.DEFINE_list(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the dossier go here.")
 _REFERENCE_MODEL = flags.DEFINE_string(
-  "reference_model", None, "A model that saw neither side: its scores are taken off."
+  "reference_model",
+  None,
+  "A model that saw neither side: scores are calibrated for difficulty by it.",
 )
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Check the inputs and estimate time and memory; write nothing."
@@ -61,79 +58,33 @@ _CONFIG = config_flags.DEFINE_config_file(
 NO_VERDICT = 3
 
 
-def _named(path: str, groups: list[str] | None) -> str:
-  """A side as the dossier calls it."""
-  return f"{path} ({','.join(groups)})" if groups else path
-
-
-def _write(config, inputs, gates, found, failed, rows, scores, workdir) -> str:
-  """Writes the dossier; returns what to print of it."""
-  common.note_environment(workdir)
-  read = lambda name: json.loads((workdir / name).read_text())
-  clips = {
-    "suspect": inputs.suspects.clips,
-    "reference": inputs.comparison.clips + inputs.calibration.clips,
-  }
-  built = dossier.build(
-    given={
-      "model": _MODEL.value,
-      "suspects": _named(_SUSPECTS.value, _SUSPECTS_GROUPS.value),
-      "reference": _named(_REFERENCE.value, _REFERENCE_GROUPS.value),
-      "reference_model": _REFERENCE_MODEL.value,
-    },
-    facts={
-      side: [fact.plain() for fact in facts] for side, facts in inputs.facts.items()
-    },
-    sources=inputs.sources,
-    clips={side: [clip.track for clip in own] for side, own in clips.items()},
-    clip_seconds=inputs.suspects.clip_seconds,
-    gates=[dataclasses.asdict(gate) for gate in gates],
-    notes=inputs.notes,
-    found=found and to_json(found),
-    failed=failed,
-    environments=read("environment.json"),
-    run={"config": common.jsonable(config)} | inputs.identity(),
-  )
-  pictures = dossier.draw_if_possible(scores, found, rows, workdir / "figures")
-  text = json.dumps(to_json(built), indent=1, allow_nan=False) + "\n"
-  write_whole(workdir / "audit.json", text)
-  write_whole(workdir / "tracks.csv", dossier.table(built))
-  write_whole(workdir / "dossier.html", html.render_dossier(built, pictures))
-  return dossier.text(built)
-
-
 def main(argv):
-  """Checks, scores, judges, writes."""
-  if argv[1:]:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
-  common.use_devices()
-  config, workdir = _CONFIG.value, pathlib.Path(_WORKDIR.value)
-  with config.unlocked():
-    config.targets[procedure.MODEL] = _MODEL.value
-    if _REFERENCE_MODEL.value:
-      config.targets.reference = _REFERENCE_MODEL.value
-  procedure.check(config)
-  groups = {"suspect": _SUSPECTS_GROUPS.value, "reference": _REFERENCE_GROUPS.value}
-  inputs = procedure.read(config, _SUSPECTS.value, _REFERENCE.value, groups)
+  """Audits, writes the dossier and prints the verdict."""
+  command.refuse_arguments(argv)
+  devices.use_all()
+  given = dict(
+    model=_MODEL.value,
+    suspects=_SUSPECTS.value,
+    reference=_REFERENCE.value,
+    reference_model=_REFERENCE_MODEL.value,
+    suspects_groups=_SUSPECTS_GROUPS.value,
+    reference_groups=_REFERENCE_GROUPS.value,
+    **_CONFIG.value.to_dict(),
+  )
   if _DRY_RUN.value:
-    print("\n".join(dossier.checks(list(map(dataclasses.asdict, inputs.gates)), [])))
-    print(cost_estimate.text(*procedure.estimate(config, inputs)))
+    inputs = prepare(**given)
+    print("\n".join(dossier.checks(to_plain(inputs.gates), inputs.notes)))
+    print(estimate(inputs))
     return
-  rows, scores, found, failed, gates = [], None, None, [], inputs.gates
-  if inputs.refused:
-    procedure.prepare_refusal(workdir)
-  else:
-    run = procedure.begin(config, inputs, workdir)
-    with common.ending_in_one_line(f"the rows in {workdir}"):
-      rows = procedure.score(run)
-      gates, scores, found, failed = procedure.find(config, inputs, rows)
-  with common.ending_in_one_line(f"the rows in {workdir}"):
-    print(_write(config, inputs, gates, found, failed, rows, scores, workdir))
-  logging.info("wrote %s", workdir / "dossier.html")
-  if found is None:
+  with command.ending_in_one_line(f"the rows in {_WORKDIR.value}"):
+    result = audit(workdir=_WORKDIR.value, **given)
+    page = result.save(_WORKDIR.value)
+  print(result)
+  logging.info("wrote %s", page)
+  if result.evidence is None:
     sys.exit(NO_VERDICT)
 
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["model", "suspects", "reference", "workdir"])
-  common.run(main)
+  command.run(main)

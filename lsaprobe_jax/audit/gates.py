@@ -1,22 +1,21 @@
-"""Gates of an audit: what must hold before there is a verdict. Reads no flags."""
+"""Gates of an audit that need no score: what must hold of what was given."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from absl import app
-from ml_collections import ConfigDict
 
 from lsaprobe_jax.attacks import blind
-from lsaprobe_jax.audit import statistics
+from lsaprobe_jax.audit.reference_split import ReferenceSize
 from lsaprobe_jax.data import inspection
-from lsaprobe_jax.data.clips import Clip, Corpus
-from lsaprobe_jax.metrics import likeness, permutation, power, summary
-from lsaprobe_jax.scoring.scorer import Target
+from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.metrics import likeness, permutation, pivot, power
+from lsaprobe_jax.models.trained import TrainedModel
 
 # Level at which the sides are taken to differ without any membership; that of the
 # verdict where that is higher, so that a gate can fail wherever a verdict can be had.
-_LEVEL = 0.05
+LEVEL = 0.05
 _LISTED = 5
 
 
@@ -28,7 +27,7 @@ class Gate:
     name: short.
     holds: None where it could not be looked at.
     text: what was found.
-    mend: what would make it hold; '' where it does.
+    mend: what would make it hold; empty where it holds.
   """
 
   name: str
@@ -37,25 +36,26 @@ class Gate:
   mend: str = ""
 
 
-def reference_size(tracks: int, needed: statistics.Size, alpha: float) -> Gate:
-  """Whether the reference has tracks for a verdict at alpha."""
+def reference_size(tracks: int, needed: ReferenceSize, *, alpha: float) -> Gate:
+  """Asks whether the reference has enough tracks for a verdict at alpha."""
+  name = "size of the reference"
   text = (
     f"{tracks} reference tracks; a verdict at {alpha:g} needs {needed.total}"
-    f" ({needed.comparison} to compare with, {needed.calibration} to calibrate on)"
+    f" ({needed.comparison} to compare with, {needed.development} for development)"
   )
   if tracks >= needed.total:
-    return Gate(name="size of the reference", holds=True, text=text)
+    return Gate(name=name, holds=True, text=text)
   more = needed.total - tracks
-  return Gate(
-    name="size of the reference",
-    holds=False,
-    text=text,
-    mend=f"add {more} more tracks of the same kind, surely not in training",
-  )
+  mend = f"add {more} more tracks of the same kind, surely not in training"
+  return Gate(name=name, holds=False, text=text, mend=mend)
 
 
-def duplicates(facts: dict[str, list[inspection.Facts]]) -> Gate:
-  """Whether no recording is on both sides; facts by side."""
+def duplicates(facts: Mapping[str, Sequence[inspection.Facts]]) -> Gate:
+  """Asks whether no recording is on both sides.
+
+  Args:
+    facts: what is known of each track's file, by side.
+  """
   name = "no recording on both sides"
   sides = {fact.track: side for side, own in facts.items() for fact in own}
   both = [fact for own in facts.values() for fact in own]
@@ -79,25 +79,31 @@ def duplicates(facts: dict[str, list[inspection.Facts]]) -> Gate:
 
 
 def albums(
-  design: permutation.Design, known: tuple[int, int] | None, config: ConfigDict
+  design: permutation.Design,
+  known: tuple[int, int] | None,
+  *,
+  alpha: float,
+  permutations: int,
 ) -> Gate:
-  """Whether enough albums are there for a verdict, where whole albums are exchanged.
+  """Asks whether there are enough albums for a verdict, where these are exchanged.
 
   Args:
     design: `statistics.exchange` of the tracks.
-    known: tracks whose album is known, of how many; None where tracks are exchanged.
-    config: all settings.
+    known: how many tracks' album is known, and of how many tracks; None where tracks
+      are exchanged.
+    alpha: level of the verdict.
+    permutations: at most so many permutations for a p-value.
   """
   name = "albums"
   if known is None:
     return Gate(
       name=name,
       holds=None,
-      text="tracks are taken for independent: no album is known, or"
-      " --config.albums=tracks was given. Likeness to tracks of one album that were"
-      " trained on would look like training",
+      text="tracks are taken for independent: no album is known, or albums=tracks was"
+      " given. Likeness to tracks of one album that were trained on would look like"
+      " training",
     )
-  lowest = design.lowest(config.permutations)
+  lowest = design.lowest(permutations)
   many = design.arrangements >= 10**6
   text = (
     f"the album of {known[0]} of {known[1]} tracks is known;"
@@ -107,22 +113,25 @@ def albums(
   )
   if known[0] < known[1]:
     text += ". Tracks of no known album are taken for independent"
-  if lowest <= config.alpha:
+  if lowest <= alpha:
     return Gate(name=name, holds=True, text=text)
   return Gate(
     name=name,
     holds=False,
     text=text,
     mend="give reference tracks of the suspects' own albums, or of more albums; or take"
-    " tracks for independent with --config.albums=tracks, which the verdict will say",
+    " tracks for independent with albums=tracks, which the verdict will say",
   )
 
 
-def recorded(model: Target, corpus: Corpus) -> dict[str, bool]:
-  """Tracks that the model's own record holds: by name, whether by their samples.
+def recorded(model: TrainedModel, corpus: Corpus) -> dict[str, bool]:
+  """Finds the tracks that a model's own record names as trained on.
 
   A track counts whose clip has the samples of one that was trained on, or that bears
   the name of one: cut elsewhere or decoded anew, the samples differ.
+
+  Returns:
+    Whether each such track is known by its samples, by name.
   """
   members = model.members or {}
   samples = set(members.values())
@@ -135,20 +144,17 @@ def recorded(model: Target, corpus: Corpus) -> dict[str, bool]:
   return found
 
 
-def not_recorded(model: Target, sides: dict[str, Corpus], name: str) -> Gate:
-  """Whether a model's own record names no track of some sides.
+def not_recorded(model: TrainedModel, sides: Mapping[str, Corpus], name: str) -> Gate:
+  """Asks whether a model's own record names no track of some sides.
 
   Args:
     model: the model under audit, or the reference model.
-    sides: those that it must not have seen, by name.
-    name: of the gate.
+    sides: what the model must not have seen, by name.
+    name: that of the gate.
   """
   if not model.members:
-    return Gate(
-      name=name,
-      holds=None,
-      text=f"the folder of {_called(model)} does not say what it was trained on",
-    )
+    text = f"the folder of {_called(model)} does not say what it was trained on"
+    return Gate(name=name, holds=None, text=text)
   texts, seen = [], {}
   for side, corpus in sides.items():
     own = recorded(model, corpus)
@@ -166,37 +172,43 @@ def not_recorded(model: Target, sides: dict[str, Corpus], name: str) -> Gate:
     holds=False,
     text=f"{text}: {listed}",
     mend=f"give tracks that {_called(model)} was not trained on"
-    + (" or another reference model" if model.name == summary.REFERENCE else "")
+    + (" or another reference model" if model.name == pivot.REFERENCE else "")
     + "; rename other music that only bears the same name",
   )
 
 
-def _called(model: Target) -> str:
-  return "the reference model" if model.name == summary.REFERENCE else "the model"
+def _called(model: TrainedModel) -> str:
+  return "the reference model" if model.name == pivot.REFERENCE else "the model"
 
 
 def blind_baseline(
-  suspects: Corpus, reference: Corpus, design: permutation.Design, config: ConfigDict
+  suspects: Corpus,
+  reference: Corpus,
+  design: permutation.Design,
+  *,
+  alpha: float,
+  seed: int,
 ) -> Gate:
-  """Whether the sides cannot be told apart without any model.
+  """Asks whether the sides cannot be told apart without any model.
 
   Args:
     suspects: their clips.
-    reference: those that they are compared with.
+    reference: clips of the tracks that they are compared with.
     design: `statistics.exchange` of the tracks of both, in that order.
-    config: all settings.
+    alpha: level of the verdict.
+    seed: of the permutations.
 
   Raises:
-    app.UsageError: the clips are too short for the features.
+    SettingError: the clips are too short for the features.
   """
   try:
     features = np.concatenate([_track_features(side) for side in (suspects, reference)])
   except ValueError as error:
-    raise app.UsageError(f"blind baseline: {error}") from error
-  level = max(_LEVEL, config.alpha)
-  if cannot := _cannot_fail("blind baseline", design, level):
+    raise SettingError(f"corpus.clip_seconds: blind baseline: {error}") from error
+  level = max(LEVEL, alpha)
+  if cannot := cannot_fail("blind baseline", design, level):
     return cannot
-  found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=config.seed)
+  found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=seed)
   least = power.detectable(power.critical_effects(design, level / 2))
   seen = f"a shift of {least:.2g} sd or more" if np.isfinite(least) else "no shift"
   holds = found.p_value > level
@@ -214,8 +226,14 @@ def blind_baseline(
   )
 
 
-def _cannot_fail(name: str, design: permutation.Design, level: float) -> Gate | None:
-  """What to say of a gate that holds whatever it sees; None where it can fail."""
+def cannot_fail(name: str, design: permutation.Design, level: float) -> Gate | None:
+  """Says that a gate holds whatever it sees; None where it can fail.
+
+  Args:
+    name: that of the gate.
+    design: of its test.
+    level: p-values above it let the gate hold.
+  """
   if 1 / design.arrangements <= level:
     return None
   return Gate(
@@ -231,84 +249,3 @@ def _track_features(corpus: Corpus) -> np.ndarray:
   values = blind.features(corpus.audio, corpus.sample_rate)
   tracks = np.array([clip.track for clip in corpus.clips])
   return np.stack([values[tracks == track].mean(axis=0) for track in corpus.tracks])
-
-
-def of_scores(
-  config: ConfigDict,
-  scores: statistics.Scores,
-  rows: list[dict[str, Any]],
-  clips: tuple[Clip, ...],
-  albums: dict[str, str] | None = None,
-) -> list[Gate]:
-  """Gates that need scores: enough of them, and the null control where it can be run.
-
-  Args:
-    config: all settings.
-    scores: see `statistics.tabulate`.
-    rows: see `auditing.score`.
-    clips: see `statistics.tabulate`.
-    albums: see `statistics.exchange`.
-  """
-  needed = statistics.smallest_reference(config.alpha, 1, 1)
-  counts = {
-    side: len(next(iter(getattr(scores, side).values()), {}))
-    for side in ("suspects", "comparison", "calibration")
-  }
-  enough = (
-    counts["suspects"] >= 1
-    and counts["comparison"] >= needed.comparison
-    and counts["calibration"] >= needed.calibration
-  )
-  listed = ", ".join(f"{count} {side}" for side, count in counts.items())
-  gates = [
-    Gate(
-      name="tracks with a score",
-      holds=enough,
-      text=f"{listed} tracks have a score under every method",
-      mend=""
-      if enough
-      else f"mend or replace the clips that failed: {needed.comparison} comparison and"
-      f" {needed.calibration} calibration tracks must have scores",
-    )
-  ]
-  control = "null control"
-  if not any(row["model"] == summary.REFERENCE for row in rows):
-    text = "not run: no --reference_model, which saw neither side, was given"
-    return [*gates, Gate(name=control, holds=None, text=text)]
-  if not enough:
-    text = "not run: too few tracks have a score"
-    return [*gates, Gate(name=control, holds=None, text=text)]
-  raw = [row for row in rows if row["difficulty_calibration"] == "none"]
-  table, _ = statistics.tabulate(raw, clips, summary.REFERENCE)
-  try:
-    panel = table.with_panel()
-  except ValueError as error:
-    return [*gates, Gate(name=control, holds=None, text=f"not run: {error}")]
-  return [*gates, _null_control(control, panel, albums, config)]
-
-
-def _null_control(
-  name: str, scores: statistics.Scores, albums, config: ConfigDict
-) -> Gate:
-  """Whether the reference model's own panel does not tell the sides apart."""
-  sides = [scores.suspects[statistics.PANEL], scores.comparison[statistics.PANEL]]
-  design = statistics.exchange(*map(list, sides), albums)
-  level = max(_LEVEL, config.alpha)
-  if cannot := _cannot_fail(name, design, level):
-    return cannot
-  values = np.array([value for side in sides for value in side.values()])
-  settings = {"permutations": config.permutations, "seed": config.seed}
-  p_value = permutation.p_values(design, values, two_sided=True, **settings)
-  difference, _ = permutation.effect(design, values)
-  holds = bool(p_value > level)
-  return Gate(
-    name=name,
-    holds=holds,
-    text="under the reference model, which should have seen neither side, suspects"
-    f" score {'above' if difference > 0 else 'below'} the comparison tracks with"
-    f" p = {p_value:.2g}, two-sided",
-    mend=""
-    if holds
-    else "the reference model tells them apart: if it saw neither side, it is their"
-    " content; give a reference of the same kind as the suspects",
-  )

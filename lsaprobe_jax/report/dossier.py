@@ -1,91 +1,47 @@
-"""From what an audit found to what it hands over: a page, JSON and CSV."""
+"""An audit's dossier: one page, JSON and CSV, all from the same JSON-able values.
+
+Everything here works on plain values and knows nothing of how an audit is made.
+"""
 
 import base64
 import collections
 import csv
 import io
+import json
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from lsaprobe_jax.audit import statistics
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import tables
-from lsaprobe_jax.report import figures, page
+from lsaprobe_jax.report import figures, html, page
+from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import cell, first_line, printable, printable_leaves
 
+# The score that decides, among the methods of a dossier.
+PANEL = "panel"
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
-
-
-def verdict(gates: list[dict[str, Any]], found: dict[str, Any] | None) -> str:
-  """A few sentences: refused, evidence, or none; and what the answer takes for granted.
-
-  The first sentence says whether a reference model took off what is easy about a track
-  for any model.
-
-  Args:
-    gates: `name`, `holds`, `text`, `mend`.
-    found: see `statistics.judge`, with `difficulty_calibration` and `reference_unknown`; None where
-      there is no verdict.
-  """
-  if found is None:
-    failed = [gate for gate in gates if gate["holds"] is False]
-    reasons = "; ".join(f"{g['name']}: {g['mend'] or g['text']}" for g in failed)
-    return (
-      f"No verdict. {'A gate fails' if len(failed) == 1 else 'Gates fail'}: {reasons}."
-    )
-  p_value, alpha = found["p_value"], found["alpha"]
-  how = (
-    ""
-    if found["difficulty_calibration"] != "none"
-    else ", not calibrated for difficulty"
-  )
-  if not found["evidence"]:
-    return (
-      f"No evidence of training{how} (p = {p_value:.2g}, above {alpha:g});"
-      f" {_seen(found['power']['detectable'])}."
-    )
-  single = len(found["tracks"]) == 1
-  who = "the suspect scores" if single else "the suspects score"
-  lines = [
-    f"Evidence of training{how}: {who} above tracks that the model has not seen"
-    f" (p = {p_value:.2g}, at most {alpha:g}).",
-    "Of one track: whatever else sets it apart would look the same."
-    if single
-    else "It is about the set as a whole.",
-  ]
-  if found["difficulty_calibration"] == "none":
-    lines.append(
-      "No reference model was given: music that is easier for any model would look the"
-      " same, and the gates see gross differences only."
-    )
-  elif found["reference_unknown"]:
-    lines.append(
-      "That the reference model saw neither side is taken on trust: its folder does not"
-      " say what it was trained on."
-    )
-  if not found["by_album"]:
-    lines.append(
-      "Tracks, or some of them, were taken for independent: likeness to tracks of the"
-      " same album that were trained on would look the same."
-    )
-  return " ".join(lines)
-
-
-def _seen(size: float | None) -> str:
-  if size is None:
-    return "an audit of this size finds nothing reliably"
-  deviations = f"{size:.2g} standard deviations"
-  return f"a difference of {deviations} would have been found with 80% power"
+_FILE_FACTS = (
+  "side",
+  "source",
+  "sha256",
+  "seconds",
+  "rate",
+  "channels",
+  "format",
+  "lufs",
+)
 
 
 def build(
   *,
-  given: dict[str, str],
-  facts: dict[str, list[dict[str, Any]]],
-  sources: dict[str, str],
-  clips: dict[str, list[str]],
+  verdict: str,
+  given: Mapping[str, str | None],
+  facts: Mapping[str, list[dict[str, Any]]],
+  clips: Mapping[str, list[str]],
   clip_seconds: float,
   gates: list[dict[str, Any]],
   notes: list[str],
@@ -94,31 +50,24 @@ def build(
   environments: list[dict[str, Any]],
   run: dict[str, Any],
 ) -> dict[str, Any]:
-  """The dossier as JSON-able values, from which page and table follow.
+  """Makes the dossier as JSON-able values, from which page and table follow.
 
   Args:
-    given: `model`, `suspects`, `reference`, `reference_model` as on the command line.
-    facts: of the file of each track, by 'suspect' and 'reference'.
-    sources: path of each track's file.
-    clips: tracks of the clips, one name a clip, by 'suspect' and 'reference'.
+    verdict: a few sentences.
+    given: `model`, `suspects`, `reference`, `reference_model` as they were named.
+    facts: what is known of each track's file, by `suspect` and `reference`.
+    clips: the tracks of the clips, one name a clip, by `suspect` and `reference`.
     clip_seconds: their length.
-    gates: see `verdict`.
+    gates: `name`, `holds`, `text` and `mend` of each.
     notes: lines for the reader.
-    found: see `statistics.judge`; None where there is no verdict.
+    found: the findings; None where there is no verdict.
     failed: ids of clips without a score.
     environments: commands and versions (environment.json).
-    run: settings and hashes (run.json).
+    run: settings and hashes.
   """
   if found is not None:
-    named = lambda path: {"source": path, "name": pathlib.PurePath(path).name}
-    tracks = [t | named(sources[t["track"]]) for t in found["tracks"]]
-    order = lambda t: (
-      t["p"][statistics.PANEL],
-      -t["score"][statistics.PANEL],
-      t["track"],
-    )
-    found = found | {"tracks": sorted(tracks, key=order)}
-  comparison = found["cutoffs"][statistics.PANEL]["of"] if found else None
+    found = found | {"tracks": _ranked(found["tracks"], facts)}
+  comparison = found["cutoffs"][PANEL]["of"] if found else None
   each = collections.Counter(clips["suspect"])
   # The only place where names from files enter: every document is made from this.
   return printable_leaves(
@@ -128,24 +77,26 @@ def build(
       "reference": _side(given["reference"], facts["reference"], clips["reference"]),
       "clip_seconds": clip_seconds,
       "clips_per_track": min(each.values()),
-      "verdict": verdict(gates, found),
+      "verdict": verdict,
       "gates": gates,
       "notes": notes,
       "found": found,
-      "methods": [m for m in found["cutoffs"] if m != statistics.PANEL]
-      if found
-      else [],
+      "methods": [m for m in found["cutoffs"] if m != PANEL] if found else [],
       "comparison": comparison,
       "lowest": f"{1 / (comparison + 1):.3g}" if comparison else None,
       "failed": failed,
-      "files": [
-        fact | {"side": side, "source": sources[fact["track"]]}
-        for side, own in facts.items()
-        for fact in own
-      ],
+      "files": [fact | {"side": side} for side, own in facts.items() for fact in own],
       "run": page.settings_of(run) | {"environments": environments},
     }
   )
+
+
+def _ranked(tracks: list[dict[str, Any]], facts) -> list[dict[str, Any]]:
+  """Suspects with the names of their files, the most suspicious first."""
+  sources = {fact["track"]: fact["source"] for own in facts.values() for fact in own}
+  named = lambda path: {"source": path, "name": pathlib.PurePath(path).name}
+  order = lambda t: (t["p"][PANEL], -t["score"][PANEL], t["track"])
+  return sorted((t | named(sources[t["track"]]) for t in tracks), key=order)
 
 
 def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str, Any]:
@@ -169,18 +120,38 @@ def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str,
   }
 
 
+def write(
+  dossier: dict[str, Any], pictures: Mapping[str, str], folder: pathlib.Path
+) -> pathlib.Path:
+  """Writes audit.json, tracks.csv and dossier.html, each whole.
+
+  Args:
+    dossier: see `build`.
+    pictures: figures of the page as data URIs.
+    folder: it must be there.
+
+  Returns:
+    The path of the page.
+  """
+  text = json.dumps(to_json(dossier), indent=1, allow_nan=False) + "\n"
+  write_whole(folder / "audit.json", text)
+  write_whole(folder / "tracks.csv", table(dossier))
+  path = folder / "dossier.html"
+  write_whole(path, html.render_dossier(to_json(dossier), dict(pictures)))
+  return path
+
+
 def table(dossier: dict[str, Any]) -> str:
   """One line a file as CSV, suspects with their verdicts; formulas are defused."""
   judged = {t["track"]: t for t in (dossier["found"] or {"tracks": []})["tracks"]}
-  methods = [statistics.PANEL, *dossier["methods"]]
-  names = ("side", "source", "sha256", "seconds", "rate", "channels", "format", "lufs")
-  header = [*names, "verdict", "q", *(f"p {m}" for m in methods)]
+  methods = [PANEL, *dossier["methods"]]
+  header = [*_FILE_FACTS, "verdict", "q", *(f"p {m}" for m in methods)]
   header += [f"score {m}" for m in methods]
   out = io.StringIO()
   writer = csv.writer(out, lineterminator="\n")
   writer.writerow(header)
   for file in dossier["files"]:
-    row = [file[name] for name in names]
+    row = [file[name] for name in _FILE_FACTS]
     found = judged.get(file["track"])
     if found is not None:
       row += ["above the level" if found["flagged"] else "not told apart", found["q"]]
@@ -191,28 +162,24 @@ def table(dossier: dict[str, Any]) -> str:
 
 
 def draw(
-  scores: statistics.Scores | None,
+  panel: Mapping[str, Sequence[float]] | None,
   found: dict[str, Any] | None,
-  rows: list[dict[str, Any]],
+  rows: Sequence[Mapping[str, Any]],
   folder: pathlib.Path,
 ) -> dict[str, str]:
-  """Writes the figures to a folder; returns those of the page as data URIs.
+  """Writes the figures to a folder, and returns those of the page as data URIs.
 
   Args:
-    scores: with the panel; None where there is no verdict, and nothing is drawn.
-    found: see `statistics.judge`.
-    rows: of the probe's curves come the curves.
+    panel: scores of tracks by the name of their side; None where there is no verdict,
+      and nothing is drawn.
+    found: the findings.
+    rows: scores of clips; those of the probe hold curves.
     folder: created if missing.
   """
-  if scores is None or found is None:
+  if panel is None or found is None:
     return {}
-  sides = {
-    name: list(getattr(scores, side)[statistics.PANEL].values())
-    for name, side in (("suspects", "suspects"), ("comparison tracks", "comparison"))
-  }
-  cutoff = found["cutoffs"][statistics.PANEL]["cutoff"]
-  drawn = {"tracks": figures.track_scores(sides, cutoff)}
-  curves = page.curves(rows, {})
+  drawn = {"tracks": figures.track_scores(panel, found["cutoffs"][PANEL]["cutoff"])}
+  curves = page.curves(list(rows), {})
   if curves:
     drawn["curves"] = figures.degradation_curves(curves[0], _SIDES)
   uris = {}
@@ -224,7 +191,7 @@ def draw(
 
 
 def draw_if_possible(*args) -> dict[str, str]:
-  """What `draw` returns, or nothing where it fails: a verdict needs no pictures."""
+  """Returns what `draw` does, or nothing where it fails; a verdict needs no figures."""
   try:
     return draw(*args)
   except Exception as error:
@@ -232,7 +199,7 @@ def draw_if_possible(*args) -> dict[str, str]:
     return {}
 
 
-def checks(gates: list[dict[str, Any]], notes: list[str]) -> list[str]:
+def checks(gates: Sequence[dict[str, Any]], notes: Sequence[str]) -> list[str]:
   """Gates and notes, one line each."""
   state = {True: "holds", False: "FAILS", None: "not known"}
   lines = [f"{g['name']}: {state[g['holds']]}. {g['text']}" for g in gates]
@@ -240,27 +207,27 @@ def checks(gates: list[dict[str, Any]], notes: list[str]) -> list[str]:
 
 
 def text(dossier: dict[str, Any]) -> str:
-  """What the launcher prints: gates, the set's tests, the verdict."""
+  """What is printed of a dossier: gates, the tests of the set, the verdict."""
   lines = checks(dossier["gates"], dossier["notes"])
   found = dossier["found"]
-  if found is not None and found["sets"][statistics.PANEL] is not None:
-    header = ["score", "difference", "p", "p Holm"]
-    cells = [
-      [
-        *(
-          m,
-          "no spread" if s["effect"] is None else f"{s['effect']:+.2f} sd",
-          f"{s['p_value']:.2g}",
-        ),
-        "" if m == statistics.PANEL else f"{s['p_holm']:.2g}",
-      ]
-      for m, s in found["sets"].items()
-    ]
-    lines += ["", *tables.align([header, *cells])]
   if found is not None:
+    for test in found["tests"]:
+      if test["sets"][PANEL] is not None:
+        lines += ["", *tables.align(_test_cells(test))]
     lines += [
       "",
       f"{found['flagged']} of {len(found['tracks'])} suspects lie above the level,"
       f" {found['expected_flags']:.2g} expected by chance",
     ]
   return "\n".join([*lines, "", dossier["verdict"]])
+
+
+def _test_cells(test: dict[str, Any]) -> list[list[str]]:
+  """The test of the set by every method, as cells of a table."""
+  spread = lambda effect: effect is not None and np.isfinite(effect)
+  cells = [["score", "difference", "p", "p Holm"]]
+  for method, one in test["sets"].items():
+    effect = f"{one['effect']:+.2f} sd" if spread(one["effect"]) else "no spread"
+    holm = "" if method == PANEL else f"{one['p_holm']:.2g}"
+    cells.append([method, effect, f"{one['p_value']:.2g}", holm])
+  return cells
