@@ -10,6 +10,7 @@ with R_t the deterministic reverse process and D a perceptual distance. A clip t
 model was trained on is expected to hold out longer: a higher C_adv means member.
 """
 
+import functools
 import math
 
 import jax
@@ -19,75 +20,83 @@ from lsaprobe_jax.diffusion import add_noise
 
 
 def clip_noise(key: jax.Array, shape: tuple[int, ...], draw: int = 0) -> jax.Array:
-  """A clip's eps: the same for every method and pass that uses the clip's key."""
+  """Draws a clip's eps: the same for every method and pass that uses the clip's key."""
   return jax.random.normal(jax.random.fold_in(key, draw), shape)
 
 
+def noisy_state(model, key, x_0, t, draw=0) -> tuple[jax.Array, jax.Array]:
+  """Returns x_t of a clean state x_0 (`model.encode`), and the eps that is in it."""
+  noise = clip_noise(key, x_0.shape, draw)
+  return add_noise(model.schedule, x_0, t, noise), noise
+
+
+def attacked(model, x_t, t, delta) -> jax.Array:
+  """Returns R_t(x_t + sigma_t delta~), a waveform [samples]."""
+  return model.reconstruct(x_t + model.schedule.noise[t] * delta, t)
+
+
+def degradation(model, distance, clean, x_t, t, delta) -> jax.Array:
+  """Returns D(delta~), a scalar; `clean` is the embedding of R_t(x_t)."""
+  return distance.compare(clean, distance.embed(attacked(model, x_t, t, delta)))
+
+
 def make_degradation(model, distance, key, audio, t):
-  """D as a function of the perturbation, for one clip at one time.
+  """Makes D a function of the perturbation alone, for one clip at one time.
 
   Args:
-    model: encode, reconstruct and a schedule (`models.registry`).
-    distance: `embed` and `compare` on waveforms (`distances`).
-    key: the clip's key; fixes eps.
-    audio: float32 [samples], in [-1, 1].
+    model: a `models.DiffusionModel`.
+    distance: a `distances.Distance`; it compares waveforms.
+    key: the clip's key; it fixes eps.
+    audio: the clip, float32 [samples] in [-1, 1].
     t: scalar integer in 1..T.
 
   Returns:
-    (degradation, shape): `degradation(delta~) -> D`, and the shape of delta~. The clean side
-    is reconstructed and embedded here, once.
+    The function `delta~ -> D`, and the shape of delta~, which is that of x_t. The clean
+    side is reconstructed and embedded here, once for a whole search.
   """
-  x_0 = model.encode(audio)
-  x_t = add_noise(model.schedule, x_0, t, clip_noise(key, x_0.shape))
-  sigma_t = model.schedule.noise[t]
+  x_t, _ = noisy_state(model, key, model.encode(audio), t)
   clean = distance.embed(model.reconstruct(x_t, t))
-
-  def degradation(delta):
-    attacked = model.reconstruct(x_t + sigma_t * delta, t)
-    return distance.compare(clean, distance.embed(attacked))
-
-  return degradation, x_t.shape
+  return functools.partial(degradation, model, distance, clean, x_t, t), x_t.shape
 
 
 def probe(model, distance, search, key, audio, t, tau):
-  """C_adv: the smallest budget that degrades the reconstruction by tau.
+  """Searches for C_adv, the smallest budget at which D reaches the target tau.
 
-  Args are those of `make_degradation`, and `search` (`search.get`), `tau` the
-  perceptual target. Returns the search's result.
+  Takes what `make_degradation` does, and a `search.Search`, whose result it returns.
   """
-  degradation, shape = make_degradation(model, distance, key, audio, t)
-  return search(degradation, _search_key(key), shape, tau)
+  degrade, shape = make_degradation(model, distance, key, audio, t)
+  return search(degrade, _search_key(key), shape, tau)
 
 
 def degradation_curve(model, distance, search, key, audio, t):
-  """D against the budget, for a search that climbs it whole (`search.continuation`)."""
-  degradation, shape = make_degradation(model, distance, key, audio, t)
-  return search.curve(degradation, _search_key(key), shape)
+  """Returns D against the budget, by a search that climbs it whole (`search.curve`)."""
+  degrade, shape = make_degradation(model, distance, key, audio, t)
+  return search.curve(degrade, _search_key(key), shape)
 
 
 def max_degradation(model, distance, search, key, audio, t, eta):
-  """The largest D that the search's ascent finds within the budget eta."""
-  degradation, shape = make_degradation(model, distance, key, audio, t)
-  return search.worst(degradation, _search_key(key), shape, eta, jnp.inf)
+  """Returns the ascent that finds the largest D within the budget eta."""
+  degrade, shape = make_degradation(model, distance, key, audio, t)
+  return search.worst(degrade, _search_key(key), shape, eta, jnp.inf)
 
 
 def random_degradation(model, distance, key, audio, t, eta, draws):
-  """Mean D over `draws` random directions of root mean square eta: no search."""
-  degradation, shape = make_degradation(model, distance, key, audio, t)
+  """Returns the mean D over random directions of root mean square eta: no search."""
+  degrade, shape = make_degradation(model, distance, key, audio, t)
 
   def one(key):
     direction = jax.random.normal(key, shape)
     size = jnp.sqrt(jnp.sum(jnp.square(direction)) / math.prod(shape))
-    return degradation(eta * direction / size)
+    return degrade(eta * direction / size)
 
   return jnp.mean(jax.lax.map(one, jax.random.split(_search_key(key), draws)))
 
 
 def calibrate_tau(max_degradations, quantile: float = 0.95):
-  """tau: a quantile of the worst D of development non-members at eta_ref."""
+  """Returns tau: a quantile of the worst D of development non-members at eta_ref."""
   return jnp.quantile(jnp.asarray(max_degradations), quantile)
 
 
 def _search_key(key):
-  # Apart from every draw of noise, which folds in small numbers.
+  # Apart from every draw of eps, which folds in small numbers.
   return jax.random.fold_in(key, 2**31 - 1)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise, ddim_step
-from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.diffusion import ddim_step
+from lsaprobe_jax.probe import noisy_state
 
 
 class StepGap(struct.PyTreeNode):
@@ -18,7 +18,7 @@ class StepGap(struct.PyTreeNode):
 
   Attributes:
     distance: a distance (`distances.get`).
-    draws: of eps; the first is the clip's own.
+    draws: number of draws of eps; the first is the clip's own.
   """
 
   distance: Any
@@ -27,16 +27,16 @@ class StepGap(struct.PyTreeNode):
   repeats: ClassVar[str] = "draws"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     return (num_inference_steps + 1) * self.draws
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     x_0 = model.encode(audio)
     schedule = model.schedule
 
     def one(draw):
-      x_t = add_noise(schedule, x_0, t, clip_noise(key, x_0.shape, draw))
+      x_t, _ = noisy_state(model, key, x_0, t, draw)
       guess = ddim_step(schedule, x_t, model.predict_noise(x_t, t), t, 0)
       return self.distance(model.decode(guess), model.reconstruct(x_t, t))
 

@@ -2,26 +2,26 @@
 
 Das et al. 2024 (arXiv 2406.16201): where a classifier that never queries the target
 separates members from non-members, the split leaks and no attack on it means
-anything. Its AUC, side a against side b, is the first gate of BASELINES rule 5.
+anything. Its AUC, side a against side b, is the first of the gates that
+docs/evaluation.md describes ('Figures').
 """
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from lsaprobe_jax import optional
+from lsaprobe_jax.errors import ArgumentError
 
 MELS = 32
 MFCCS = 13
 WINDOW_SECONDS = 0.064
 SHORTEST_WINDOW = 256  # below it, some of 32 mel bands hold no bin at 44.1 kHz
 REGULARISATION = 1.0
-"""Inverse strength C. Fixed, as tuning it would need labels. Not smaller, as leaks
-tend to be narrow (the cutoff of a codec, a gain) and shrinkage hides those first."""
+"""Inverse strength C of the regression. It is fixed, as tuning it would need labels. It
+is not smaller, as leaks tend to be narrow (the cutoff of a codec, a gain) and shrinkage
+hides those first."""
 
-# Of `features`, in their order.
+# What `features` follows over time, in its order.
 _SERIES = (
   *(f"log-mel band {i + 1} of {MELS}" for i in range(MELS)),
   *(f"MFCC {i}" for i in range(MFCCS)),
@@ -36,32 +36,32 @@ _FLOOR = 1e-10  # power of digital silence
 
 
 def blind_scores(audio, sample_rate: int, sides, tracks, seed: int) -> np.ndarray:
-  """Cross-fitted scores for 'this clip is of side a', from the audio alone.
+  """Returns cross-fitted scores for 'this clip is of side a', from the audio alone.
 
   Args:
     audio: [n, samples] finite waveforms in [-1, 1], at least 1,024 samples.
     sample_rate: in hertz.
     sides: [n] True for side a (the members of model A).
     tracks: [n] name of the track; a track lies on one side.
-    seed: of the deal of tracks to folds.
+    seed: it deals the tracks to folds.
 
   Returns:
     [n] scores in (0, 1), see `cross_fit`. Intervals of their AUC must be told that
-    they are cross-fitted (`evaluation.intervals.interval`).
+    they are cross-fitted (`metrics.intervals.interval`).
 
   Raises:
-    ValueError: on shapes, values that are not finite, a track on both sides, or
-      fewer than two tracks on a side.
+    ArgumentError: a shape is wrong, values are not finite, a track lies on both sides,
+      or a side has fewer than two tracks.
   """
   return cross_fit(features(audio, sample_rate), sides, tracks, seed)
 
 
 def features(audio, sample_rate: int) -> np.ndarray:
-  """Means and deviations over time of what the ear and a codec would change.
+  """Returns means and deviations over time of what the ear and a codec would change.
 
-  Log-mel spectrum (32 bands), 13 MFCC, loudness (RMS in dB), spectral centroid and
-  bandwidth; all from one magnitude spectrogram with windows of at most 64 ms, short
-  enough for four of them in a clip.
+  They are those of the log-mel spectrum (32 bands), of 13 MFCC, of the loudness (RMS in
+  dB), and of the spectral centroid and bandwidth. All come from one magnitude
+  spectrogram with windows of at most 64 ms, short enough for four of them in a clip.
 
   Args:
     audio: [n, samples] finite waveforms, at least 1,024 samples.
@@ -71,10 +71,10 @@ def features(audio, sample_rate: int) -> np.ndarray:
     [n, 2 * (32 + 13 + 3)] finite features, not standardised.
 
   Raises:
-    ValueError: on shapes, or on values that are not finite.
+    ArgumentError: the shape is wrong, or values are not finite.
   """
   if audio.ndim != 2 or audio.shape[1] < 4 * SHORTEST_WINDOW:
-    raise ValueError(f"audio must be [n, samples >= 1024], got {audio.shape}")
+    raise ArgumentError(f"audio must be [n, samples >= 1024], got {audio.shape}")
   longest = min(audio.shape[1] / 4, WINDOW_SECONDS * sample_rate)
   window = max(SHORTEST_WINDOW, 2 ** int(np.log2(longest)))
   batches = range(0, len(audio), _BATCH)
@@ -84,7 +84,7 @@ def features(audio, sample_rate: int) -> np.ndarray:
 
 
 def cross_fit(values, sides, tracks, seed: int) -> np.ndarray:
-  """Logistic regression scores of clips whose track the fit has not seen.
+  """Returns scores by a logistic regression that has not seen the clip's track.
 
   Tracks are shuffled and dealt to folds side by side, so that all folds have the
   same share of either side, to one track. The scores are ranks within a fold: the
@@ -97,14 +97,19 @@ def cross_fit(values, sides, tracks, seed: int) -> np.ndarray:
     values: [n, f] features.
     sides: [n] True for side a.
     tracks: [n] name of the track; a track lies on one side.
-    seed: of the deal.
+    seed: it deals the tracks to folds.
 
   Returns:
     [n] rank within its fold, in (0, 1); higher means side a.
 
   Raises:
-    ValueError: on a track on both sides, or fewer than two tracks on a side.
+    ArgumentError: a track lies on both sides, or a side has fewer than two.
   """
+  # Slow to import, and needed by this baseline alone.
+  from sklearn.linear_model import LogisticRegression
+  from sklearn.pipeline import make_pipeline
+  from sklearn.preprocessing import StandardScaler
+
   sides = np.asarray(sides).astype(bool)
   fold = _deal(sides, np.asarray(tracks), seed)
   scores = np.empty(len(sides))
@@ -119,13 +124,13 @@ def cross_fit(values, sides, tracks, seed: int) -> np.ndarray:
 
 
 def _deal(sides, tracks, seed) -> np.ndarray:
-  """Fold of each clip, by track and stratified by side."""
+  """Deals each clip its fold, by track and stratified by side."""
   names = [np.unique(tracks[sides == side]) for side in (True, False)]
   if both := set(names[0]) & set(names[1]):
-    raise ValueError(f"{len(both)} tracks lie on both sides, e.g. {min(both)}")
+    raise ArgumentError(f"tracks: {len(both)} lie on both sides, e.g. {min(both)}")
   fewest = min(map(len, names))
   if fewest < 2:
-    raise ValueError("the blind baseline needs at least two tracks on each side")
+    raise ArgumentError("tracks: the blind baseline needs at least two on each side")
   folds = int(np.clip(fewest // 4, 2, 5))
   rng = np.random.default_rng(seed)
   fold_of_track = {
@@ -137,7 +142,7 @@ def _deal(sides, tracks, seed) -> np.ndarray:
 def _batch_features(audio, sample_rate, window) -> np.ndarray:
   audio = np.asarray(audio, np.float32)
   if broken := int((~np.isfinite(audio)).any(axis=1).sum()):
-    raise ValueError(f"{broken} of {len(audio)} clips hold NaN or infinity")
+    raise ArgumentError(f"audio: {broken} of {len(audio)} clips hold NaN or infinity")
   librosa = optional.require("librosa", "audio")
   magnitude = np.abs(librosa.stft(audio, n_fft=window, hop_length=window // 4))
   mel = librosa.feature.melspectrogram(

@@ -1,28 +1,26 @@
 """Gradient norm: members ask the weights for less change (Pang et al. 2024, GSA).
 
 arXiv 2308.06405. There a classifier, fitted where membership is known, reads the norms
-of each layer's gradient. They are in the row (`norms`) for that; the score here needs
-no labels: minus the norm of the whole gradient.
+of each layer's gradient. They are in the row (`norms`) for that. The score here needs
+no labels: it is minus the norm of the whole gradient.
 """
 
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise
-from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.probe import noisy_state
 
 
 class GradientNorm(struct.PyTreeNode):
   """Mean over times of the norm of the loss's gradient by the weights; lower = member.
 
   Attributes:
-    times: n, the grid is `round(t i / n)`, i = 1..n, each with an eps of its own.
+    times: n; the grid is `round(t i / n)`, i = 1..n, each with an eps of its own.
   """
 
   times: int = struct.field(pytree_node=False, default=10)
@@ -30,22 +28,24 @@ class GradientNorm(struct.PyTreeNode):
   repeats: ClassVar[str] = "times"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     del num_inference_steps  # Nothing is reversed.
     return 2 * self.times
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
+    import optax  # Slow to import.
+
     x_0 = model.encode(audio)
 
-    def loss(params, s, noise):
-      x_s = add_noise(model.schedule, x_0, s, noise)
+    def loss(params, x_s, s, noise):
       error = noise - model.replace(params=params).predict_noise(x_s, s)
       return jnp.mean(jnp.square(error))
 
     def one(draw):
       i, s = draw
-      grads = jax.grad(loss)(model.params, s, clip_noise(key, x_0.shape, i))
+      x_s, noise = noisy_state(model, key, x_0, s, i)
+      grads = jax.grad(loss)(model.params, x_s, s, noise)
       layers = [optax.tree.norm(grads[name]) for name in sorted(grads)]
       return jnp.stack(layers)
 

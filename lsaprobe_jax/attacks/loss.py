@@ -7,15 +7,14 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise
-from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.probe import noisy_state
 
 
 class Loss(struct.PyTreeNode):
   """Mean over draws of `||eps - e(x_t, t)||^2`; lower = member.
 
   Attributes:
-    draws: noise draws; the first is the clip's own eps.
+    draws: number of draws of eps; the first is the clip's own.
   """
 
   draws: int = struct.field(pytree_node=False, default=4)
@@ -23,17 +22,16 @@ class Loss(struct.PyTreeNode):
   repeats: ClassVar[str] = "draws"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     del num_inference_steps  # Nothing is reversed.
     return self.draws
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     x_0 = model.encode(audio)
 
     def one(draw):
-      noise = clip_noise(key, x_0.shape, draw)
-      x_t = add_noise(model.schedule, x_0, t, noise)
+      x_t, noise = noisy_state(model, key, x_0, t, draw)
       return jnp.sum(jnp.square(noise - model.predict_noise(x_t, t)))
 
     losses = jax.lax.map(one, jnp.arange(self.draws))

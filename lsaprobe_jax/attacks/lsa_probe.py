@@ -9,6 +9,7 @@ from flax import struct
 
 from lsaprobe_jax import probe
 from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.search.continuation import Curve
 
 
@@ -17,7 +18,7 @@ class LSAProbe(struct.PyTreeNode):
 
   Attributes:
     distance: a distance (`distances.get`).
-    tau: perceptual target, scalar; from development non-members.
+    tau: the perceptual target, a scalar, which development non-members set.
     search: a search (`search.get`).
   """
 
@@ -26,7 +27,7 @@ class LSAProbe(struct.PyTreeNode):
   search: Any = struct.field(pytree_node=False)
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     found = probe.probe(model, self.distance, self.search, key, audio, t, self.tau)
     # The clean reconstruction is one more reverse without gradient.
     forward, backward = reverse_passes(
@@ -52,6 +53,11 @@ class MaxDegradation(struct.PyTreeNode):
   """The largest D the search's ascent finds within a budget; lower = member.
 
   On development clips at `eta_ref` this calibrates tau.
+
+  Attributes:
+    distance: a distance (`distances.get`).
+    eta: the budget, a scalar.
+    search: a search (`search.get`).
   """
 
   distance: Any
@@ -59,7 +65,7 @@ class MaxDegradation(struct.PyTreeNode):
   search: Any = struct.field(pytree_node=False)
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     found = probe.max_degradation(
       model, self.distance, self.search, key, audio, t, self.eta
     )
@@ -73,13 +79,17 @@ class DegradationCurve(struct.PyTreeNode):
   """D against eta, without a target; lower at eta_max = member.
 
   Costs for any tau, and tau itself, are read off it (`read_costs`).
+
+  Attributes:
+    distance: a distance (`distances.get`).
+    search: a search that gives curves (`search.gives_curves`).
   """
 
   distance: Any
   search: Any = struct.field(pytree_node=False)
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     curve = probe.degradation_curve(model, self.distance, self.search, key, audio, t)
     forward, backward = reverse_passes(
       model.num_inference_steps, curve.values + 1, curve.gradients
@@ -93,10 +103,10 @@ class DegradationCurve(struct.PyTreeNode):
 
 
 def read_degradations(budgets, degradations, eta) -> np.ndarray:
-  """Worst D within the budget eta of n clips, [n], from curves [n, rungs].
+  """Reads the worst D within the budget eta of n clips, [n], off curves [n, rungs].
 
   Raises:
-    ValueError: eta is not above 0, or a curve cannot be read (`read_costs`).
+    ArgumentError: eta is not above 0, or a curve cannot be read (`read_costs`).
   """
   _check_positive("eta", eta)
   budgets, degradations = _checked_curves(budgets, degradations)
@@ -106,19 +116,19 @@ def read_degradations(budgets, degradations, eta) -> np.ndarray:
 
 
 def read_costs(budgets, degradations, tau, eta_max=np.inf) -> list[dict[str, Any]]:
-  """What a row of the probe says, for n clips, from curves [n, rungs].
+  """Reads what a row of the probe says, for n clips, off their curves.
 
   Args:
-    budgets: [n, rungs] of `DegradationCurve`.
-    degradations: [n, rungs] of `DegradationCurve`.
-    tau: scalar target.
-    eta_max: scalar, the largest budget allowed.
+    budgets: [n, rungs], as `DegradationCurve` returns them.
+    degradations: [n, rungs], likewise.
+    tau: the target, a scalar.
+    eta_max: the largest budget allowed, a scalar.
 
   Returns:
-    One dict a clip: `score`, `cost`, `reached`, `margin`, `descents`, `tau`.
+    One dict a clip, with `score`, `cost`, `reached`, `margin`, `descents` and `tau`.
 
   Raises:
-    ValueError: tau is not a finite number above 0, eta_max is not above 0, D is not
+    ArgumentError: tau is not a finite number above 0, eta_max is not above 0, D is not
       finite somewhere on a curve, or its budgets do not grow. A search that was never
       answered must not read as one whose target was not reached.
   """
@@ -149,22 +159,25 @@ def _check_positive(name: str, value) -> None:
   with np.errstate(over="ignore", under="ignore"):
     single = np.float32(value)
   if not 0 < single < np.inf:
-    raise ValueError(f"{name} is {value}, not a finite number above 0")
+    raise ArgumentError(f"{name}={value} is not a finite number above 0")
 
 
 def _checked_curves(budgets, degradations) -> tuple[np.ndarray, np.ndarray]:
-  """Curves [n, rungs] as float32; ValueError on one that cannot be read."""
+  """Returns curves [n, rungs] as float32; refuses one that cannot be read."""
   budgets, degradations = (np.asarray(x, np.float32) for x in (budgets, degradations))
   if budgets.shape != degradations.shape or budgets.ndim != 2:
-    raise ValueError(
-      f"budgets {budgets.shape} and degradations {degradations.shape} are not both [n, rungs]"
+    raise ArgumentError(
+      f"budgets of shape {budgets.shape} and degradations of shape {degradations.shape}"
+      " are not both [n, rungs]"
     )
   if bad := int(np.sum(~np.isfinite(degradations))):
-    raise ValueError(f"D is not finite at {bad} of {degradations.size} budgets")
+    raise ArgumentError(
+      f"degradations: D is not finite at {bad} of {degradations.size} budgets"
+    )
   if not np.all(np.isfinite(budgets)) or np.any(budgets[:, :1] <= 0):
-    raise ValueError("budgets are not finite numbers above 0")
+    raise ArgumentError("budgets are not finite numbers above 0")
   if np.any(np.diff(budgets, axis=1) <= 0):
-    raise ValueError("budgets do not grow along a curve")
+    raise ArgumentError("budgets do not grow along a curve")
   return budgets, degradations
 
 

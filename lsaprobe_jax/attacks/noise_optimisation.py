@@ -8,12 +8,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise
-from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.probe import noisy_state
 
 
 class NoiseOptimisation(struct.PyTreeNode):
@@ -23,8 +21,8 @@ class NoiseOptimisation(struct.PyTreeNode):
   keeps it near.
 
   Attributes:
-    steps: of L-BFGS.
-    line_search: at most so many evaluations a step.
+    steps: number of L-BFGS steps.
+    line_search: the most NFE, each way, that the line search of a step may take.
   """
 
   steps: int = struct.field(pytree_node=False, default=5)
@@ -33,21 +31,21 @@ class NoiseOptimisation(struct.PyTreeNode):
   repeats: ClassVar[str] = "steps"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations, an estimate from below (see `attacks.nfe_matched`).
+    """Returns its NFE, forward and backward: an estimate from below.
 
-    One evaluation a step and one at the start: most line searches take their first
-    try. Others take up to `line_search`, and near the end most do: on a small
-    network 5, 20 and 50 steps spent 6-7, 25-30 and 73-95 evaluations each way, for
-    6, 21 and 51 here.
+    It counts one forward and one backward a step and at the start, as most line
+    searches take their first try. Others take up to `line_search`, and near the end
+    most do: on a small network 5, 20 and 50 steps spent 6-7, 25-30 and 73-95 NFE each
+    way, where this counts 6, 21 and 51.
     """
     del num_inference_steps  # Nothing is reversed.
     return 2 * (1 + self.steps)
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
-    x_0 = model.encode(audio)
-    noise = clip_noise(key, x_0.shape)
-    x_t = add_noise(model.schedule, x_0, t, noise)
+    """Scores one clip (`attacks.Attack`)."""
+    import optax  # Slow to import.
+
+    x_t, noise = noisy_state(model, key, model.encode(audio), t)
 
     def loss(delta):
       return jnp.sum(jnp.square(noise - model.predict_noise(x_t + delta, t)))
@@ -70,10 +68,11 @@ class NoiseOptimisation(struct.PyTreeNode):
     (delta, _), tried = jax.lax.scan(
       step, (delta, optimiser.init(delta)), length=self.steps
     )
-    # One at the start; those of the line searches; its last is the next step's first.
-    evaluations = 1 + jnp.sum(tried)
+    # One at the start, and those of the line searches; the last of each is the next
+    # step's first.
+    nfe = 1 + jnp.sum(tried)
     return Outcome(
       score=-jnp.sqrt(jnp.sum(jnp.square(delta))),
-      nfe_forward=evaluations,
-      nfe_backward=evaluations,
+      nfe_forward=nfe,
+      nfe_backward=nfe,
     )

@@ -1,19 +1,6 @@
-"""What every attack returns, and the signature they share.
+"""What every attack takes and returns."""
 
-An attack is a frozen pytree called as `attack(model, key, audio, t)` for one clip:
-the target model (`models.registry`), the clip's key (it fixes eps, whatever the
-method or batch), its waveform [samples] and the time t. Settings are static fields,
-arrays (tau, a distance's weights) are leaves. A new attack is one file with one such
-class.
-
-Those that `attacks.nfe_matched` can repeat say by which field, `repeats`, and what they
-spend for S steps of the reverse process, `evaluations(num_inference_steps)`: network evaluations
-of one clip, forward and backward, linear in that field. Those whose repeats are
-times of a schedule, each once and therefore no more than it has, say so by
-`distinct_times`.
-"""
-
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +8,15 @@ from flax import struct
 
 
 class Outcome(struct.PyTreeNode):
-  """The result for one clip; all scalars.
+  """The result for one clip; all but the details are scalars.
 
   Attributes:
-    score: higher = member.
-    cost: the budget found, NaN where there is none.
-    reached: whether a search reached its target; None for methods without.
-    nfe_forward: network evaluations, those repeated by rematerialisation counted.
-    nfe_backward: network evaluations differentiated.
+    score: higher means member.
+    nfe_forward: NFE (network function evaluations) forward; those that
+      rematerialisation repeats are counted.
+    nfe_backward: NFE that were differentiated.
+    cost: the budget that was found, NaN where there is none.
+    reached: whether a search reached its target; None for methods without a search.
     details: further figures worth a place in the row, by name: scalars or vectors.
   """
 
@@ -40,18 +28,43 @@ class Outcome(struct.PyTreeNode):
   details: dict[str, jax.Array] = struct.field(default_factory=dict)
 
 
+@runtime_checkable
 class Attack(Protocol):
-  """An attack on one clip."""
+  """An attack on one clip: a frozen pytree that is called.
+
+  Arrays (tau, a distance's weights) are leaves, and settings are static fields. It has
+  no batch axis and compiles nothing itself; what it draws, it draws from the key.
+
+  An attack that `attacks.nfe_matched` can repeat also has
+
+    repeats: the name of the field that counts its repeats: draws, times or steps,
+    nfe(num_inference_steps): the NFE of one clip, forward and backward, for S steps of
+      the reverse process, linear in that field,
+    distinct_times: True where the repeats are times of the schedule, each once, and
+      therefore no more than it has.
+  """
 
   def __call__(self, model: Any, key: jax.Array, audio: jax.Array, t) -> Outcome:
-    """Scores one clip; higher = member."""
+    """Scores one clip; higher means member.
+
+    Args:
+      model: the model under attack (`models.DiffusionModel`).
+      key: the clip's key; it fixes eps, whatever the method or the batch.
+      audio: the clip, float32 [samples] in [-1, 1].
+      t: the time, a scalar integer in 1..T.
+    """
     ...
 
 
 def reverse_passes(num_inference_steps: int, values, gradients) -> tuple[Any, Any]:
-  """Network evaluations (forward, backward) of reverse processes of S steps.
+  """Returns the NFE, forward and backward, of reverse processes of S steps.
 
-  A plain reverse costs S forward; one with gradient costs S forward, S forward again
-  in rematerialisation, and S backward.
+  A plain reverse process takes S forward. One with gradient takes S forward, S forward
+  again in rematerialisation, and S backward.
+
+  Args:
+    num_inference_steps: S.
+    values: number of plain reverse processes.
+    gradients: number of reverse processes with gradient.
   """
   return num_inference_steps * (values + 2 * gradients), num_inference_steps * gradients

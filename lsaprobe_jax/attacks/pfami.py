@@ -1,8 +1,7 @@
 """PFAMI: members lie on peaks of the likelihood (Fu et al. 2024, arXiv 2308.12143).
 
 The loss of a member rises more when the clip is changed a little. For images the
-change is a crop; here it is a gain and a shift in time, mild ones. Our reading for
-audio.
+change is a crop. Our reading for audio is a mild gain and a mild shift in time.
 """
 
 from typing import ClassVar
@@ -13,8 +12,7 @@ from flax import struct
 
 from lsaprobe_jax.attacks.grid import round_grid, times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise
-from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.probe import noisy_state
 
 
 class PFAMI(struct.PyTreeNode):
@@ -25,9 +23,9 @@ class PFAMI(struct.PyTreeNode):
   samples, the front filled with silence.
 
   Attributes:
-    draws: n.
-    gain: largest attenuation.
-    shift: largest shift, samples.
+    draws: n, the number of draws.
+    gain: the largest attenuation, as a share of the amplitude.
+    shift: the largest shift, in samples.
   """
 
   draws: int = struct.field(pytree_node=False, default=20)
@@ -37,17 +35,15 @@ class PFAMI(struct.PyTreeNode):
   repeats: ClassVar[str] = "draws"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     del num_inference_steps  # Nothing is reversed.
     return 2 * self.draws
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
 
     def loss(audio, s, i):
-      x_0 = model.encode(audio)
-      noise = clip_noise(key, x_0.shape, i)
-      x_s = add_noise(model.schedule, x_0, s, noise)
+      x_s, noise = noisy_state(model, key, model.encode(audio), s, i)
       return jnp.sum(jnp.square(noise - model.predict_noise(x_s, s)))
 
     def change(audio, i, by):

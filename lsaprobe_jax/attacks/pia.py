@@ -1,6 +1,6 @@
 """PIA and PIAN: the noise a model sees in a clean clip, seen again (Kong et al. 2024).
 
-arXiv 2305.18355. e(x_0, 0) takes the place of drawn noise: two network evaluations.
+arXiv 2305.18355. e(x_0, 0) takes the place of drawn noise, at 2 NFE.
 """
 
 from typing import ClassVar
@@ -22,9 +22,9 @@ class PIA(struct.PyTreeNode):
 
   Attributes:
     order: p of the norm.
-    mean_absolute: for PIAN, what the mean absolute value of e(x_0, 0) is scaled to
+    mean_absolute: what PIAN scales the mean absolute value of e(x_0, 0) to
       (`STANDARD_NORMAL`; the paper's text and its code differ); None for PIA.
-    times: n, the mean is over the n times nearest to t; at most T.
+    times: n, at most T; the mean is over the n times nearest to t.
   """
 
   order: float = struct.field(pytree_node=False, default=4.0)
@@ -35,12 +35,12 @@ class PIA(struct.PyTreeNode):
   distinct_times: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     del num_inference_steps  # Nothing is reversed.
     return 1 + self.times
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     del key  # No noise is drawn.
     x_0 = model.encode(audio)
     noise = model.predict_noise(x_0, 0)
@@ -57,7 +57,7 @@ class PIA(struct.PyTreeNode):
 
 
 def p_norm(x, order: float):
-  """`(sum |x|^p)^(1/p)` over all of x, scaled so that no power overflows."""
+  """Returns `(sum |x|^p)^(1/p)` over all of x, scaled so that no power overflows."""
   size = jnp.abs(x)
   most = jnp.maximum(jnp.max(size), jnp.finfo(x.dtype).tiny)
   return most * jnp.sum((size / most) ** order) ** (1 / order)

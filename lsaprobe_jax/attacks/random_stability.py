@@ -1,4 +1,4 @@
-"""Random stability: the probe without its search. Ours; the first ablation."""
+"""Random stability, ours: the probe without its search, which is the first ablation."""
 
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ class RandomStability(struct.PyTreeNode):
   Attributes:
     distance: a distance (`distances.get`).
     eta: root mean square of delta~, in units of sigma_t.
-    draws: directions.
+    draws: number of directions.
   """
 
   distance: Any
@@ -24,11 +24,11 @@ class RandomStability(struct.PyTreeNode):
   repeats: ClassVar[str] = "draws"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     return num_inference_steps * (self.draws + 1)
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     degradation = probe.random_degradation(
       model, self.distance, key, audio, t, self.eta, self.draws
     )

@@ -10,15 +10,14 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise
-from lsaprobe_jax.probe import clip_noise
+from lsaprobe_jax.probe import noisy_state
 
 
 class ReDiffuse(struct.PyTreeNode):
   """`||x - mean_i R_t(x_t^i)||^2` over n noise draws; lower = member.
 
   Attributes:
-    draws: n; the first is the clip's own eps.
+    draws: n; the first draw is the clip's own eps.
   """
 
   draws: int = struct.field(pytree_node=False, default=10)
@@ -26,16 +25,16 @@ class ReDiffuse(struct.PyTreeNode):
   repeats: ClassVar[str] = "draws"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     return num_inference_steps * self.draws
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     x_0 = model.encode(audio)
 
     def one(draw):
-      noise = clip_noise(key, x_0.shape, draw)
-      return model.reconstruct(add_noise(model.schedule, x_0, t, noise), t)
+      x_t, _ = noisy_state(model, key, x_0, t, draw)
+      return model.reconstruct(x_t, t)
 
     mean = jnp.mean(jax.lax.map(one, jnp.arange(self.draws)), axis=0)
     return Outcome(

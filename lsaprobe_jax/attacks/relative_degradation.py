@@ -1,7 +1,7 @@
-"""Relative degradation: the worst direction against a random one. Ours.
+"""Relative degradation, ours: the worst direction against a random one.
 
-How much any push of a size spoils a clip is a matter of content; that the worst one
-spoils more than that is what the search adds.
+How much any push of a size spoils a clip is a matter of content. What the search adds
+is that the worst push spoils more than that.
 """
 
 from typing import Any
@@ -16,13 +16,13 @@ from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
 class RelativeDegradation(struct.PyTreeNode):
   """`log worst D - log mean D` over random directions of the same size; lower = member.
 
-  0 where no direction does any degradation. What it spends is its search's to say.
+  The score is 0 where no direction degrades anything. Its NFE are its search's to say.
 
   Attributes:
     distance: a distance (`distances.get`).
     eta: root mean square of delta~, in units of sigma_t.
     search: a search (`search.get`) whose norm is `rms`, as the random directions'.
-    draws: random directions.
+    draws: number of random directions.
   """
 
   distance: Any
@@ -31,7 +31,7 @@ class RelativeDegradation(struct.PyTreeNode):
   draws: int = struct.field(pytree_node=False, default=4)
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     clip = (key, audio, t)
     found = probe.max_degradation(model, self.distance, self.search, *clip, self.eta)
     random = probe.random_degradation(model, self.distance, *clip, self.eta, self.draws)

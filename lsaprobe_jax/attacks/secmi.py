@@ -22,8 +22,9 @@ class SecMI(struct.PyTreeNode):
   as those before it, `round(t / steps)`, or what is left to T.
 
   Attributes:
-    steps: of noising from 0 to t.
-    times: n, the mean is over the times `round(t i / n)`, i = 1..n; t alone if 1.
+    steps: number of steps of noising from 0 to t.
+    times: n; the mean is over the times `round(t i / n)`, i = 1..n, so over t alone
+      where n is 1.
   """
 
   steps: int = struct.field(pytree_node=False, default=10)
@@ -32,12 +33,12 @@ class SecMI(struct.PyTreeNode):
   repeats: ClassVar[str] = "times"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     del num_inference_steps  # Nothing is reversed.
     return (self.steps + 2) * self.times
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     del key  # No noise is drawn.
     schedule, x_0 = model.schedule, model.encode(audio)
 

@@ -1,4 +1,4 @@
-"""Second order: the probe without a search, from the Jacobian at delta~ = 0. Ours.
+"""Second order, ours: the probe without a search, from the Jacobian at delta~ = 0.
 
 Near 0 the embedded reconstruction moves by `J delta~`. Where a distance is the mean
 square of that (waveform, log-mel), `D = (gain eta)^2` in the worst direction of size
@@ -11,15 +11,14 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from lsaprobe_jax import probe
 from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
 from lsaprobe_jax.search.norms import RMS
 
-# The draw of the clip's key that the start comes from: apart from every eps, which
-# have small numbers, and from the searches' 2**31 - 1.
+# The draw of the clip's key that the start comes from. It is apart from those of eps,
+# which are small numbers, and from the searches' 2**31 - 1.
 _START = 2**31 - 2
 
 
@@ -40,7 +39,7 @@ class SecondOrder(struct.PyTreeNode):
   Attributes:
     distance: a distance (`distances.get`); only its `embed` is used.
     eta: root mean square of the finite difference, in units of sigma_t.
-    steps: gradients.
+    steps: number of gradients.
   """
 
   distance: Any
@@ -50,11 +49,11 @@ class SecondOrder(struct.PyTreeNode):
   repeats: ClassVar[str] = "steps"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     return sum(reverse_passes(num_inference_steps, 1, self.steps))
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     # The difference of embeddings in the place of D.
     degradation, shape = probe.make_degradation(
       model, _HalfSquare(self.distance), key, audio, t
@@ -89,5 +88,7 @@ class _HalfSquare(struct.PyTreeNode):
     return self.distance.embed(audio)
 
   def compare(self, reference, estimate):
+    import optax  # Slow to import.
+
     squares = jax.tree.map(lambda x, y: jnp.sum(jnp.square(y - x)), reference, estimate)
     return sum(jax.tree.leaves(squares)) / (2 * optax.tree.size(reference))

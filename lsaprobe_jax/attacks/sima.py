@@ -1,4 +1,4 @@
-"""SimA: the noise a model sees in a clean clip (arXiv 2509.25003). One evaluation."""
+"""SimA: the noise a model sees in a clean clip (arXiv 2509.25003), at 1 NFE."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class SimA(struct.PyTreeNode):
 
   Attributes:
     order: p of the norm.
-    times: n, the mean is over the n times nearest to t; at most T.
+    times: n, at most T; the mean is over the n times nearest to t.
   """
 
   order: float = struct.field(pytree_node=False, default=4.0)
@@ -26,12 +26,12 @@ class SimA(struct.PyTreeNode):
   distinct_times: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     del num_inference_steps  # Nothing is reversed.
     return self.times
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     del key  # No noise is drawn.
     x_0 = model.encode(audio)
 

@@ -1,8 +1,8 @@
-"""Trajectory: members are reconstructed more closely along the way. Our reading.
+"""Trajectory: members are reconstructed more closely along the way.
 
-The LSA-Probe paper names a Trajectory baseline and does not define it. Ours: the mean
-over a grid of times, and draws of noise, of the distance from the clip to its
-reconstruction, with the probe's own reverse process and distance.
+The LSA-Probe paper names a Trajectory baseline and does not define it. Our reading is
+the mean distance from the clip to its reconstruction, over a grid of times and draws
+of noise, with the probe's own reverse process and distance.
 """
 
 from typing import Any, ClassVar
@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from lsaprobe_jax import probe
 from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import add_noise
+from lsaprobe_jax.probe import noisy_state
 
 
 class Trajectory(struct.PyTreeNode):
@@ -22,8 +21,8 @@ class Trajectory(struct.PyTreeNode):
 
   Attributes:
     distance: a distance (`distances.get`).
-    times: n, the grid is `round(t i / n)`, i = 1..n.
-    draws: of eps at each of these times; the first is the clip's own.
+    times: n; the grid is `round(t i / n)`, i = 1..n.
+    draws: number of draws of eps at each of these times; the first is the clip's own.
   """
 
   distance: Any
@@ -33,18 +32,17 @@ class Trajectory(struct.PyTreeNode):
   repeats: ClassVar[str] = "draws"
 
   def nfe(self, num_inference_steps: int) -> int:
-    """Network evaluations (see `attacks.nfe_matched`)."""
+    """Returns its NFE, forward and backward, for S steps of the reverse process."""
     return num_inference_steps * self.times * self.draws
 
   def __call__(self, model, key, audio, t) -> Outcome:
-    """Scores one clip (see `attacks.outcome`)."""
+    """Scores one clip (`attacks.Attack`)."""
     x_0 = model.encode(audio)
     clean = self.distance.embed(audio)
 
     def one(pair):
       s, draw = pair
-      noise = probe.clip_noise(key, x_0.shape, draw)
-      x_s = add_noise(model.schedule, x_0, s, noise)
+      x_s, _ = noisy_state(model, key, x_0, s, draw)
       found = self.distance.embed(model.reconstruct(x_s, s))
       return self.distance.compare(clean, found)
 

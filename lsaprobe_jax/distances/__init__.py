@@ -1,66 +1,101 @@
 """Distances between a reconstruction and its perturbed twin.
 
-`get` builds one by name. A distance is a frozen pytree with its weights as leaves: hand
-it to a jitted function as an argument, `jax.jit(lambda d, x, y: d(x, y))`, rather than
-jitting it, which would make constants of the weights and is refused where there are
-any. Adding a distance is writing one file with a class that fulfils `Distance`, and
-naming it in `_KNOWN`.
+`get` makes one by name and lets an object of one's own through; `register` gives such a
+distance a name. What a distance has to do is said by `Distance`.
+
+A distance is a frozen pytree with its weights as leaves. Hand it to a jitted function
+as an argument, `jax.jit(lambda d, x, y: d(x, y))`, rather than jitting it, which would
+make constants of the weights and is refused where there are any.
 """
 
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any
 
-import jax
-
+from lsaprobe_jax.distances.base import Distance
 from lsaprobe_jax.distances.cdpam import CDPAM
 from lsaprobe_jax.distances.spectral import MRSTFT, LogMel
 from lsaprobe_jax.distances.waveform import Waveform
+from lsaprobe_jax.errors import ArgumentError, SettingError
+from lsaprobe_jax.text import printable
 
-__all__ = ["CDPAM", "MRSTFT", "Distance", "LogMel", "Waveform", "get"]
+__all__ = [
+  "CDPAM",
+  "MRSTFT",
+  "Distance",
+  "LogMel",
+  "Waveform",
+  "get",
+  "names",
+  "register",
+]
 
-_KNOWN = {kind.name: kind for kind in (Waveform, MRSTFT, LogMel, CDPAM)}
-
-
-class Distance(Protocol):
-  """What a distance offers; all of it on one example, without a batch axis.
-
-  Audio is a float32 array `[samples]`, full scale at 1. The reference is fixed during
-  a search, so it is embedded once; only the estimate goes through `embed` again.
-  Gradients with respect to the estimate are finite everywhere, at coincidence and at
-  silence too.
-  """
-
-  name: ClassVar[str]
-
-  @classmethod
-  def create(cls, *, sample_rate: int, **options: Any) -> Self:
-    """Loads or computes the weights for audio at `sample_rate` Hz."""
-
-  def embed(self, audio: jax.Array) -> Any:
-    """What `compare` needs to know of a signal: any pytree."""
-
-  def compare(self, reference: Any, estimate: Any) -> jax.Array:
-    """The distance between two embeddings: a float32 scalar, 0 where they agree."""
-
-  def __call__(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """`compare(embed(reference), embed(estimate))`."""
+_OWN: dict[str, type[Distance]] = {
+  kind.name: kind for kind in (Waveform, MRSTFT, LogMel, CDPAM)
+}
+_ADDED: dict[str, type[Distance]] = {}
 
 
-def get(name: str, *, sample_rate: int, **options: Any) -> Distance:
-  """Builds a distance.
+def names() -> tuple[str, ...]:
+  """Returns the names that `get` knows."""
+  return (*_OWN, *_ADDED)
+
+
+def get(name: str | Distance, *, sample_rate: int, **options: Any) -> Distance:
+  """Makes a distance, or returns one that is made.
 
   Args:
-    name: "waveform", "mr_stft", "log_mel" or "cdpam".
+    name: "waveform", "mr_stft", "log_mel" or "cdpam", a name that was registered, or a
+      distance itself, which must be for this rate.
     sample_rate: rate of the audio that will be compared, in Hz.
-    **options: fields of the distance, passed to its `create`.
+    **options: passed to the `create` of a distance that is named.
 
   Returns:
-    A callable `(reference, estimate) -> scalar` on float32 arrays `[samples]`.
+    A callable `(reference, estimate) -> scalar` on float32 arrays [samples].
 
   Raises:
-    ValueError: if no distance has this name, or the rate is not positive.
+    SettingError: there is no such distance, it has no such option, or its weights are
+      not installed.
+    ArgumentError: the rate is not positive; or what is given is neither a name nor a
+      distance, or is a distance and has its options already.
   """
-  if name not in _KNOWN:
-    raise ValueError(f"no distance is called {name!r}; known: {', '.join(_KNOWN)}")
+  if not isinstance(name, str):
+    return _given(name, options)
+  known = _OWN | _ADDED
+  if name not in known:
+    raise SettingError(f"distance={printable(name)}: known: {', '.join(known)}")
   if sample_rate <= 0:
-    raise ValueError(f"the sample rate must be positive, not {sample_rate}")
-  return _KNOWN[name].create(sample_rate=sample_rate, **options)
+    raise ArgumentError(f"sample_rate={sample_rate}: it must be positive")
+  try:
+    return known[name].create(sample_rate=sample_rate, **options)
+  except TypeError as error:
+    raise SettingError(f"distance={printable(name)}: {error}") from error
+
+
+def register(distance: type[Distance]) -> None:
+  """Makes a distance from outside known by its `name`, for this process.
+
+  Args:
+    distance: a class with what `Distance` asks for; one of the same name that was
+      registered before gives way.
+
+  Raises:
+    ArgumentError: the class has no name, or that of one of the library's own.
+  """
+  name = getattr(distance, "name", None)
+  if not isinstance(name, str):
+    kind = printable(getattr(distance, "__name__", repr(distance)))
+    raise ArgumentError(f"distance={kind}: its class attribute `name` must be a string")
+  if name in _OWN:
+    raise ArgumentError(
+      f"distance={printable(name)} is one of the library's own; choose another name"
+    )
+  _ADDED[name] = distance
+
+
+def _given(distance: Any, options: dict[str, Any]) -> Distance:
+  """Returns a distance that somebody made."""
+  kind = printable(type(distance).__name__)
+  if isinstance(distance, type) or not isinstance(distance, Distance):
+    raise ArgumentError(f"distance={kind}: it must be a name, or a distances.Distance")
+  if options:
+    raise ArgumentError(f"distance={kind} has its options, but got {sorted(options)}")
+  return distance

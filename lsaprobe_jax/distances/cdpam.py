@@ -16,6 +16,7 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax.distances import _conv, resample
+from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models.files import torch_reader
 
 SAMPLE_RATE = 22050  # Hz, of the audio CDPAM was trained on
@@ -74,13 +75,12 @@ class CDPAM(struct.PyTreeNode):
       backend: the one to shape the convolutions for; JAX's default where None.
 
     Raises:
-      FileNotFoundError: if there are no weights, saying how to get them.
-      ValueError: if the file is not CDPAM's, listing what is missing or has another
-        shape.
+      SettingError: there are no weights, and the message says how to get them; or the
+        file is not CDPAM's, and it lists what is missing or has another shape.
     """
     path = find_weights() if weights is None else pathlib.Path(weights)
     if not path.is_file():
-      raise FileNotFoundError(f"CDPAM's weights are not at {path}")
+      raise SettingError(f"distance=cdpam: its weights are not at {path}")
     state = torch_reader.read_state_dict(path, select="state")
     _check_shapes(state, path)
     resampler = None
@@ -89,7 +89,7 @@ class CDPAM(struct.PyTreeNode):
     return cls(_encoder(state, backend), _head(state), resampler, quantise)
 
   def embed(self, audio: jax.Array) -> tuple[jax.Array, ...]:
-    """Activations of the four dense layers, `[256]`, `[64]`, `[16]` and `[4]`."""
+    """Returns activations of the four dense layers, [256], [64], [16] and [4]."""
     if self.resampler is not None:
       audio = self.resampler(audio)
     x = audio * _SCALE
@@ -112,23 +112,24 @@ class CDPAM(struct.PyTreeNode):
   def compare(
     self, reference: tuple[jax.Array, ...], estimate: tuple[jax.Array, ...]
   ) -> jax.Array:
-    """Sum over layers and channels of |w (estimate - reference)|, a scalar."""
+    """Returns the sum over layers and channels of |w (estimate - reference)|."""
     layers = zip(self.head, reference, estimate, strict=True)
     return sum(jnp.sum(jnp.abs(w * (y - x))) for (_, _, w), x, y in layers)
 
   def __call__(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """Distance between two signals `[samples]`, a scalar."""
+    """Returns the distance between two signals [samples], a scalar."""
     return self.compare(self.embed(reference), self.embed(estimate))
 
 
 def find_weights() -> pathlib.Path:
-  """Where the published weights are.
+  """Finds the published weights.
 
-  The file that the environment variable LSAPROBE_CDPAM_WEIGHTS names, else the one in
-  the installed distribution `cdpam`, found by its metadata and without importing it.
+  They are the file that the environment variable LSAPROBE_CDPAM_WEIGHTS names, else the
+  one in the installed distribution `cdpam`, which is found by its metadata and not
+  imported.
 
   Raises:
-    FileNotFoundError: if there is neither, saying how to get them.
+    SettingError: there is neither; the message says how to get them.
   """
   if named := os.environ.get(WEIGHTS_VARIABLE):
     return pathlib.Path(named)
@@ -139,14 +140,14 @@ def find_weights() -> pathlib.Path:
   for file in files:
     if file.suffix == ".pth":
       return pathlib.Path(file.locate())
-  raise FileNotFoundError(
-    "CDPAM's weights are not installed: run `pip install --no-deps cdpam==0.0.6`, or"
-    f" set {WEIGHTS_VARIABLE} to the .pth file from that wheel"
+  raise SettingError(
+    "distance=cdpam: its weights are not installed: run `pip install --no-deps"
+    f" cdpam==0.0.6`, or set {WEIGHTS_VARIABLE} to the .pth file from that wheel"
   )
 
 
 def _check_shapes(state: dict[str, Any], path: pathlib.Path) -> None:
-  """Raises ValueError, naming the arrays, unless all are there in the right shape."""
+  """Refuses weights of which an array is missing or has another shape."""
   expected = {}
   channels = 1
   for i in range(_LAYERS):
@@ -167,7 +168,9 @@ def _check_shapes(state: dict[str, Any], path: pathlib.Path) -> None:
     if found.get(name) != shape
   ]
   if wrong:
-    raise ValueError(f"{path} does not hold CDPAM's weights: {'; '.join(wrong)}")
+    raise SettingError(
+      f"distance=cdpam: {path} does not hold its weights: {'; '.join(wrong)}"
+    )
 
 
 def _encoder(state: dict[str, np.ndarray], backend: str | None) -> tuple:

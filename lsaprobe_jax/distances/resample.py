@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax.distances import _frames
+from lsaprobe_jax.errors import ArgumentError
 
 # Zero crossings of the sinc on each side, and the Kaiser window's shape: 90 dB of
 # attenuation from the lower Nyquist frequency on, and flat up to 91% of it.
@@ -44,13 +45,15 @@ class Resampler(struct.PyTreeNode):
       target_rate: rate of the output in Hz, an integer.
 
     Raises:
-      ValueError: if a rate is not a positive integer, or their ratio is not made of
-        numbers small enough.
+      ArgumentError: a rate is not a positive integer, or their ratio is not made of
+        numbers that are small enough.
     """
     if min(source_rate, target_rate) <= 0 or any(
       rate != int(rate) for rate in (source_rate, target_rate)
     ):
-      raise ValueError(f"cannot resample from {source_rate} to {target_rate} Hz")
+      raise ArgumentError(
+        f"source_rate={source_rate}: cannot resample from it to {target_rate} Hz"
+      )
     matrix, up, down = _design(int(source_rate), int(target_rate))
     return cls(jnp.asarray(matrix), up, down)
 
@@ -78,8 +81,8 @@ def _design(source_rate: int, target_rate: int) -> tuple[np.ndarray, int, int]:
   stretch = max(1.0, down / up)  # the filter widens when the rate falls
   reach = math.ceil(_CROSSINGS * stretch)
   if (down + 2 * reach) * up > _LARGEST:
-    raise ValueError(
-      f"the ratio {target_rate}:{source_rate} is too uneven to resample by; choose"
+    raise ArgumentError(
+      f"source_rate={source_rate} is too uneven to resample to {target_rate} Hz; choose"
       " rates with a large common divisor"
     )
   # Width of the transition band by Kaiser's estimate, as a share of the lower Nyquist
@@ -109,7 +112,7 @@ def resample(audio: jax.Array, source_rate: int, target_rate: int) -> jax.Array:
     `[ceil(samples * target_rate / source_rate)]`.
 
   Raises:
-    ValueError: as `Resampler.create`.
+    ArgumentError: for the reasons of `Resampler.create`.
   """
   if source_rate == target_rate:
     return audio

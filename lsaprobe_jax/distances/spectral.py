@@ -8,17 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.distances import _frames
+from lsaprobe_jax.errors import ArgumentError
 
 
 def power_spectrogram(
   audio: jax.Array, *, fft_size: int, hop: int, width: int
 ) -> jax.Array:
-  """Squared magnitudes of the centred short-time Fourier transform.
+  """Returns squared magnitudes of the centred short-time Fourier transform.
 
-  As `torch.stft` and `librosa.stft` with a periodic Hann window, `center=True` and
-  reflected ends. A window shorter than the transform is not moved to its middle as it
-  is there: that changes phases only, and spares transforming the zeros around it.
+  They are those of `torch.stft` and `librosa.stft` with a periodic Hann window,
+  `center=True` and reflected ends. A window shorter than the transform is not moved to
+  its middle as it is there: that changes phases only, and spares transforming the zeros
+  around it.
 
   Args:
     audio: `[samples]`.
@@ -30,14 +33,14 @@ def power_spectrogram(
     `[1 + samples // hop, 1 + fft_size // 2]`.
 
   Raises:
-    ValueError: if the audio is not longer than half a transform: there is then nothing
+    ArgumentError: the audio is not longer than half a transform: there is then nothing
       to reflect, and the originals refuse it too.
   """
   samples = audio.shape[-1]
   if samples <= fft_size // 2:
-    raise ValueError(
-      f"{samples} samples are too few for an STFT of {fft_size}: it needs more than"
-      f" {fft_size // 2}"
+    raise ArgumentError(
+      f"audio: {samples} samples are too few for an STFT of {fft_size}: it needs more"
+      f" than {fft_size // 2}"
     )
   left = fft_size // 2 - (fft_size - width) // 2
   count = 1 + samples // hop
@@ -87,25 +90,29 @@ class MRSTFT(struct.PyTreeNode):
     """Builds the distance.
 
     Args:
-      sample_rate: rate of the audio in Hz, unused: resolutions are in samples.
+      sample_rate: rate of the audio in Hz. It changes nothing: resolutions are in
+        samples.
       fft_sizes: lengths of the transforms.
       hops: samples between frames, by resolution.
       widths: lengths of the windows, by resolution.
       floor: least power of a bin.
 
     Raises:
-      ValueError: if a resolution is not given in full, or its window exceeds its
+      ArgumentError: a resolution is not given in full, or its window exceeds its
         transform.
     """
     del sample_rate
     if not len(fft_sizes) == len(hops) == len(widths) > 0:
-      raise ValueError("fft_sizes, hops and widths must be given for each resolution")
+      raise ArgumentError(
+        f"fft_sizes={fft_sizes}: fft_sizes, hops and widths must be given for each"
+        " resolution"
+      )
     if any(w > n for w, n in zip(widths, fft_sizes, strict=True)):
-      raise ValueError(f"windows {widths} exceed transforms {fft_sizes}")
+      raise ArgumentError(f"widths={widths}: windows exceed transforms {fft_sizes}")
     return cls(tuple(fft_sizes), tuple(hops), tuple(widths), floor)
 
   def embed(self, audio: jax.Array) -> tuple[tuple[jax.Array, jax.Array], ...]:
-    """Magnitudes and their logarithms `[frames, bins]`, by resolution."""
+    """Returns magnitudes and their logarithms, each [frames, bins], by resolution."""
     return tuple(
       _magnitudes(
         power_spectrogram(audio, fft_size=n, hop=hop, width=width), self.floor
@@ -114,7 +121,7 @@ class MRSTFT(struct.PyTreeNode):
     )
 
   def compare(self, reference, estimate) -> jax.Array:
-    """Mean over resolutions, a scalar."""
+    """Returns the mean over resolutions, a scalar."""
     terms = []
     for (x, log_x), (y, log_y) in zip(reference, estimate, strict=True):
       # The floor keeps the denominator positive, even for silence.
@@ -123,7 +130,7 @@ class MRSTFT(struct.PyTreeNode):
     return sum(terms) / len(terms)
 
   def __call__(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """Distance between two signals `[samples]`, a scalar."""
+    """Returns the distance between two signals [samples], a scalar."""
     return self.compare(self.embed(reference), self.embed(estimate))
 
 
@@ -169,16 +176,18 @@ class LogMel(struct.PyTreeNode):
       low: lowest frequency in Hz.
       high: highest frequency in Hz; half the rate where None.
       floor: least mel magnitude.
-    """
-    import librosa  # slow to import, and needed by this distance only
 
+    Raises:
+      MissingPackageError: librosa, which makes the filters, is not installed.
+    """
+    librosa = optional.require("librosa", "audio")
     filters = librosa.filters.mel(
       sr=sample_rate, n_fft=fft_size, n_mels=mels, fmin=low, fmax=high
     )
     return cls(jnp.asarray(filters.T, jnp.float32), fft_size, hop, floor)
 
   def embed(self, audio: jax.Array) -> jax.Array:
-    """The log-mel spectrogram, `[frames, mels]`."""
+    """Returns the log-mel spectrogram, [frames, mels]."""
     power = power_spectrogram(
       audio, fft_size=self.fft_size, hop=self.hop, width=self.fft_size
     )
@@ -187,11 +196,11 @@ class LogMel(struct.PyTreeNode):
     return jnp.log(jnp.maximum(magnitude @ self.filters, self.floor))
 
   def compare(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """Mean squared difference, a scalar, in nepers squared."""
+    """Returns the mean squared difference, a scalar, in nepers squared."""
     return jnp.mean(jnp.square(estimate - reference))
 
   def __call__(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """Distance between two signals `[samples]`, a scalar."""
+    """Returns the distance between two signals [samples], a scalar."""
     return self.compare(self.embed(reference), self.embed(estimate))
 
 

@@ -19,13 +19,13 @@ class Waveform(struct.PyTreeNode):
     return cls()
 
   def embed(self, audio: jax.Array) -> jax.Array:
-    """The samples themselves, `[samples]`."""
+    """Returns the samples themselves, [samples]."""
     return audio
 
   def compare(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """Mean squared difference, a scalar."""
+    """Returns the mean squared difference, a scalar."""
     return jnp.mean(jnp.square(estimate - reference))
 
   def __call__(self, reference: jax.Array, estimate: jax.Array) -> jax.Array:
-    """Distance between two signals `[samples]`, a scalar."""
+    """Returns the distance between two signals [samples], a scalar."""
     return self.compare(self.embed(reference), self.embed(estimate))

@@ -37,10 +37,7 @@ def make_search(settings: SearchSettings, name: str | None = None) -> searches.S
   if name not in settings.options:
     raise SettingError(f"search.name={name}: known: {', '.join(settings.options)}")
   options = settings.options[name]
-  try:
-    return searches.get(name, eta_max=settings.eta_max, norm=settings.norm, **options)
-  except (ValueError, TypeError) as error:
-    raise SettingError(f"search: {error}") from error
+  return searches.get(name, eta_max=settings.eta_max, norm=settings.norm, **options)
 
 
 def check_searches(settings: SearchSettings) -> None:
@@ -62,6 +59,8 @@ def make_distance(name: str, corpus: Corpus) -> distances.Distance:
   try:
     distance = distances.get(name, sample_rate=corpus.sample_rate)
     jax.eval_shape(lambda d, x, y: d(x, y), distance, silence, silence)
+  except SettingError:
+    raise
   except (ValueError, OSError) as error:
     raise SettingError(f"distance={name}: {error}") from error
   return distance
@@ -88,10 +87,7 @@ def make_baseline(settings: Experiment, name: str, distance) -> tuple[float, Any
   t_ratio = options.pop("t_ratio")
   if attacks.takes_search(name):
     options["search"] = make_search(settings.search)
-  try:
-    return t_ratio, attacks.get(name, distance, **options)
-  except ValueError as error:
-    raise SettingError(f"baselines.{name}: {error}") from error
+  return t_ratio, attacks.get(name, distance, **options)
 
 
 def make_attack(settings: Experiment, name: str, distance) -> tuple[float, Any]:

@@ -6,6 +6,7 @@ checkpoints where it has not made enough progress. Slow; other searches are held
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +17,13 @@ from lsaprobe_jax.search import norms
 from lsaprobe_jax.search.base import Ascent
 from lsaprobe_jax.search.bisection import Bisection
 
-# Of the last step in the new one, and the share of steps that must gain (section 3).
+# The share of the last step in the new one, and that of steps which must gain
+# (section 3).
 _CARRY, _GAINING = 0.75, 0.75
 
 
 def checkpoints(steps: int) -> np.ndarray:
-  """Steps after which the step length is reviewed (equation 3)."""
+  """Returns the steps after which the step length is reviewed (equation 3), rising."""
   percent = [0, 22]
   while percent[-1] < 100:
     percent.append(percent[-1] + max(percent[-1] - percent[-2] - 3, 6))
@@ -53,7 +55,13 @@ class _State(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoPGD(Bisection):
-  """Bisection over Auto-PGD; of Bisection's settings only those below play a part."""
+  """Bisection over Auto-PGD.
+
+  The settings of the paper's ascent (`step_size`, `momentum`, `min_gain`, `patience`,
+  `min_gradient`) play no part: Auto-PGD sets its own steps.
+  """
+
+  name: ClassVar[str] = "auto_pgd"
 
   halvings: int = 6
   ascent_steps: int = 50

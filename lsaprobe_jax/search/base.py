@@ -1,15 +1,7 @@
-"""What every search takes and returns.
-
-A search is a frozen dataclass of its settings with two methods:
-
-  search(degradation, key, shape, tau) -> SearchResult
-  search.worst(degradation, key, shape, eta, target) -> Ascent
-
-where `degradation` is D as a function of delta~. What it finds is an upper bound on the
-true cost: a budget at which a perturbation that reaches tau is in hand.
-"""
+"""What every search takes and returns."""
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +12,7 @@ Degradation = Callable[[jax.Array], jax.Array]
 
 
 class Ascent(struct.PyTreeNode):
-  """Where an ascent stands.
+  """Where an ascent of D stands, or has ended.
 
   Attributes:
     degradation: largest D met so far.
@@ -40,7 +32,9 @@ class Ascent(struct.PyTreeNode):
 
 
 class SearchResult(struct.PyTreeNode):
-  """What a search returns for one example; scalars (or of tau's shape) but the trace.
+  """What a search returns for one example.
+
+  All are scalars, or of tau's shape, but the budgets tried and what was found there.
 
   Attributes:
     cost: C_adv, the smallest budget at which tau was reached; NaN if none was.
@@ -71,19 +65,55 @@ class SearchResult(struct.PyTreeNode):
   history: jax.Array
 
 
+@runtime_checkable
+class Search(Protocol):
+  """A search for the smallest perturbation that degrades one example by tau.
+
+  A search is a frozen dataclass of its settings: it is compared and hashed as a static
+  part of compiled programs. It has no batch axis, compiles nothing itself, and draws
+  what it draws from the key. The arguments `degradation`, D as a function of delta~,
+  and `shape`, that of delta~, come from `probe.make_degradation`.
+
+  One that knows D against the budget whole may also have `curve(degradation, key,
+  shape)`, which returns a `Curve`; costs for any tau are then read off it.
+  """
+
+  def __call__(
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
+  ) -> SearchResult:
+    """Finds the smallest budget at which D reaches tau, a scalar.
+
+    What it finds is an upper bound on the true cost: a budget at which a perturbation
+    that reaches tau is in hand.
+    """
+    ...
+
+  def worst(
+    self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
+  ) -> Ascent:
+    """Finds the largest D within the budget eta; it may stop at `target`."""
+    ...
+
+
 def censored_rank(eta_max, margin, tau) -> jax.Array:
-  """Rank of an example that tau was not reached on: above eta_max, by what is left."""
+  """Returns the rank of an example that tau was not reached on.
+
+  It lies above eta_max by the margin that was left, over tau.
+  """
   return eta_max * (1 + jnp.maximum(margin, 0) / tau)
 
 
 def interpolate(tau, low, low_degradation, high, high_degradation) -> jax.Array:
-  """Budget at which D would cross tau on a straight line from `low` to `high`."""
+  """Returns where D would cross tau on a straight line from `low` to `high`."""
   fraction = (tau - low_degradation) / (high_degradation - low_degradation)
   return low + (high - low) * jnp.clip(fraction, 0.0, 1.0)
 
 
 def descents(degradations: jax.Array) -> jax.Array:
-  """How many of [n] degradations, by growing budget, lie below an earlier one; NaN: none."""
+  """Counts how many of [n] degradations lie below an earlier one.
+
+  They are in the order of growing budgets; one that is NaN does not count.
+  """
   seen = jax.lax.cummax(jnp.where(jnp.isnan(degradations), -jnp.inf, degradations))
   before = jnp.concatenate([jnp.full(1, -jnp.inf), seen[:-1]])
   return jnp.sum(degradations < before).astype(jnp.int32)

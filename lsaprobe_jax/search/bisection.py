@@ -13,7 +13,7 @@ are vmapped; results are the same in both.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ class Bisection:
     min_gradient: gradient norm that ends an ascent.
   """
 
+  name: ClassVar[str] = "bisection"
+
   eta_max: float = 0.8
   halvings: int = 10
   ascent_steps: int = 12
@@ -57,16 +59,13 @@ class Bisection:
   def __call__(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
-    """Smallest budget at which D reaches tau.
+    """Finds the smallest budget at which D reaches tau.
 
     Args:
       degradation: D as a function of delta~.
-      key: for the random starts.
-      shape: of delta~.
-      tau: scalar target.
-
-    Returns:
-      The search's result.
+      key: it draws the random starts.
+      shape: that of delta~.
+      tau: the target, a scalar.
     """
 
     def halve(bracket, trial_key):
@@ -108,7 +107,7 @@ class Bisection:
   def worst(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
-    """Largest D found in the ball of radius eta, over restarts; stops at target."""
+    """Finds the largest D in the ball of radius eta, over restarts; stops at target."""
 
     def restart(best: Ascent, key):
       def climb(best):

@@ -22,6 +22,7 @@ Fixed length, no branches: made to be vmapped.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -53,21 +54,24 @@ class Curve(struct.PyTreeNode):
 
   @property
   def worst(self) -> jax.Array:
-    """[rungs] largest D found within each budget: the balls are nested."""
+    """The largest D found within each budget, [rungs]: the balls are nested."""
     return jax.lax.cummax(self.degradations)
 
   def degradation_at(self, eta) -> jax.Array:
-    """Worst D within a budget, straight lines between the rungs and from 0 to them."""
+    """Returns the worst D within a budget.
+
+    Between the rungs, and from no perturbation to the first, lie straight lines.
+    """
     grow = lambda x: jnp.concatenate([jnp.zeros(1), x])
     return jnp.interp(eta, grow(self.budgets), grow(self.worst))
 
   def search_result(self, tau, eta_max=np.inf) -> SearchResult:
-    """C_adv for any tau and eta_max, read off the curve.
+    """Reads C_adv off the curve, for any tau and eta_max.
 
     Args:
       tau: targets, of any shape.
-      eta_max: largest budgets allowed, of a shape that goes with tau's; those
-        beyond the ladder mean its last rung, those below its first nothing.
+      eta_max: the largest budgets allowed, of a shape that goes with tau's. One
+        beyond the ladder means its last rung; below the first rung nothing is reached.
 
     Returns:
       The result, `cost`, `reached`, `rank` and `margin` in the common shape.
@@ -119,13 +123,15 @@ class Continuation:
   Attributes:
     eta_max: the ladder's last budget, in units of the noise level sigma_t.
     span: eta_max over the ladder's first budget.
-    rungs: budgets, in geometric progression.
-    steps: gradients at each.
-    warmup: further gradients at the first, to leave the random start.
+    rungs: number of budgets, in geometric progression.
+    steps: gradients at each budget.
+    warmup: further gradients at the first budget, to leave the random start.
     momentum: of the normalised gradient, `m = momentum * m + g / ||g||`.
     restarts: climbs from different random directions; the largest D counts.
     norm: `rms`, `l2` or `linf` (see `norms`).
   """
+
+  name: ClassVar[str] = "continuation"
 
   eta_max: float = 0.8
   span: float = 16.0
@@ -143,13 +149,13 @@ class Continuation:
   def __call__(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
-    """Smallest budget at which D reaches tau; tau may have any shape."""
+    """Finds the smallest budget at which D reaches tau, which may have any shape."""
     return self.curve(degradation, key, shape).search_result(tau)
 
   def worst(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
-    """Largest D found in the ball of radius eta, by a ladder that ends there."""
+    """Finds the largest D in the ball of radius eta, by a ladder that ends there."""
     del target  # It has a fixed length.
     curve, delta = self._climb_ladder(degradation, key, shape, eta)
     return Ascent(
@@ -163,13 +169,13 @@ class Continuation:
   def curve(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta_max=None
   ) -> Curve:
-    """D against the budget, up to eta_max (the search's own if None).
+    """Climbs the ladder and returns D against the budget.
 
     Args:
       degradation: D as a function of delta~.
-      key: for the random starts.
-      shape: of delta~.
-      eta_max: scalar, the ladder's last budget.
+      key: it draws the random starts.
+      shape: that of delta~.
+      eta_max: the ladder's last budget, a scalar; the search's own by default.
     """
     eta_max = self.eta_max if eta_max is None else eta_max
     return self._climb_ladder(degradation, key, shape, eta_max)[0]

@@ -7,6 +7,7 @@ present D would reach it. Any point that reaches tau is a certified bound of its
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,8 @@ class MinimumNorm:
     norm: `rms`, `l2` or `linf` (see `norms`).
   """
 
+  name: ClassVar[str] = "minimum_norm"
+
   eta_max: float = 0.8
   steps: int = 35
   step_size: float = 2.0
@@ -54,7 +57,7 @@ class MinimumNorm:
   def __call__(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
-    """Smallest size met at which D reaches tau, a scalar."""
+    """Finds the smallest size at which D reaches tau, a scalar."""
     norm = norms.get(self.norm)
 
     def step(state, progress):
@@ -88,7 +91,7 @@ class MinimumNorm:
   def worst(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
-    """Largest D met in the ball of radius eta: the same steps, the radius fixed."""
+    """Finds the largest D in the ball of radius eta: the same steps, one radius."""
     del target  # It has a fixed length.
     norm = norms.get(self.norm)
 

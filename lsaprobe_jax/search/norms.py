@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from optax import projections
+
+from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.text import printable
 
 # Below this a gradient has no direction.
 _TINY = 1e-30
@@ -19,15 +21,15 @@ _TINY = 1e-30
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Norm:
-  """A norm and what ascent inside its balls needs; arrays have any one shape.
+  """A norm, and what an ascent inside its balls needs; arrays have any one shape.
 
   Attributes:
     name: `rms`, `l2` or `linf`.
-    size: array -> scalar, the norm.
-    steepest: gradient -> the direction of unit norm that climbs fastest, zero where
-      the gradient is zero.
-    project: (array, radius) -> the nearest point of the ball.
-    sample: (key, shape) -> a point drawn uniformly from the unit ball.
+    size: maps an array to its norm, a scalar.
+    steepest: maps a gradient to the direction of unit norm that climbs fastest, which
+      is zero where the gradient is.
+    project: maps an array and a radius to the nearest point of the ball.
+    sample: maps a key and a shape to a point drawn uniformly from the unit ball.
   """
 
   name: str
@@ -48,11 +50,23 @@ def _l2_sample(key, shape):
   return direction * jax.random.uniform(radius_key) ** (1 / math.prod(shape))
 
 
+def _l2_project(x, radius):
+  from optax import projections  # Slow to import, and needed by searches alone.
+
+  return projections.projection_l2_ball(x, radius)
+
+
+def _linf_project(x, radius):
+  from optax import projections
+
+  return projections.projection_linf_ball(x, radius)
+
+
 L2 = Norm(
   name="l2",
   size=_l2_size,
   steepest=lambda g: g / jnp.maximum(_l2_size(g), _TINY),
-  project=projections.projection_l2_ball,
+  project=_l2_project,
   sample=_l2_sample,
 )
 
@@ -68,14 +82,18 @@ LINF = Norm(
   name="linf",
   size=lambda x: jnp.max(jnp.abs(x)),
   steepest=jnp.sign,
-  project=projections.projection_linf_ball,
+  project=_linf_project,
   sample=lambda key, shape: jax.random.uniform(key, shape, minval=-1.0, maxval=1.0),
 )
 
 
 def get(name: str) -> Norm:
-  """The norm called `rms`, `l2` or `linf`; ValueError on another name."""
+  """Returns the norm called `rms`, `l2` or `linf`.
+
+  Raises:
+    SettingError: there is no such norm.
+  """
   known = {norm.name: norm for norm in (RMS, L2, LINF)}
   if name not in known:
-    raise ValueError(f"unknown norm {name!r}; known: {', '.join(known)}")
+    raise SettingError(f"search.norm={printable(name)}: known: {', '.join(known)}")
   return known[name]

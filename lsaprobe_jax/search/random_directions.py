@@ -7,6 +7,7 @@ directions of that size do not reach tau, and better ones are there.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +21,17 @@ from lsaprobe_jax.search.continuation import Curve
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RandomDirections:
-  """Budgets and directions.
+  """A ladder of budgets, and random directions that are tried at each.
 
   Attributes:
     eta_max: the last budget, in units of the noise level sigma_t.
     span: eta_max over the first budget.
-    rungs: budgets, in geometric progression.
-    draws: random directions, the same at every budget.
+    rungs: number of budgets, in geometric progression.
+    draws: number of random directions, the same at every budget.
     norm: `rms`, `l2` or `linf` (see `norms`).
   """
+
+  name: ClassVar[str] = "random_directions"
 
   eta_max: float = 0.8
   span: float = 16.0
@@ -43,13 +46,13 @@ class RandomDirections:
   def __call__(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], tau
   ) -> SearchResult:
-    """Smallest budget at which the mean D reaches tau; tau may have any shape."""
+    """Finds where the mean D reaches tau, which may have any shape."""
     return self.curve(degradation, key, shape).search_result(tau)
 
   def worst(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...], eta, target
   ) -> Ascent:
-    """Mean D at the budget eta: there is no ascent to look for a worst."""
+    """Returns the mean D at the budget eta: no ascent looks for a worst."""
     del target
     met, directions = self._draw(degradation, key, shape, jnp.reshape(eta, (1,)))
     return Ascent(
@@ -63,7 +66,7 @@ class RandomDirections:
   def curve(
     self, degradation: Degradation, key: jax.Array, shape: tuple[int, ...]
   ) -> Curve:
-    """Mean D against the budget, up to eta_max (see `Continuation.curve`)."""
+    """Returns the mean D against the budget, up to eta_max."""
     budgets = jnp.asarray(self.eta_max * np.geomspace(1 / self.span, 1, self.rungs))
     met, _ = self._draw(degradation, key, shape, budgets)
     return Curve(
