@@ -130,8 +130,8 @@ def _check_variant(named: str, settings: SweepSettings, changes) -> None:
   distance = changes.get("distance", settings.distance)
   try:
     distances.get(distance, sample_rate=_ANY_RATE)
-  except (ValueError, OSError) as error:
-    raise SettingError(f"{named}.distance={distance}: {error}") from error
+  except SettingError as error:
+    raise SettingError(f"{named}.{error}") from error
   if "targets" not in changes:
     return
   try:
