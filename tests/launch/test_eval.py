@@ -354,7 +354,7 @@ def test_a_damaged_row_file_is_named(claimed, settings):
     ({"distance": "lpips"}, r"--config\.distance.*'lpips'; known: waveform, mr_stft"),
     ({"corpus.clip_seconds": 0.05}, r"--config\."),
     ({"search.name": "magic"}, r"--config\.search\.name=magic: known: .*bisection"),
-    ({"search.norm": "l3"}, r"--config\.search: unknown norm 'l3'"),
+    ({"search.norm": "l3"}, r"--config\.search\.norm=l3: known: "),
     ({"batch_size": -1}, r"--config\.batch_size=-1: 0 finds it"),
     ({"num_inference_steps": 0}, r"--config\.num_inference_steps=0: at least 1"),
     ({"tau.quantile": 95.0}, r"--config\.tau\.quantile=95\.0: above 0 and at most 1"),
