@@ -10,15 +10,13 @@ results/. What launch.eval --record kept and what launch.sets found there is sho
 docs/report.md.
 """
 
-import functools
 import pathlib
 
 from absl import app, flags, logging
 
 from launch import command
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import summary
-from lsaprobe_jax.report import html, page, reading, static
+from lsaprobe_jax.report import html, page, reading, reproduction, static, walk
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Of an evaluation or a sweep.")
 _SWEEP = flags.DEFINE_string("sweep", None, "Of a sweep over the same clips.")
@@ -27,13 +25,10 @@ _FIGURES = flags.DEFINE_bool(
   "figures", False, "Write the static figures to figures/ beside the page."
 )
 
-# Of stored rows that come without a summary, as launch.reproduce has them.
-_summarise = functools.partial(summary.summarise, resamples=10_000, seed=0)
-
 
 def _read(flag: str, folder: str) -> reading.Results:
   try:
-    return reading.read(pathlib.Path(folder), _summarise)
+    return reading.read(pathlib.Path(folder), reproduction.summarise)
   except (OSError, ValueError) as error:
     raise app.UsageError(f"--{flag}={folder}: {error}") from error
 
@@ -52,7 +47,7 @@ def main(argv):
   try:
     with reading.explained("its summary or recording"):
       built = page.build(results)
-      text = html.render(built, page.sounds(results))
+      text = html.render(built, walk.sounds(results))
   except ValueError as error:
     raise app.UsageError(f"--workdir={_WORKDIR.value}: {error}") from error
   output = pathlib.Path(_OUTPUT.value or pathlib.Path(_WORKDIR.value) / "report.html")

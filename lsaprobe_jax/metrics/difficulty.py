@@ -10,8 +10,8 @@ from lsaprobe_jax.rows import Row
 def by_reference(rows: Iterable[Row]) -> list[Row]:
   """Difficulty-calibrated rows: target score minus reference score, per clip.
 
-  The rule is that of Watson et al., ICLR 2022 (docs/evaluation.md, rule 9). The split of
-  the reference's rows does not matter, as it saw neither side. Clips, methods or
+  The rule is that of Watson et al., ICLR 2022 (docs/evaluation.md, rule 9). The split
+  of the reference's rows does not matter, as it saw neither side. Clips, methods or
   settings without a reference row give none.
 
   Args:

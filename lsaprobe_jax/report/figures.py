@@ -7,16 +7,14 @@ too.
 
 import itertools
 import pathlib
-
-import matplotlib
-
-matplotlib.use("agg")
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
-from lsaprobe_jax.metrics import pivot, roc, study, tables
+from lsaprobe_jax.metrics import pivot, roc, tables
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # One more than colours: no pair comes twice within 56 methods.
@@ -39,13 +37,24 @@ _NO_METADATA = {
 }
 
 
+def _pyplot() -> Any:
+  """Matplotlib's pyplot, drawing to files alone; imported where something is drawn."""
+  import matplotlib
+
+  matplotlib.use("agg")
+  from matplotlib import pyplot
+
+  return pyplot
+
+
 def save(
-  figure: Figure, stem: pathlib.Path, kinds: tuple[str, ...] = ("png", "svg")
+  figure: "Figure", stem: pathlib.Path, kinds: tuple[str, ...] = ("png", "svg")
 ) -> list[pathlib.Path]:
   """Writes STEM.KIND of each kind without dates or random ids; closes the figure."""
   stem.parent.mkdir(parents=True, exist_ok=True)
   paths = []
-  with matplotlib.rc_context(_STYLE):
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
     for kind in kinds:
       paths.append(stem.with_name(f"{stem.name}.{kind}"))
       figure.savefig(paths[-1], metadata=_NO_METADATA[kind])
@@ -53,14 +62,15 @@ def save(
   return paths
 
 
-def methods(records: list[dict]) -> Figure:
-  """AUC of every method with its interval by track, raw beside calibrated."""
+def methods(records: list[dict]) -> "Figure":
+  """AUC of every method with its interval by track, raw and by reference."""
   shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
   raw = sorted(
     (r for r in shown if r["difficulty_calibration"] == "none"), key=lambda r: r["auc"]
   )
   names = [(r["method"], r["distance"], r["t_ratio"]) for r in raw]
-  with matplotlib.rc_context(_STYLE):
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
     figure, axes = plt.subplots(figsize=(7, 0.8 + 0.28 * len(names)))
     for calibrated, label, shift in (
       ("none", "raw", 0.1),
@@ -97,13 +107,14 @@ def methods(records: list[dict]) -> Figure:
   return figure
 
 
-def ablation(records: list[dict]) -> Figure:
+def ablation(records: list[dict]) -> "Figure":
   """AUC against what an ablation varies, one line a method."""
   shown = pivot.headline(records)
   values = list(dict.fromkeys(r["value"] for r in shown))
   numeric = all(isinstance(value, int | float) for value in values)
   keys = list(dict.fromkeys((r["method"], r["difficulty_calibration"]) for r in shown))
-  with matplotlib.rc_context(_STYLE):
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
     # More than there are colours: one a method, hollow and dashed where calibrated.
     crowded = len(keys) > len(_COLOURS)
     size = (9 if numeric else 13, 4.2) if crowded else (7.5, 3.6)
@@ -147,14 +158,15 @@ def ablation(records: list[dict]) -> Figure:
 _SIDES = {"member": "members", "nonmember": "non-members"}
 
 
-def degradation_curves(model: dict, names: dict[str, str] = _SIDES) -> Figure:
+def degradation_curves(model: dict, names: dict[str, str] = _SIDES) -> "Figure":
   """D against eta of every clip under a model, with tau (`page.curves`).
 
   Args:
     model: one of them.
     names: what the two splits are called.
   """
-  with matplotlib.rc_context(_STYLE):
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
     figure, axes = plt.subplots(figsize=(5.5, 3.6))
     for (split, name), colour, dash in zip(
       names.items(), _COLOURS, ("-", "--"), strict=False
@@ -176,14 +188,15 @@ def degradation_curves(model: dict, names: dict[str, str] = _SIDES) -> Figure:
   return figure
 
 
-def track_scores(sides: dict[str, list[float]], cutoff: float | None) -> Figure:
+def track_scores(sides: dict[str, list[float]], cutoff: float | None) -> "Figure":
   """Scores of tracks, one line of dots a side, with the cutoff where there is one.
 
   Args:
     sides: scores by the side's name.
     cutoff: in the same units.
   """
-  with matplotlib.rc_context(_STYLE):
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
     figure, axes = plt.subplots(figsize=(7, 0.9 + 0.5 * len(sides)))
     for i, (values, colour, marker) in enumerate(
       zip(sides.values(), _COLOURS, _MARKERS, strict=False)
@@ -194,19 +207,20 @@ def track_scores(sides: dict[str, list[float]], cutoff: float | None) -> Figure:
     labels = [f"{name} (n = {len(values)})" for name, values in sides.items()]
     axes.set_yticks([-i for i in range(len(sides))], labels)
     axes.set_ylim(0.6 - len(sides), 0.4)
-    axes.set_xlabel("score, in standard deviations of the calibration tracks")
+    axes.set_xlabel("score, in standard deviations of the development tracks")
   return figure
 
 
-def roc_curves(rows: list[dict], names: list[tuple[str, bool]]) -> Figure:
+def roc_curves(rows: list[dict], names: list[tuple[str, str]]) -> "Figure":
   """ROC of some methods, linear and log-log; A and B averaged at equal FPR.
 
   Args:
-    rows: raw and calibrated, as of `study.main_rows`.
-    names: (method, calibrated) to draw.
+    rows: raw and difficulty-calibrated, as of `study.main_rows`.
+    names: (method, difficulty_calibration) to draw.
   """
   grid = np.unique(np.concatenate([np.geomspace(1e-3, 1, 200), np.linspace(0, 1, 201)]))
-  with matplotlib.rc_context(_STYLE):
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
     figure, (linear, log) = plt.subplots(1, 2, figsize=(8, 3.8))
     for key, colour, dash in zip(
       names, itertools.cycle(_COLOURS), itertools.cycle(("-", "--", "-.", ":"))
@@ -233,13 +247,9 @@ def _step(rows: list[dict], grid: np.ndarray) -> np.ndarray:
 
 
 def _by_model(rows, method: str, calibrated: str) -> dict[str, list[dict]]:
-  models: dict[str, list[dict]] = {}
-  for row in rows:
-    wanted = (row["method"], row["difficulty_calibration"]) == (method, calibrated)
-    judged = row["split"] in pivot.JUDGED
-    if wanted and judged and row["model"] != pivot.REFERENCE:
-      models.setdefault(row["model"], []).append(row)
-  return models
+  key = ("method", "difficulty_calibration")
+  found = pivot.groups(pivot.targets_only(rows), key)
+  return pivot.groups(found.get((method, calibrated), ()), "model")
 
 
 def _with_errors(records: list[dict]) -> tuple[np.ndarray, np.ndarray]:

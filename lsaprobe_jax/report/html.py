@@ -6,9 +6,6 @@ import json
 import pathlib
 from typing import Any
 
-import jinja2
-import markupsafe
-
 from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable_leaves
 
@@ -27,8 +24,10 @@ def render(page: dict[str, Any], sounds: dict[str, str]) -> str:
 
   Args:
     page: see `page.build`.
-    sounds: see `page.sounds`.
+    sounds: see `walk.sounds`.
   """
+  import markupsafe
+
   script = (_TEMPLATES / "page.js").read_text()
   page, sounds = printable_leaves((page, sounds))
   return _fill(
@@ -53,6 +52,9 @@ def render_dossier(dossier: dict[str, Any], figures: dict[str, str]) -> str:
 
 
 def _fill(template: str, scripts: str, **values: Any) -> str:
+  import jinja2
+  import markupsafe
+
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_TEMPLATES),
     autoescape=True,

@@ -4,7 +4,6 @@ import base64
 import struct
 import zlib
 
-import matplotlib
 import numpy as np
 
 # Told apart by colour-blind readers, and in grey.
@@ -33,6 +32,8 @@ def png_uri(image: np.ndarray) -> str:
   Args:
     image: uint8 [bands, frames], lowest band first; it is drawn at the bottom.
   """
+  import matplotlib
+
   rows = np.asarray(image, np.uint8)[::-1]
   palette = matplotlib.colormaps[_COLOURMAP](np.arange(256), bytes=True)[:, :3]
   # Each line begins with the number of its filter; 0 is none.

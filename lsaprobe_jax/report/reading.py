@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lsaprobe_jax import strict_json
-from lsaprobe_jax.metrics import difficulty, pivot, roc, study, summary
+from lsaprobe_jax.metrics import difficulty, pivot, roc, study
 from lsaprobe_jax.rows import ROW_KEY
 from lsaprobe_jax.scoring.row_store import read_rows
 from lsaprobe_jax.text import first_line, printable, printable_leaves
@@ -19,12 +19,13 @@ Rows = list[dict[str, Any]]
 Records = list[dict[str, Any]]
 Summarise = Callable[[Rows], Records]
 
+_DIGITS = 5
 # Scores of two runs of the same thing, on machines that round otherwise.
 _SAME = 1e-3
 # What every record of a summary has, of what is shown of it.
 _RECORD = (
-  "corpus", "method", "distance", "t_ratio", "difficulty_calibration", "model", "n_member",
-  "n_nonmember", "auc", "auc_ci", "tpr", "tpr_ci", "flagged",
+  *pivot.SETTING, "model", "n_member", "n_nonmember",
+  "auc", "auc_ci", "tpr", "tpr_ci", "flagged",
 )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ class Results:
 
   Attributes:
     workdir: the folder.
-    rows: of the main table, raw and calibrated.
+    rows: of the main table, raw and difficulty-calibrated.
     records: `summary.summarise` of them.
     ablations: (rows, records) by the name of the ablation.
     run: settings and hashes, run.json; empty where there is none.
@@ -137,12 +138,9 @@ def _read(workdir: pathlib.Path, summarise: Summarise) -> Results:
 def _check_summaries(found: Results) -> None:
   _check_summary(found.rows, found.records)
   for rows, records in found.ablations.values():
-    for value in {record["value"] for record in records}:
-      own = [row for row in rows if row["value"] == value]
-      _check_summary(
-        own + difficulty.by_reference(own),
-        [record for record in records if record["value"] == value],
-      )
+    of_value = study.with_reference(rows)
+    for value, own in pivot.groups(records, "value").items():
+      _check_summary(of_value.get(value, []), own)
 
 
 def combine(main: Results, sweep: Results) -> Results:
@@ -288,14 +286,12 @@ def _read_records(path: pathlib.Path, more: Sequence[str] = ()) -> Records | Non
 
 def _check_summary(rows: Rows, records: Records) -> None:
   """ValueError where a record's AUC or counts are not those of the rows."""
-  tables: dict[tuple, Rows] = {}
-  for row in rows:
-    if row["split"] in pivot.JUDGED and row["model"] != pivot.REFERENCE:
-      tables.setdefault((*pivot.setting_of(row), row["model"]), []).append(row)
+  key = lambda item: (*pivot.setting_of(item), item["model"])
+  of_record = pivot.groups(pivot.targets_only(rows), key)
   for record in records:
     if record["model"] in ("mean", pivot.REFERENCE):
       continue
-    own = tables.get((*pivot.setting_of(record), record["model"]), [])
+    own = of_record.get(key(record), [])
     labels = [row["split"] == "member" for row in own]
     counts = (sum(labels), len(labels) - sum(labels))
     fits = counts == (record["n_member"], record["n_nonmember"])
@@ -306,6 +302,27 @@ def _check_summary(rows: Rows, records: Records) -> None:
         f"the summary's {record['method']} under {record['model']} is not of these"
         " rows; run the command that wrote them again"
       )
+
+
+def probe_rows(rows: Rows) -> Rows:
+  """Judged rows of the probe, raw."""
+  return [
+    row
+    for row in rows
+    if row["method"] == study.PROBE
+    and row["difficulty_calibration"] == "none"
+    and row["split"] in pivot.JUDGED
+  ]
+
+
+def title(row: dict[str, Any], about: dict[str, dict]) -> str:
+  """What a clip is called in the page: its title where it is known, else its track."""
+  return about.get(row["clip"], {}).get("title") or row["track"]
+
+
+def shortened(value: float) -> float:
+  """A figure to as many digits as a drawing needs."""
+  return float(f"{value:.{_DIGITS}g}")
 
 
 def _judged(rows: Rows) -> dict[tuple, float]:

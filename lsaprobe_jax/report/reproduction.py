@@ -1,7 +1,7 @@
 """Tables and figures of the stored studies, rebuilt from their rows.
 
 A study is a folder results/NAME of row files (`metrics.study`). All of its tables go to
-results/NAME/tables.md, its figures to docs/figures/NAME/, and docs/figures/versions.json
+results/NAME/tables.md, its figures to docs/figures/NAME/; docs/figures/versions.json
 says what they were drawn with. RESULTS.md has slots for the few tables of its one page:
 
   <!-- table NAME PART -->

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax.metrics import study, summary
-from lsaprobe_jax.report import html, page, reading
+from lsaprobe_jax.report import explorer, html, page, reading
 
 summarise = functools.partial(summary.summarise, resamples=20)
 
@@ -21,7 +21,7 @@ def results(tmp_path, rows, **parts):
 def test_the_mean_roc_averages_both_models_at_equal_fpr():
   rows = crossover.rows(effect=2.0)
   parts = [[row for row in rows if row["model"] == model] for model in "AB"]
-  points = dict(map(tuple, page.roc_points(parts)))
+  points = dict(map(tuple, explorer.roc_points(parts)))
   expected = []
   for own in parts:
     negative = sorted(row["score"] for row in own if row["split"] == "nonmember")
@@ -59,7 +59,7 @@ def test_the_explorer_shows_every_time_with_its_own_record(tmp_path):
     + crossover.rows(seed=0, effect=0, models=("reference",), t_ratio=t)
   ]
   found = results(tmp_path, crossover.rows(), t_ratio=by_time)
-  raw = [e for e in page.explorer(found) if e["difficulty_calibration"] == "none"]
+  raw = [e for e in explorer.explorer(found) if e["difficulty_calibration"] == "none"]
   assert [e["t_ratio"] for e in raw] == [0.2, 0.4, 0.6]
   tidy = study.ablation_records("t_ratio", by_time, summarise)
   aucs = {

@@ -10,7 +10,7 @@ import pytest
 from lsaprobe_jax import text
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import summary
-from lsaprobe_jax.report import html, page, reading, static
+from lsaprobe_jax.report import html, page, reading, static, walk
 from lsaprobe_jax.strict_json import rows_to_json
 
 
@@ -61,7 +61,7 @@ def test_hostile_names_are_shown_escaped_everywhere(tmp_path):
   built = page.build(results)
   assert built["corpus"] == "toy" + SHOWN
   assert all(clip["track"].endswith(SHOWN) for clip in built["clips"])
-  write_whole(tmp_path / "page.html", html.render(built, page.sounds(results)))
+  write_whole(tmp_path / "page.html", html.render(built, walk.sounds(results)))
   found = (tmp_path / "page.html").read_text(encoding="utf-8")
   assert not {"\x1b", "\u202e", "\u2028", "\udce9"} & set(found)
   static.save_all(results, built, tmp_path / "figures")

@@ -1,0 +1,96 @@
+"""What is rebuilt of stored studies, on made-up ones."""
+
+import crossover
+import pytest
+
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.metrics import study
+from lsaprobe_jax.report import headline, reproduction
+
+
+@pytest.fixture
+def root(tmp_path):
+  """Two studies of the same rows, one of them a grid of two cells."""
+  rows = [row for m in ("lsa_probe", "loss") for row in crossover.rows(m, effect=2.0)]
+  names = ("diffwave-multigenre", "musicldm-piano")
+  cells = [row | {"value": name} for name in names for row in rows]
+  for name, parts in {"mini": {}, "grid": {"cell": cells}}.items():
+    folder = tmp_path / "results" / name
+    folder.mkdir(parents=True)
+    for part, own in ({"main": rows} | parts).items():
+      (folder / f"{part}.jsonl.gz").write_bytes(study.pack(own))
+  text = "# Results\n\n{}\nold\n<!-- end -->\nprose\n{}\nold\n<!-- end -->\n"
+  slots = "<!-- table all headline -->", "<!-- table mini gates -->"
+  (tmp_path / "RESULTS.md").write_text(text.format(*slots))
+  return tmp_path
+
+
+def files(root):
+  return {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
+
+
+def test_all_is_rebuilt_and_a_second_time_the_same(root, monkeypatch):
+  monkeypatch.setattr(reproduction, "summarise", _few)
+  assert reproduction.rebuild(root) == ["grid", "mini"]
+  made = files(root)
+  text = (root / "RESULTS.md").read_text()
+  assert "old" not in text
+  assert "\nprose\n" in text
+  assert "```\nblind baseline: NOT RUN" in text
+  tables = (root / "results" / "grid" / "tables.md").read_text()
+  assert tables.startswith("# Tables of the study `grid`\n")
+  assert "## cell_comparisons\n" in tables
+  assert (root / "docs" / "figures" / "grid" / "cell.svg").is_file()
+  assert (root / "docs" / "figures" / "versions.json").is_file()
+  reproduction.rebuild(root)
+  assert files(root) == made
+
+
+def _few(rows):
+  from lsaprobe_jax.metrics import summary
+
+  return summary.summarise(rows, resamples=20)
+
+
+def test_the_headline_has_a_row_for_each_study_and_cell(root):
+  records = {
+    name: {
+      part: _few(rows) if part == "main" else study.records_by_value(part, rows, _few)
+      for part, rows in study.read(root / "results" / name).items()
+    }
+    for name in ("grid", "mini")
+  }
+  lines = headline.format_headline(records).splitlines()
+  assert lines[0].startswith("| study | tracks | lsa_probe | random_stability | loss |")
+  # The cell that is the study `mini` again is not shown twice.
+  assert [line.split(" | ")[0] for line in lines[2:]] == ["| musicldm-piano", "| mini"]
+  (mean,) = (
+    r
+    for r in records["mini"]["main"]
+    if (r["model"], r["method"]) == ("mean", "lsa_probe")
+  )
+  bold = f"**{mean['auc']:.3f} [{mean['auc_ci'][0]:.3f}, {mean['auc_ci'][1]:.3f}]**"
+  assert lines[3].split(" | ")[1:3] == ["24", bold]
+
+
+def test_a_table_that_is_not_there_is_named():
+  text = "<!-- table mini colour -->\n<!-- end -->\n"
+  with pytest.raises(ArgumentError, match=r"^root: .* table mini colour; .* mini main"):
+    reproduction.fill(text, {"mini": {"main": "| a |"}})
+
+
+def test_what_cannot_be_stored_or_rebuilt_is_named(tmp_path):
+  with pytest.raises(ArgumentError, match=r"^root=.*no study in results"):
+    reproduction.rebuild(tmp_path)
+  with pytest.raises(ArgumentError, match=r"^add=x y=.*give NAME=FOLDER"):
+    reproduction.add("x y", tmp_path, tmp_path)
+  with pytest.raises(ArgumentError, match=r"^add=x=.*no such folder"):
+    reproduction.add("x", tmp_path / "none", tmp_path)
+
+
+def test_rows_of_a_sweep_replace_a_study(root, tmp_path):
+  source = tmp_path / "sweep"
+  source.mkdir()
+  (source / "main.jsonl").write_text(study.row_lines(crossover.rows(effect=1.0)))
+  assert reproduction.add("grid", source, root) == ["main"]
+  assert study.read(root / "results" / "grid") == {"main": crossover.rows(effect=1.0)}
