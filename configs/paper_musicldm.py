@@ -3,8 +3,8 @@
   python -m launch.eval --config=configs/paper_musicldm.py:maestro --workdir=runs/lm
   python -m launch.eval --config=configs/paper_musicldm.py:fma --workdir=runs/lf
 
-Data are built by `launch.corpus --rate=16000` (docs/datasets.md) below `data`; the
-models are those that `configs/paper_train.py` trains on the halves. For a converted
+Data are built by `launch.corpus --sample_rate=16000` (docs/datasets.md) below `data`;
+the models are those that `configs/paper_train.py` trains on the halves. For a converted
 pipeline that was trained elsewhere see configs/musicldm.py.
 
 An accelerator is meant: the search differentiates up to 660 reverse processes a clip.

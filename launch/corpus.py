@@ -12,44 +12,33 @@ that the manifest names, the same command gives the same files, byte for byte.
 Downloads: about 420 MB for multigenre and 4 MB (120 MB with the soundfont) for piano.
 All of the core set at full length, GPL tracks included, is
 `--corpus=multigenre --segments_per_track=0` (650 MB).
-
 `multigenre` needs apt-get and dpkg (Debian or Ubuntu; no root, nothing is installed),
 or the .deb files in --downloads. `piano` needs npm, fluidsynth, and
-pip install 'lsaprobe_jax[recipes]'.
-
-  python -m launch.corpus --describe=piano
+pip install 'lsaprobe_jax[corpora]'. `--describe=piano` says what is in a corpus.
 
 MAESTRO v3 and FMA (docs/datasets.md) are built from their originals, unpacked below
 --downloads, as records; `pip install 'lsaprobe_jax[datasets]'`:
 
   python -m launch.corpus --corpus=maestro_v3 --downloads=ORIGINALS --output=DIR \
-    --rate=22050 --segments_per_track=0 --workers=16
+    --sample_rate=22050 --segments_per_track=0 --workers=16
 """
 
-import collections
 import functools
 
 import tqdm
 from absl import app, flags
 
 from launch import command
-from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.build import recipes
-from lsaprobe_jax.data.build.fetch import FetchError
-from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.data.build import corpora
 from lsaprobe_jax.data.corpus import open_corpus
-from lsaprobe_jax.data.manifest import GROUPS
+from lsaprobe_jax.data.description import describe
 
-_DATASETS = ("maestro_v3", "fma_small", "fma_large")
-
-_CORPUS = flags.DEFINE_enum(
-  "corpus", None, (*recipes.CORPORA, *_DATASETS), "What to build."
-)
+_CORPUS = flags.DEFINE_enum("corpus", None, corpora.NAMES, "What to build.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder to build it in.")
 _DOWNLOADS = flags.DEFINE_string(
   "downloads", "downloads", "Folder for packages; those in it are not fetched again."
 )
-_RATE = flags.DEFINE_integer("rate", 16000, "Sample rate, Hz.", 8_000, 768_000)
+_RATE = flags.DEFINE_integer("sample_rate", 16000, "Hz.", 8_000, 768_000)
 _SEGMENT_SECONDS = flags.DEFINE_float(
   "segment_seconds", 4.0, "Length of an excerpt.", 0.1, 14_400
 )
@@ -74,98 +63,36 @@ _CLIP_SECONDS = flags.DEFINE_float(
 )
 
 
-def _recipe() -> recipes.Recipe:
-  if _SHIPPED.value:
-    return recipes.shipped(_CORPUS.value)
-  return recipes.Recipe(
-    corpus=_CORPUS.value,
-    sample_rate=_RATE.value,
-    segment_seconds=_SEGMENT_SECONDS.value,
-    segments_per_track=_SEGMENTS.value or None,
-    extended=_EXTENDED.value,
-    chorales=_CHORALES.value,
-  )
-
-
-def _describe(corpus: Corpus) -> None:
-  """Prints tracks, clips and hours of each group, and what was left out."""
-  tracks = collections.Counter(
-    dict((clip.track, clip.group) for clip in corpus.clips).values()
-  )
-  clips = collections.Counter(clip.group for clip in corpus.clips)
-  print(
-    f"{corpus.name}: {len(corpus)} clips of {corpus.clip_seconds:g} s at "
-    f"{corpus.sample_rate} Hz, fingerprint {corpus.fingerprint()[:16]}"
-  )
-  print(f"{'group':<10}{'tracks':>8}{'clips':>8}{'hours':>9}")
-  for group in GROUPS:
-    hours = clips[group] * corpus.clip_seconds / 3600
-    print(f"{group:<10}{tracks[group]:>8}{clips[group]:>8}{hours:>9.4f}")
-  print(f"errors and remarks: {len(corpus.errors)}")
-  for _, message in corpus.errors:
-    print(f"  {message}")
-
-
-def _build(recipe: recipes.Recipe) -> None:
-  """Builds, and says what came out as it will be opened."""
-  _, errors = recipes.build(
-    recipe,
-    _OUTPUT.value,
-    _DOWNLOADS.value,
-    progress=functools.partial(tqdm.tqdm, unit="track", desc=recipe.corpus),
-  )
-  _describe(
-    open_corpus(
-      _OUTPUT.value,
-      sample_rate=recipe.sample_rate,
-      clip_seconds=recipe.segment_seconds,
-    )
-  )
-  print("\n".join([f"left out in building: {len(errors)}", *errors]))
-
-
-def _build_dataset() -> None:
-  """Builds MAESTRO or FMA, and says what came out."""
-  try:
-    from lsaprobe_jax.data.build.tfds import building, fma, maestro
-  except ImportError as error:
-    raise AudioError(f"{error}; pip install 'lsaprobe_jax[datasets]'") from error
-  name, _, subset = _CORPUS.value.partition("_")
-  config = building.MusicConfig.named(
-    subset if name == "fma" else "",
-    subset=subset if name == "fma" else "",
-    sample_rate=_RATE.value,
-    segment_seconds=_SEGMENT_SECONDS.value,
-    segments_per_track=_SEGMENTS.value or None,
-    workers=_WORKERS.value,
-  )
-  builder = fma.Fma if name == "fma" else maestro.MaestroV3
-  folder = building.build(builder, config, _DOWNLOADS.value, _OUTPUT.value)
-  seconds = _SEGMENT_SECONDS.value
-  _describe(open_corpus(folder, sample_rate=_RATE.value, clip_seconds=seconds))
-  print(f"open it with --config.corpus.path={folder}")
-
-
 def main(argv):
   """Builds or describes."""
-  if len(argv) > 1:
-    raise app.UsageError(f"flags only, not {argv[1:]}")
+  command.refuse_arguments(argv)
   if (_CORPUS.value is None) == (_DESCRIBE.value is None):
     raise app.UsageError("give one of --corpus and --describe")
-  if _CORPUS.value and not _OUTPUT.value:
+  if _DESCRIBE.value:
+    wanted = {"sample_rate": _RATE.value, "clip_seconds": _CLIP_SECONDS.value}
+    print(describe(open_corpus(_DESCRIBE.value, **wanted)))
+    return
+  if not _OUTPUT.value:
     raise app.UsageError("--corpus needs --output")
-  if _SHIPPED.value and (_EXTENDED.value or _CHORALES.value):
-    raise app.UsageError("--shipped goes with neither --extended nor --chorales")
   try:
-    if _DESCRIBE.value:
-      rate, seconds = _RATE.value, _CLIP_SECONDS.value
-      _describe(open_corpus(_DESCRIBE.value, sample_rate=rate, clip_seconds=seconds))
-    elif _CORPUS.value in _DATASETS:
-      _build_dataset()
-    else:
-      _build(_recipe())
-  except (AudioError, FetchError, OSError) as error:
+    built = corpora.build_corpus(
+      _CORPUS.value,
+      _OUTPUT.value,
+      downloads=_DOWNLOADS.value,
+      shipped=_SHIPPED.value,
+      sample_rate=_RATE.value,
+      segment_seconds=_SEGMENT_SECONDS.value,
+      segments_per_track=_SEGMENTS.value or None,
+      extended=_EXTENDED.value,
+      chorales=_CHORALES.value,
+      workers=_WORKERS.value,
+      progress=functools.partial(tqdm.tqdm, unit="track", desc=_CORPUS.value),
+    )
+  except OSError as error:
     command.fail(error)
+  print(describe(built.corpus))
+  print("\n".join([f"left out in building: {len(built.left_out)}", *built.left_out]))
+  print(f"open it with --config.corpus.path={built.folder}")
 
 
 if __name__ == "__main__":

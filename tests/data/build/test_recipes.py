@@ -14,8 +14,10 @@ import soundfile
 from lsaprobe_jax import optional
 from lsaprobe_jax.data import manifest, splits
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.build import chorales, credits, fetch, midi, recipes, sources
+from lsaprobe_jax.data.build import chorales, corpora, credits, fetch, midi, recipes, sources
 from lsaprobe_jax.data.corpus import open_corpus
+from lsaprobe_jax.data.description import describe
+from lsaprobe_jax.errors import ArgumentError
 
 RATE = 44100
 
@@ -101,10 +103,33 @@ def test_group_changes_no_bit_of_what_is_built(tmp_path, package):
 def test_shipped_takes_only_what_may_be_shipped(tmp_path, package):
   _, built, _ = _build(tmp_path, "one", shipped=True)
   assert [track.id for track in built.tracks] == ["track-1", "track-2", "track-3"]
-  with pytest.raises(ValueError, match="shipped"):
+  with pytest.raises(ArgumentError, match="^shipped=True"):
     recipes.Recipe(corpus="piano", shipped=True, chorales=True)
-  with pytest.raises(ValueError, match="corpus is one of"):
+  with pytest.raises(ArgumentError, match="^corpus='opera': one of"):
     recipes.shipped("opera")
+
+
+def test_a_corpus_is_built_by_its_name_and_described(tmp_path, package):
+  (tmp_path / "package" / "music" / "2.flac").write_bytes(b"junk" * 50)
+  built = corpora.build_corpus(
+    "multigenre", tmp_path / "one", downloads=tmp_path, segment_seconds=2.0
+  )
+  assert built.folder == tmp_path / "one"
+  assert (len(built.corpus), built.corpus.clip_seconds) == (6, 2.0)
+  (left_out,) = built.left_out
+  assert left_out.startswith("made-up/music/2.flac: cannot be decoded")
+  lines = describe(built.corpus).splitlines()
+  assert lines[0].startswith("one: 6 clips of 2 s at 16000 Hz, fingerprint ")
+  assert lines[1].split() == ["group", "tracks", "clips", "hours"]
+  assert lines[2].split() == ["a", "2", "4", "0.0022"]
+  assert lines[-1] == "errors and remarks: 0"
+
+
+def test_settings_that_do_not_go_with_a_corpus_are_refused(tmp_path):
+  with pytest.raises(ArgumentError, match="^corpus='opera': one of"):
+    corpora.build_corpus("opera", tmp_path)
+  with pytest.raises(ArgumentError, match="^corpus=maestro_v3: goes with none of"):
+    corpora.build_corpus("maestro_v3", tmp_path, shipped=True)
 
 
 def test_bad_track_is_named_and_left_out(tmp_path, package):

@@ -1,4 +1,4 @@
-"""What the builders share: plan, cut, write, list.
+"""Builds records of a data set: plan, cut, write, list.
 
 Two passes over the files. The first says what is written in which group (`planning`).
 The second cuts segments and writes them as records, a file at a time. No pass holds
@@ -8,16 +8,15 @@ more audio than a few files.
 import abc
 import dataclasses
 import hashlib
-import importlib.metadata
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import soundfile
 import tensorflow_datasets as tfds
 
 from lsaprobe_jax.data import audio, border, manifest, records, preparation
+from lsaprobe_jax.data.build import entries
 from lsaprobe_jax.data.build.tfds import planning
 
 
@@ -41,7 +40,7 @@ class MusicConfig(tfds.core.BuilderConfig):
 
   @classmethod
   def named(cls, prefix: str = "", **settings: Any) -> "MusicConfig":
-    """A configuration whose name, and so whose folder, tells its settings."""
+    """Makes a configuration whose name, and so whose folder, tells its settings."""
     config = cls(name="-", **settings)
     most = config.segments_per_track
     parts = [
@@ -68,7 +67,7 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
   def sources(
     self, root: pathlib.Path
   ) -> tuple[list[planning.Source], list[tuple[str, str]]]:
-    """What the metadata list, and (path, reason) for what is known to be broken.
+    """Lists what the metadata name, and (path, reason) for what is known as broken.
 
     Raises:
       AudioError: the metadata are missing or damaged.
@@ -76,7 +75,7 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
   @abc.abstractmethod
   def root(self, dl_manager) -> pathlib.Path:
-    """Folder of the original: the manual one, else the official download.
+    """Finds the folder of the original: the manual one, else the official download.
 
     Raises:
       AudioError: neither is to be had; says what to put where.
@@ -120,7 +119,7 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     }
 
   def _shard(self, root, sources, group) -> Callable[[], Iterator[tuple[str, dict]]]:
-    """What makes the records of a shard, when it is its turn."""
+    """Returns what makes the records of a shard, when it is its turn."""
 
     def generate():
       config = self.builder_config
@@ -141,7 +140,7 @@ class MusicBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 def build(
   builder_class: type[MusicBuilder], config: MusicConfig, originals, output
 ) -> pathlib.Path:
-  """Builds a dataset, or finds it built.
+  """Builds a data set, or finds it built.
 
   Args:
     builder_class: `maestro.MaestroV3` or `fma.Fma`.
@@ -175,6 +174,7 @@ class _Cut:
 
 
 def _cut(job: tuple[pathlib.Path, planning.Source, MusicConfig]) -> _Cut:
+  """Cuts one file; what cannot be used is a message."""
   root, source, config = job
   path = root / source.path
   segments, errors, sha256 = [], [], ""
@@ -210,7 +210,14 @@ class Written:
   def add(
     self, source: planning.Source, group: str, cut: _Cut, seconds: float
   ) -> Iterator[tuple[str, dict]]:
-    """Records of a file; what they hold goes on the list."""
+    """Yields the records of a file; what they hold goes on the list.
+
+    Args:
+      source: the recording.
+      group: that it is in.
+      cut: its segments.
+      seconds: length of a segment.
+    """
     self.errors += [(source.path, message) for message in cut.errors]
     hashes = [
       hashlib.sha256(records.to_float(samples).tobytes()).hexdigest()
@@ -232,14 +239,25 @@ class Written:
         },
       )
     if hashes:
-      self.tracks.append(_track(source, group, work, cut, hashes, seconds))
+      written = entries.entry(
+        source,
+        package=source.performer,
+        duplicates=work,
+        group=group,
+        file=source.path,
+        sha256=cut.sha256,
+        segments=(
+          manifest.Segment(start_seconds=start, seconds=seconds, sha256=sha256)
+          for start, sha256 in zip(cut.starts, hashes, strict=True)
+        ),
+        changes="cut, mixed to mono, resampled, loudness set, 16 bit",
+      )
+      self.tracks.append(written)
 
   def manifest(self, builder: MusicBuilder) -> manifest.Manifest:
-    """The manifest of a builder that has written everything."""
+    """Returns the manifest of a builder that has written everything."""
     config = builder.builder_config
     tools = ("librosa", "pyloudnorm", "soxr", "tensorflow-datasets", "array-record")
-    versions = {name: importlib.metadata.version(name) for name in tools}
-    versions["libsndfile"] = soundfile.__libsndfile_version__
     return manifest.Manifest(
       corpus=f"{builder.name}-{config.name}",
       sample_rate=config.sample_rate,
@@ -247,35 +265,8 @@ class Written:
       recipe={
         "dataset": builder.DATASET,
         "segments_per_track": config.segments_per_track,
-        "versions": versions,
+        "versions": entries.versions(*tools),
         "left_out": [list(pair) for pair in (*self.plan.left_out, *self.errors)],
       },
       tracks=tuple(self.tracks),
     )
-
-
-def _track(
-  source: planning.Source,
-  group: str,
-  work: str,
-  cut: _Cut,
-  hashes: list[str],
-  seconds: float,
-) -> manifest.Track:
-  return manifest.Track(
-    id=source.track,
-    title=source.title,
-    author=source.author,
-    package=source.performer,
-    path=source.path,
-    licence=source.licence,
-    duplicates=work,
-    group=group,
-    file=source.path,
-    sha256=cut.sha256,
-    segments=tuple(
-      manifest.Segment(start_seconds=start, seconds=seconds, sha256=sha256)
-      for start, sha256 in zip(cut.starts, hashes, strict=True)
-    ),
-    changes="cut, mixed to mono, resampled, loudness set, 16 bit",
-  )

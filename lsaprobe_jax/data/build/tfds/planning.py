@@ -1,4 +1,4 @@
-"""What is written of a dataset, and where: analyse, join, group, split.
+"""Plans what is written of a data set, and where: analyse, join, group, split.
 
 The first pass over the files. Each is decoded, what is broken is left out and a
 fingerprint of the rest is kept; works and performers are grouped, and the groups split.
@@ -16,28 +16,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from absl import logging
 
 from lsaprobe_jax.data import audio, border, fingerprints, manifest
-from lsaprobe_jax.data.build import grouping
+from lsaprobe_jax.data.build import entries, grouping
 
 _SHARD_SECONDS = 3 * 3600.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-  """A recording of an original dataset, from its metadata.
+class Source(entries.Source):
+  """A recording of an original data set, from its metadata.
 
   Attributes:
-    track: id, safe as a file name.
-    path: path below the dataset's folder.
     work: what is played, as far as the metadata say.
     performer: who plays.
     stratum: groups get the same share of each.
   """
 
-  track: str
-  path: str
-  title: str
-  author: str
-  licence: str
   work: str
   performer: str
   stratum: str
@@ -121,14 +114,14 @@ def make_plan(
 
 
 def _works(sources: Sequence[Source], pairs) -> dict[str, str]:
-  """The work of each track, those joined of which two tracks are a pair."""
+  """Returns the work of each track, those joined of which two tracks are a pair."""
   names = sorted({source.work for source in sources})
   joined = grouping.merge(names, ((sources[i].work, sources[j].work) for i, j in pairs))
   return {source.track: joined[source.work] for source in sources}
 
 
 def _analyse(path: pathlib.Path) -> str | tuple[float, fingerprints.Fingerprint]:
-  """Seconds and fingerprint of a file, or why there are none."""
+  """Returns the seconds and the fingerprint of a file, or why there are none."""
   try:
     with border.border(path):
       samples, rate = audio.decode(path)
@@ -139,7 +132,7 @@ def _analyse(path: pathlib.Path) -> str | tuple[float, fingerprints.Fingerprint]
 
 
 def shards(sources: Sequence[Source], plan: Plan) -> list[list[Source]]:
-  """Recordings of a group in runs of about three hours."""
+  """Cuts the recordings of a group into runs of about three hours."""
   runs, filled = [], _SHARD_SECONDS
   for source in sources:
     if filled >= _SHARD_SECONDS:
@@ -151,7 +144,7 @@ def shards(sources: Sequence[Source], plan: Plan) -> list[list[Source]]:
 
 
 def ordered_map(function: Callable, jobs: Iterable, workers: int) -> Iterator:
-  """`map` by several processes, in order, at most twice as many results ahead."""
+  """Maps by several processes, in order, at most twice as many results ahead."""
   if workers == 1:
     yield from map(function, jobs)
     return
