@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 
 import librosa
 import numpy as np
@@ -11,7 +12,14 @@ import pytest
 import soundfile
 from scipy import signal
 
-from lsaprobe_jax.data import audio, decoding, fingerprints, inspection, metering
+from lsaprobe_jax.data import (
+  audio,
+  decoding,
+  fingerprints,
+  inspection,
+  metering,
+  sequential,
+)
 
 RATE = 44100
 # Prints the peak memory in MiB, and the facts. Not by getrusage: that counts what the
@@ -122,6 +130,27 @@ def test_a_fingerprint_in_stretches_is_the_same_recording(monkeypatch):
   assert alike > 0.97
   np.testing.assert_allclose(parts.chroma, whole.chroma, atol=1e-4)
   assert list(fingerprints.duplicates([whole, parts])) == [(0, 1)]
+
+
+def test_memory_follows_the_length_at_a_small_part_of_a_gibibyte(tmp_path, monkeypatch):
+  """As the test of three hours below, with all that is scaled down by 36."""
+  path = tmp_path / "short.flac"
+  block = np.stack([music(60), music(60, seed=1)], axis=1)
+  with soundfile.SoundFile(path, "w", RATE, 2, "PCM_S8") as file:
+    for _ in range(5):
+      file.write(block)
+  monkeypatch.setattr(sequential, "BLOCK_SAMPLES", 1 << 15)
+  monkeypatch.setattr(metering, "_WELCH_SAMPLES", 1 << 18)
+  monkeypatch.setattr(fingerprints, "_STRETCH", 1 << 18)
+  fingerprints.fingerprint(block[:RATE, 0], RATE)  # what is loaded once
+  tracemalloc.start()
+  try:
+    facts = inspection.inspect("short", audio.read_recording(path))
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert facts.seconds == 300
+  assert peak < 1024 * 2**20 / 36
 
 
 @pytest.mark.slow
