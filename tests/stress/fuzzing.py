@@ -5,22 +5,26 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import resource
 import shutil
 import tempfile
 
 import jax
 import numpy as np
-from absl import app, logging
+from absl import logging
 from tqdm import tqdm
 
 from configs import mini
 from lsaprobe_jax.data import audio
 from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models import checkpoints, conversion
 from lsaprobe_jax.models.files import torch_reader
 from lsaprobe_jax.models.trained import load_model
+from lsaprobe_jax.rows import RowError
 from lsaprobe_jax.scoring import experiment_inputs, row_store, workdir
+from lsaprobe_jax.scoring.settings import Experiment
 from tests.stress import mutations, specimens
 
 # Of processor time for one input, and so many times that of wall time: a machine with
@@ -34,28 +38,39 @@ _LAST_FRAMES = 2 * 2048
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
+# What a reader may raise, by the kind of input; AudioError for all others.
+_ERRORS = {
+  "model": (checkpoints.CheckpointError,),
+  "network": (checkpoints.CheckpointError,),
+  "weights": (checkpoints.CheckpointError,),
+  "pipeline": (checkpoints.CheckpointError,),
+  # Its documented errors.
+  "torch": (torch_reader.UnsafeCheckpointError, ValueError, KeyError),
+  "config": (SettingError,),
+  "rows": (RowError,),
+  "workdir": (ArgumentError,),
+}
+# How a SettingError begins: the dotted name of a setting, and perhaps its value.
+_SETTING = re.compile(r"[a-zA-Z_]\w*(\.\w+)*(=|: )")
+
+
 def read(kind: str, path: pathlib.Path) -> str:
   """What became of an input: 'accepted', 'refused: ...' or 'unexplained: ...'."""
-  errors = {
-    "model": (checkpoints.CheckpointError,),
-    "network": (checkpoints.CheckpointError,),
-    "weights": (checkpoints.CheckpointError,),
-    "pipeline": (checkpoints.CheckpointError,),
-    # Its documented errors.
-    "torch": (torch_reader.UnsafeCheckpointError, ValueError, KeyError),
-    "config": (app.UsageError,),
-    "rows": (row_store.RowError,),
-    "workdir": (app.UsageError,),
-  }.get(kind, (audio.AudioError,))
   try:
     valid = _read(kind, path)
   except Exception as error:
-    message = str(error)
-    named = "--config" if kind == "config" else str(path)
-    if type(error) in errors and named in message and "\n" not in message:
+    if type(error) in _ERRORS.get(kind, (audio.AudioError,)) and _names(
+      str(error), kind, path
+    ):
       return f"refused: {type(error).__name__}"
-    return f"unexplained: {type(error).__name__}: {message[:300]}"
+    return f"unexplained: {type(error).__name__}: {str(error)[:300]}"
   return "accepted" if valid else "unexplained: a result that is not valid"
+
+
+def _names(message: str, kind: str, path: pathlib.Path) -> bool:
+  """Whether an error names the file or setting, in one line."""
+  named = _SETTING.match(message) if kind == "config" else str(path) in message
+  return bool(named) and "\n" not in message
 
 
 def _read(kind: str, path: pathlib.Path) -> bool:
@@ -65,7 +80,7 @@ def _read(kind: str, path: pathlib.Path) -> bool:
     rows = row_store.RowFile(path / specimens.ROWS).rows
     return all(row["score"] is None or np.isfinite(row["score"]) for row in rows)
   if kind == "workdir":
-    workdir.claim_workdir(path, specimens.IDENTITY)
+    workdir.claim(path, specimens.IDENTITY)
     return True
   if kind == "network":
     loaded = load_model(path)
@@ -82,7 +97,8 @@ def _read(kind: str, path: pathlib.Path) -> bool:
     as_flag = lambda value: tuple(value) if isinstance(value, list) else value
     changes = json.loads(path.read_text())
     config.update_from_flattened_dict({k: as_flag(v) for k, v in changes.items()})
-    return bool(experiment_inputs.open_checked(config, limit=2).targets)
+    settings = Experiment.from_dict(config.to_dict())
+    return bool(experiment_inputs.open_inputs(settings, limit=2).targets)
   if kind == "torch":
     return isinstance(torch_reader.read_state_dict(path), dict)
   if kind == "pipeline":
@@ -138,7 +154,7 @@ class Reader:
     # What takes seconds to import is imported once, not by every new process.
     self._context = multiprocessing.get_context("forkserver")
     self._context.set_forkserver_preload(
-      ["launch.evaluation", "launch.mutations", "launch.specimens"]
+      ["lsaprobe_jax.scoring.experiment_inputs", "tests.stress.specimens"]
     )
     # What is converted here is of no use to anyone.
     self._cache = tempfile.TemporaryDirectory(prefix="fuzz-models-")

@@ -1,12 +1,12 @@
 """Kills evaluations at random moments and says whether it cost or doubled a row.
 
-python -m launch.soak --kills=30 [--processes=1,2] [--seed=0] [--workdir=DIR]
+python -m tests.stress.soak --kills=30 [--processes=1,2] [--seed=0] [--workdir=DIR]
 
-Makes a small corpus and small models, lets launch.eval finish undisturbed, then runs
-it again and again, by one process or by several with --shard. Processes get SIGKILL
-at moments drawn from the whole length of an undisturbed run and are started again:
-the one that was killed, or all of them with another number of processes. Every run
-ends with the rows of the undisturbed one, but for `seconds`, or this ends with 1.
+It makes a small corpus and small models, lets launch.eval finish undisturbed, then runs
+it again and again, by one process or by several with --shard. Processes get SIGKILL at
+moments drawn from the whole length of an undisturbed run and are started again: the one
+that was killed, or all of them with another number of processes. Every run ends with
+the rows of the undisturbed one, but for `seconds`, or this ends with 1.
 
 About half a minute a kill on two CPU cores, one of them busy with something else.
 """
@@ -26,7 +26,7 @@ import soundfile
 from absl import app, flags, logging
 from tqdm import tqdm
 
-from launch import common
+from launch import command
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.rows import ROW_KEY
@@ -35,12 +35,12 @@ _KILLS = flags.DEFINE_integer("kills", 30, "How many processes to kill.", lower_
 _PROCESSES = flags.DEFINE_list(
   "processes", ["1", "2"], "Numbers of processes to run by, in turns."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of when to kill whom.", 0, 2**32 - 1)
+_SEED = flags.DEFINE_integer("seed", 0, "Decides when to kill whom.", 0, 2**32 - 1)
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "An empty folder to keep everything in (default: a temporary one)."
 )
 
-_ROOT = pathlib.Path(__file__).parents[1]
+_ROOT = pathlib.Path(__file__).parents[2]
 _KILLS_A_RUN = 4
 _CLIP_SECONDS = 0.256
 _TRACKS = {"a": 4, "b": 4, "dev": 7}
@@ -245,14 +245,14 @@ def compare(workdir: pathlib.Path, expected: pathlib.Path) -> int:
 
 def soak(folder: pathlib.Path, kills: int, processes: Sequence[int], seed: int) -> None:
   """Kills and compares until there were so many kills; SoakError on a difference."""
-  command, rng = prepare(folder), np.random.default_rng(seed)
+  evaluation, rng = prepare(folder), np.random.default_rng(seed)
   expected = folder / "undisturbed"
   # This one compiles; those that are measured find the programs compiled.
-  run_whole(command, expected, 1)
+  run_whole(evaluation, expected, 1)
   seconds = {}
   for count in processes:
     workdir = folder / f"by-{count}"
-    seconds[count] = run_whole(command, workdir, count)
+    seconds[count] = run_whole(evaluation, workdir, count)
     rows = compare(workdir, expected)
     logging.info("%d rows by %d processes in %.1f s", rows, count, seconds[count])
   done, number = 0, 0
@@ -262,7 +262,7 @@ def soak(folder: pathlib.Path, kills: int, processes: Sequence[int], seed: int) 
       # Numbers of processes take turns, between runs and within one.
       turns = (processes[i % len(processes)] for i in range(number, number + 10_000))
       some = min(_KILLS_A_RUN, kills - done)
-      killed = run_killed(command, workdir, turns, seconds, some, rng)
+      killed = run_killed(evaluation, workdir, turns, seconds, some, rng)
       compare(workdir, expected)
       logging.info("%s: the same rows after %d kills", workdir.name, killed)
       bar.update(killed)
@@ -271,8 +271,7 @@ def soak(folder: pathlib.Path, kills: int, processes: Sequence[int], seed: int) 
 
 def main(argv):
   """Runs the soak in a folder of its own."""
-  if argv[1:]:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  command.refuse_arguments(argv)
   try:
     processes = [int(count) for count in _PROCESSES.value]
   except ValueError as error:
@@ -291,4 +290,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  common.run(main)
+  command.run(main)

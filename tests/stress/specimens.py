@@ -1,4 +1,4 @@
-"""Real files of every kind that this project reads, for launch.fuzz to change."""
+"""Real files of every kind that this project reads, for the fuzzer to change."""
 
 import collections
 import io

@@ -1,4 +1,4 @@
-"""Inputs whose structure is hostile, not their bytes; for launch.fuzz.
+"""Inputs whose structure is hostile, not their bytes; for the fuzzer.
 
 A reader that survives flipped bits may still fall to a file that is well formed: nested
 a million deep, sharing one part in a thousand places, claiming huge counts or sizes, or
