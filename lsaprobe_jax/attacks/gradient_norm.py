@@ -13,6 +13,7 @@ from flax import struct
 
 from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.probe import noisy_state
 
 
@@ -36,6 +37,8 @@ class GradientNorm(struct.PyTreeNode):
     """Scores one clip (`attacks.Attack`)."""
     import optax  # Slow to import.
 
+    if not jax.tree.leaves(model.params):
+      raise ArgumentError("params: the gradient norm differentiates by them; give some")
     x_0 = model.encode(audio)
 
     def loss(params, x_s, s, noise):
@@ -46,8 +49,9 @@ class GradientNorm(struct.PyTreeNode):
       i, s = draw
       x_s, noise = noisy_state(model, key, x_0, s, i)
       grads = jax.grad(loss)(model.params, x_s, s, noise)
-      layers = [optax.tree.norm(grads[name]) for name in sorted(grads)]
-      return jnp.stack(layers)
+      # What the parameters hold at their first level: layers, by name in order.
+      layers = jax.tree.leaves(grads, is_leaf=lambda part: part is not grads)
+      return jnp.stack([optax.tree.norm(layer) for layer in layers])
 
     norms = jax.lax.map(one, (jnp.arange(self.times), times_up_to(t, self.times)))
     return Outcome(

@@ -86,7 +86,8 @@ def save_model(
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
-  flat = {k: np.ascontiguousarray(v) for k, v in flatten(params).items()}
+  # Unlike NumPy's ascontiguousarray this leaves a scalar a scalar.
+  flat = {k: np.asarray(v, order="C") for k, v in flatten(params).items()}
   # The record last: one that is there describes weights that are whole.
   (folder / MODEL_FILE).unlink(missing_ok=True)
   save_file(flat, folder / WEIGHTS_FILE)
