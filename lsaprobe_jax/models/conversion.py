@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from absl import logging
 
-import lsaprobe_jax
+from lsaprobe_jax import __version__
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models import checkpoints, hub, registry, schedules
 from lsaprobe_jax.models.diffwave import porting as diffwave
@@ -209,7 +209,7 @@ def _fingerprint(source: pathlib.Path) -> str:
     paths = [
       path for pattern in pipelines.file_patterns() for path in source.glob(pattern)
     ]
-  found = hashlib.sha256(lsaprobe_jax.__version__.encode())
+  found = hashlib.sha256(__version__.encode())
   for path in sorted({path for path in paths if path.is_file()}):
     found.update(os.fsencode(path.relative_to(source)))
     with path.open("rb") as file:
