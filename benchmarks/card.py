@@ -76,9 +76,10 @@ def epochs_table(
   loss, stability = (settings.baselines[method] for method in _METHODS)
   return (
     "\n".join(tables.markdown(cells))
-    + "\n\nMean of A and B over all tracks of both halves, 95% interval by track; Loss"
-    f" at t = {loss['t_ratio']} T, Random stability ({settings.distance}) at t ="
-    f" {stability['t_ratio']} T, eta = {stability['eta']}."
+    + "\n\nEach AUC is the mean of A and B over all tracks of both halves, with a 95%"
+    f" interval by track. Loss is taken at t = {loss['t_ratio']} T, and Random stability"
+    f" ({settings.distance}) at t = {stability['t_ratio']} T with eta ="
+    f" {stability['eta']}."
   )
 
 
@@ -99,10 +100,11 @@ def _model_part(name: str, record: dict[str, Any], corpus: str, trains: str) -> 
   training = record["training"]
   tracks = {clip["id"].rsplit("@", 1)[0] for clip in training["clips"]}
   return (
-    f"## {name}\n\nGroup `{training['group']}`: {len(training['clips'])} clips of"
-    f" {len(tracks)} tracks, {training['epochs']} epochs; weights sha256"
-    f" `{record['weights_sha256'][:16]}`. The clips' ids and hashes and all settings"
-    " are in its `model.json`.\n\n```\npython -m launch.train"
+    f"## {name}\n\nThis model was trained on group `{training['group']}`"
+    f" ({len(training['clips'])} clips of {len(tracks)} tracks) for"
+    f" {training['epochs']} epochs. The sha256 of its weights begins with"
+    f" `{record['weights_sha256'][:16]}`. Its `model.json` holds the clips' ids and"
+    " hashes and all settings.\n\n```\npython -m launch.train"
     f" --config={trains}:{corpus},{training['group']} \\\n"
     f"  --workdir={trained_in(pathlib.Path('runs/train'), name)} \\\n"
     f"  --export=lsaprobe_jax/weights/{name}\n```"
@@ -120,13 +122,15 @@ def card(settings: Experiment, train: pathlib.Path, workdir: pathlib.Path) -> st
   family, trains = _FAMILIES[network["family"]]
   parts = [
     f"# Embedded {family} models: {corpus}",
-    "Small, and trained far past the point where they generalise, so that membership"
-    " can be seen within minutes on a laptop. Separation on them is stronger than on"
-    " a model trained on more music; no figure here is about such a model.",
+    "These models are small and were trained far past the point where they generalise,"
+    " so that membership can be seen within minutes on a laptop. Separation on them is"
+    " stronger than on a model trained on more music. No figure here is about such a"
+    " model.",
     *(_model_part(name, record, corpus, trains) for name, record in records.items()),
     f"## Architecture\n\n```json\n{json.dumps(network, indent=1)}\n```",
-    "## Denoising loss\n\nMean squared error of the predicted noise, averaged"
-    f" weights, fixed noise.\n\n{losses_table(records)}",
+    "## Denoising loss\n\nThe table gives the mean squared error of the predicted"
+    " noise, under averaged weights and the same noise for all models."
+    f"\n\n{losses_table(records)}",
     "## AUC against epochs\n\n"
     + epochs_table(settings, list(snapshot_records(settings, train, workdir))),
     f"Written by `{shlex.join(['python', '-m', 'benchmarks.card', *sys.argv[1:]])}`.",
