@@ -27,7 +27,7 @@ def write_whole(path: pathlib.Path, data: str | bytes) -> None:
 
 
 def temporary_beside(path: pathlib.Path) -> pathlib.Path:
-  """A name in the same folder that no other process uses, on any host."""
+  """Returns a name in the same folder that no other process uses, on any host."""
   return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
 
 

@@ -79,7 +79,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_leaves(value: Any) -> None:
-  """ValueError on a number that is not finite, or on deep nesting; level by level."""
+  """Refuses numbers that are not finite, and deep nesting, level by level."""
   level, depth = [value], 0
   while level:
     depth += 1

@@ -26,7 +26,7 @@ _NO_FOLDER = re.compile(
 
 
 def of_tracks(name_or_path, side: str = "") -> dict[str, str]:
-  """Album by the id of the track, of what `corpus.open_corpus` opens.
+  """Finds the albums of what `corpus.open_corpus` opens, by the id of the track.
 
   A built corpus says which package a track was taken from. A plain file's album is that
   of its tags, with the artist, or else its folder. A folder counts within its side
@@ -57,7 +57,7 @@ def of_tracks(name_or_path, side: str = "") -> dict[str, str]:
 
 
 def _tagged(path: pathlib.Path) -> str | None:
-  """The tags `artist` and `album`, where libsndfile reads them."""
+  """Reads the tags `artist` and `album`; None where libsndfile finds no album."""
   try:
     with soundfile.SoundFile(path) as file:
       tags = file.copy_metadata()

@@ -56,7 +56,7 @@ class _Data:
 
 
 def chunk_part(file: io.BufferedIOBase, size: int) -> Part:
-  """The audio of a file made of chunks, against what its header says.
+  """Compares the audio of a file made of chunks with what its header says.
 
   Args:
     file: open for reading, and seekable.
@@ -78,7 +78,7 @@ def chunk_part(file: io.BufferedIOBase, size: int) -> Part:
   whole = there == claimed
   if there <= 0:
     return Part()
-  # Of a block that is cut libsndfile decodes the rest from what it read before.
+  # The rest of a block that is cut libsndfile decodes from what it read before.
   there -= there % data.align
   # An odd length it takes for a byte more, as another block, unless it is said even.
   even = there + there % 2 if data.align > 1 else there
@@ -91,7 +91,7 @@ def chunk_part(file: io.BufferedIOBase, size: int) -> Part:
 
 
 def _is_chunk(file, at: int, size: int) -> bool:
-  """Whether another chunk stands here, so that the audio's own is rightly empty."""
+  """Returns whether another chunk stands here, so that the audio's may be empty."""
   file.seek(at)
   head = file.read(8)
   if len(head) < 8 or not (head[:4].isascii() and head[:4].decode().isprintable()):
@@ -120,7 +120,7 @@ def _find_data(file, size: int) -> _Data | None:
 
 
 def _riff(file, size: int, order: str, head: bytes) -> _Data | None:
-  """Chunks of RIFF and of AIFF: four letters, 32 bits, the body, an even length."""
+  """Finds the audio in RIFF and AIFF: four letters, 32 bits, a body of even length."""
   wanted = b"SSND" if head[:4] == b"FORM" else b"data"
   long_field, align, at = None, 1, 12
   for _ in range(_MAX_CHUNKS):
@@ -191,7 +191,7 @@ def _w64(file, size: int) -> _Data | None:
 
 
 def ogg_parts(file: io.BufferedIOBase, size: int) -> list[Part]:
-  """The links of an Ogg file, one behind the other, each with its own beginning.
+  """Finds the links of an Ogg file, one behind the other, each with its beginning.
 
   Args:
     file: open for reading, and seekable.
@@ -233,7 +233,7 @@ def ogg_parts(file: io.BufferedIOBase, size: int) -> list[Part]:
 
 
 def _whole_packets(head: bytes, table: bytes, body: bytes, *, opus: bool) -> bytes:
-  """A page with the packets that are whole of one that was cut; b'' if none is."""
+  """Returns a page with the whole packets of one that was cut; b'' if none is."""
   there, whole = 0, 0
   for number, length in enumerate(table):
     there += length
@@ -257,7 +257,7 @@ def _whole_packets(head: bytes, table: bytes, body: bytes, *, opus: bool) -> byt
 
 
 def _opus_samples(packet: bytes) -> int:
-  """Samples at 48 kHz of an Opus packet, by its first bytes (RFC 6716, section 3.1)."""
+  """Counts samples at 48 kHz of an Opus packet by its first bytes (RFC 6716, 3.1)."""
   kind, code = packet[0] >> 3, packet[0] & 3
   if kind < 12:  # SILK
     frame = (480, 960, 1920, 2880)[kind % 4]

@@ -159,7 +159,7 @@ class Reading:
     )
 
   def _parts(self, file, head: bytes) -> Sequence[containers.Part]:
-    """Stretches of the file that are decoded by themselves."""
+    """Finds the stretches of the file that are decoded by themselves."""
     if head[:4] == b"OggS":
       return containers.ogg_parts(file, self._bytes)
     part = containers.chunk_part(file, self._bytes)
@@ -183,7 +183,7 @@ class Reading:
     ] or [part]
 
   def _refused(self, file, error: Exception) -> AudioError:
-    """What to say of a file that libsndfile does not open."""
+    """Returns what to say of a file that libsndfile does not open."""
     if known := sniffing.unknown(os.pread(file.fileno(), sniffing.HEAD, 0)):
       return self._undecodable(*known)
     reason = first_line(error).split(": ", 1)[-1].rstrip(".")

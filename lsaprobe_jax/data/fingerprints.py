@@ -1,4 +1,4 @@
-"""Finding the same music twice: landmarks for recordings, chroma for covers.
+"""Finds the same music twice: landmarks for recordings, chroma for covers.
 
 Landmarks (Wang, "An industrial-strength audio search algorithm", ISMIR 2003) are
 pairs of spectral peaks. They survive coding, noise, gain and a shift in time, and say
@@ -68,12 +68,12 @@ class Fingerprint:
 
 
 def fingerprint(audio: np.ndarray, rate: int) -> Fingerprint:
-  """Fingerprint of float [samples] at `rate` Hz."""
+  """Takes the fingerprint of float [samples] at `rate` Hz."""
   return of_low_rate(audio_lib.resample(np.asarray(audio, np.float32), rate, RATE))
 
 
 def of_low_rate(audio: np.ndarray) -> Fingerprint:
-  """Fingerprint of float32 [samples] at 8 kHz."""
+  """Takes the fingerprint of float32 [samples] at 8 kHz."""
   hashes, frames = landmarks(audio)
   chroma = chromagram(audio)
   return Fingerprint(
@@ -82,7 +82,7 @@ def of_low_rate(audio: np.ndarray) -> Fingerprint:
 
 
 def landmarks(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Landmarks of float [samples] at 8 kHz: hashes uint32 [n], frames int32 [n]."""
+  """Finds landmarks of [samples] at 8 kHz: hashes uint32 [n], frames int32 [n]."""
   parts = [_peaks(*part) for part in _stretches(audio, _FFT, _HOP, _LEVEL_MARGIN)]
   bins, frames, level = (np.concatenate(column) for column in zip(*parts, strict=True))
   # By bin and then by frame, in whatever stretches they were found.
@@ -144,7 +144,7 @@ def _peaks(
 
 
 def aligned(one: Fingerprint, other: Fingerprint) -> int:
-  """Landmarks that two tracks share at the offset at which they share most."""
+  """Counts the landmarks that two tracks share at the offset that has most."""
   common = np.intersect1d(one.hashes, other.hashes)
   left = (
     np.searchsorted(one.hashes, common),
@@ -167,13 +167,13 @@ def aligned(one: Fingerprint, other: Fingerprint) -> int:
 
 
 def same_recording(one: Fingerprint, other: Fingerprint) -> bool:
-  """Whether two tracks hold the same recording, or a part of it."""
+  """Returns whether two tracks hold the same recording, or a part of it."""
   fewer = min(len(one.hashes), len(other.hashes))
   return aligned(one, other) >= max(MIN_LANDMARKS, MIN_LANDMARK_SHARE * fewer)
 
 
 def duplicates(tracks: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
-  """Pairs (i, j), i < j, of tracks that hold the same recording.
+  """Finds pairs (i, j), i < j, of tracks that hold the same recording.
 
   Tracks are compared only where they have landmarks in common, found by a sparse
   product, 256 tracks against all at a time: memory grows with landmarks, not pairs.
@@ -198,7 +198,7 @@ def duplicates(tracks: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
 
 
 def chromagram(audio: np.ndarray) -> np.ndarray:
-  """float32 [12, m] of float [samples] at 8 kHz: smoothed, columns of norm 1."""
+  """Returns chroma [12, m] of [samples] at 8 kHz: smoothed, columns of norm 1."""
   librosa = _librosa()
   if audio.size < _CHROMA_FFT:
     audio = np.pad(audio, (0, _CHROMA_FFT - audio.size))
@@ -222,7 +222,7 @@ def chromagram(audio: np.ndarray) -> np.ndarray:
 
 
 def embed(chroma: np.ndarray) -> np.ndarray:
-  """float32 [12 * 60] of chroma [12, m]: no key and no position, norm 1."""
+  """Embeds chroma [12, m] as float32 [12 * 60]: no key, no position, norm 1."""
   short = max(_PATCH - chroma.shape[1], 0)
   chroma = np.pad(chroma, ((0, 0), (0, short)), mode="wrap" if short else "edge")
   starts = range(0, chroma.shape[1] - _PATCH + 1, _PATCH // 2)
@@ -234,7 +234,7 @@ def embed(chroma: np.ndarray) -> np.ndarray:
 
 
 def covers(tracks: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
-  """Pairs (i, j), i < j, of tracks that seem to be versions of the same music.
+  """Finds pairs (i, j), i < j, of tracks that seem versions of the same music.
 
   Each track is compared with the ten whose embeddings are nearest to its own, where
   they are near.
@@ -242,7 +242,7 @@ def covers(tracks: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
   if not tracks:
     return
   table = np.stack([track.embedding for track in tracks])
-  # Of two or three tracks the mean would be most of what there is.
+  # The mean of two or three tracks would be most of what there is.
   if len(tracks) >= 2 * _CANDIDATES:
     table = table - table.mean(axis=0)
     table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
@@ -260,7 +260,7 @@ def covers(tracks: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
-  """How far two chromagrams [12, m], [12, n] run along each other, in any key.
+  """Measures how far two chromagrams [12, m], [12, n] run along each other.
 
   The weighted length of the best common path (Qmax), as a share of the shorter.
   """

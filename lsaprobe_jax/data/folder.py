@@ -65,7 +65,7 @@ class Listing:
 
 
 def listing(folder) -> Listing:
-  """Audio files below `folder`, or this one file, one track each, ordered by track.
+  """Lists audio files below `folder`, or this one file, one track each, by track.
 
   The group is the top-level folder's, where that is named for one (`GROUP_FOLDERS`),
   and otherwise a hash of the track's name: 40/40/12/8 for a/b/dev/reference. The
@@ -114,7 +114,7 @@ class _Found:
           self._skip(here / entry.name, f"cannot be looked at ({_reason(error)})")
 
   def _is_folder(self, entry: os.DirEntry) -> bool:
-    """Whether to go into this; sorts it in where it is something else."""
+    """Returns whether to go into this; sorts it in where it is something else."""
     path, suffix = pathlib.Path(entry.path), pathlib.Path(entry.name).suffix.lower()
     sounds = suffix in SUFFIXES or suffix in sniffing.UNREAD
     if entry.name.startswith("."):
@@ -145,7 +145,7 @@ class _Found:
     self._single.append((printable(path), f"{printable(path)}: {reason}"))
 
   def skipped(self) -> tuple[tuple[str, str], ...]:
-    """(path, line) for what is not taken."""
+    """Returns (path, line) for what is not taken."""
     name = printable(self._folder)
     counted = (
       (self._hidden, "hidden by a leading dot, not read"),
@@ -166,13 +166,13 @@ def _reason(error: OSError) -> str:
 
 
 def _first(names: list[str], most: int = 3) -> str:
-  """The first few of some names."""
+  """Returns the first few of some names."""
   shown = ", ".join(printable(name) for name in sorted(names)[:most])
   return f"{shown}, ..." if len(names) > most else shown
 
 
 def _named(folder: pathlib.Path, paths: Iterable[pathlib.Path]) -> tuple[File, ...]:
-  """Files with the tracks that they make, ordered by track."""
+  """Returns files with the tracks that they make, ordered by track."""
   names = {path: _name(path.relative_to(folder)) for path in sorted(paths)}
   count = collections.Counter(slug(name) for _, name in names.values())
   files = []
@@ -188,7 +188,7 @@ def _named(folder: pathlib.Path, paths: Iterable[pathlib.Path]) -> tuple[File, .
 
 
 def _name(relative: pathlib.Path) -> tuple[str | None, str]:
-  """Group of the top-level folder, if it is one, and the rest as a track name."""
+  """Returns the top-level folder's group, if any, and the rest as a track name."""
   parts = relative.with_suffix("").parts
   group = GROUP_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
   return group, "/".join(parts[1:] if group else parts)

@@ -17,7 +17,7 @@ from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import fingerprints, metering
 from lsaprobe_jax.data.border import border
 
-# Of a difference between the sides, corrected for the number of facts compared.
+# The level of a difference between the sides, corrected for the facts compared.
 DIFFERENT = 0.01
 _NUMBERS = ("seconds", "lufs", "bandwidth")
 _KINDS = ("rate", "channels", "format")
@@ -54,7 +54,7 @@ class Facts:
   remarks: tuple[str, ...] = ()
 
   def plain(self) -> dict[str, Any]:
-    """JSON-able values, less the fingerprint and the remarks."""
+    """Returns values that JSON holds, without fingerprint and remarks."""
     names = (field.name for field in dataclasses.fields(self))
     left_out = ("fingerprint", "remarks")
     return {name: getattr(self, name) for name in names if name not in left_out}
@@ -70,7 +70,7 @@ class Twice:
 
 
 def inspect(track: str, recording: audio_lib.Recording) -> Facts:
-  """Facts of one recording, read once, block by block.
+  """Finds the facts of one recording, read once, block by block.
 
   Raises:
     AudioError: it cannot be read.
@@ -111,14 +111,14 @@ def inspect(track: str, recording: audio_lib.Recording) -> Facts:
 
 
 def _length_at(frames: int, rate: int, to_rate: int) -> int:
-  """Room for `frames` samples at another rate, to be cut to what comes."""
+  """Returns room for `frames` samples at another rate, to be cut to what comes."""
   return -(-frames * to_rate // rate) + 64
 
 
 def inspect_all(
   readers: dict[str, Callable[[], audio_lib.Recording]], name: str
 ) -> list[Facts]:
-  """Facts of each track, one after another, with a bar that says `name`.
+  """Finds the facts of each track, with a progress bar that says `name`.
 
   Args:
     readers: `corpus.recordings`.
@@ -132,14 +132,14 @@ def inspect_all(
 
 
 def bandwidth(samples: np.ndarray, rate: int) -> float:
-  """Frequency below which 99.9% of the power of [samples] lies, Hz."""
+  """Returns the frequency in Hz below which 99.9% of the power of [samples] lies."""
   width = metering.Bandwidth(rate, len(samples))
   width.add(samples)
   return width.value()
 
 
 def duplicates(tracks: Sequence[Facts]) -> Iterator[Twice]:
-  """Pairs of tracks with the same samples or, by fingerprint, the same recording."""
+  """Yields tracks with the same samples or, by fingerprint, the same recording."""
   exact = set()
   for i, first in enumerate(tracks):
     for j in range(i + 1, len(tracks)):
@@ -151,16 +151,16 @@ def duplicates(tracks: Sequence[Facts]) -> Iterator[Twice]:
 
 
 def _slight(name: str, value: float) -> float:
-  """A difference of medians below which no one cares: 1 LU, or 5%."""
+  """Returns a difference of medians below which no one cares: 1 LU, or 5%."""
   return 1.0 if name == "lufs" else 0.05 * value
 
 
 def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[str]:
-  """One line for each fact in which the sides differ by more than chance.
+  """Says in which facts the sides differ by more than chance, one line each.
 
-  Lengths, loudness and bandwidths are compared by Mann-Whitney, where their medians
-  differ by 5% or 1 LU at least, rates, channels and formats by chi-squared, at 1%
-  corrected by Bonferroni. A side of one track cannot
+  Lengths, loudness and bandwidths are compared by Mann-Whitney's test, where their
+  medians differ by at least 5% or 1 LU. Rates, channels and formats are compared by a
+  chi-squared test. The level is 1%, corrected by Bonferroni. A side of one track cannot
   differ by more than chance in most of them; rates and formats that only it has are
   seen from a few reference tracks on.
   """

@@ -78,7 +78,7 @@ class Manifest:
 
 
 def sha256(path) -> str:
-  """Hex digest of a file's bytes."""
+  """Returns the hex digest of a file's bytes."""
   with pathlib.Path(path).open("rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -91,7 +91,7 @@ def write(folder, manifest: Manifest) -> None:
 
 
 def _fields(pairs) -> dict:
-  """Fields of a dataclass, less the hash that a file's segment does not have."""
+  """Returns the fields of a dataclass, without the hash that a file's segment lacks."""
   return {name: value for name, value in pairs if (name, value) != ("sha256", "")}
 
 
@@ -153,7 +153,7 @@ def _parse(text: str) -> Manifest:
 
 
 def _encodable(value):
-  """The same JSON value with text that every encoding of Unicode can write."""
+  """Returns a JSON value with text that every encoding of Unicode can write."""
   if isinstance(value, str):
     return (
       value if value.isascii() else value.encode(errors="backslashreplace").decode()
@@ -174,12 +174,12 @@ def _track(record: dict) -> Track:
 
 
 def _is_time(value) -> bool:
-  """Whether a value is a number of seconds within what is read; NaN is not."""
+  """Returns whether a value is a number of seconds within what is read."""
   return type(value) in (int, float) and 0 <= value <= MAX_SECONDS
 
 
 def _check(manifest: Manifest) -> None:
-  """Raises where a value cannot be what it is called."""
+  """Refuses values that cannot be what they are called."""
   low, high = RATES
   if not (type(manifest.sample_rate) is int and low <= manifest.sample_rate <= high):
     raise _DamagedError(f"sample_rate {short(manifest.sample_rate)}")
@@ -215,7 +215,7 @@ def _check(manifest: Manifest) -> None:
 
 
 def file_path(folder, track: Track) -> pathlib.Path:
-  """The track's file, refused if the manifest points outside its folder."""
+  """Returns the track's file; AudioError where that is outside its folder."""
   folder = pathlib.Path(folder).resolve()
   path = (folder / track.file).resolve()
   if not path.is_relative_to(folder):

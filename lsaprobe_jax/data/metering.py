@@ -58,13 +58,13 @@ class Loudness:
     self._kept, self._kept_from = self._kept[done:].copy(), self._kept_from + done
 
   def _measure(self) -> None:
-    """Mean square of the next gating block, as far as it is there."""
+    """Adds the mean square of the next gating block, as far as it is there."""
     first, last = self._bounds(len(self._powers))
     part = self._kept[first - self._kept_from : last - self._kept_from]
     self._powers.append(float(np.sum(np.square(part))) / (self._block * self._rate))
 
   def value(self) -> float:
-    """LUFS after the last block; -inf where nothing is above -70 LUFS."""
+    """Returns LUFS after the last block; -inf where nothing is above -70 LUFS."""
     seconds = self._count / self._rate
     # A last block that ends beyond the recording counts where half its step is there.
     blocks = int(np.round((seconds - self._block) / (self._block * _STEP))) + 1
@@ -117,7 +117,7 @@ class Bandwidth:
     self._parts, self._waiting = [rest], len(rest)
 
   def value(self) -> float:
-    """Hz, after the last block."""
+    """Returns the frequency in Hz, after the last block."""
     self._average()
     _, power = self._averages[0]
     if len(self._averages) > 1:

@@ -36,7 +36,7 @@ class _Header:
   tag_at: int  # where a Xing header would stand
 
   def fits(self, other: "_Header | None") -> bool:
-    """Whether `other` may be of the same stream."""
+    """Returns whether `other` may be of the same stream."""
     return other is not None and (self.rate, self.samples) == (
       other.rate,
       other.samples,
@@ -66,7 +66,7 @@ class Stream:
   claimed: int | None = None
 
   def pieces(self) -> list[splicing.Piece]:
-    """The stream as a file of its own, with a Xing header that says its length."""
+    """Returns the stream as a file of its own, with a Xing header of its length."""
     own = (self.start, self.end)
     if self.claimed is not None:
       return [own]
@@ -126,12 +126,12 @@ def streams(file: io.BufferedIOBase, size: int) -> list[Stream]:
 
 
 def _is_full(stream: Stream) -> bool:
-  """Whether a stream has all frames that its header announced."""
+  """Returns whether a stream has all frames that its header announced."""
   return bool(stream.claimed) and stream.frames >= stream.claimed
 
 
 def _parse(head: bytes) -> _Header | None:
-  """A header of layer III, or None."""
+  """Returns a header of layer III, or None."""
   if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
     return None
   version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
@@ -154,14 +154,14 @@ def _parse(head: bytes) -> _Header | None:
 
 
 def _confirmed(file, position: int, header: _Header) -> bool:
-  """Whether another frame follows, or the end: four bytes alone may be chance."""
+  """Returns whether a frame or the end follows: four bytes alone may be chance."""
   file.seek(position + header.length)
   following = file.read(4)
   return len(following) < 4 or header.fits(_parse(following))
 
 
 def _resync(file, position: int, stop: int) -> int:
-  """The next place before `stop` at which a frame begins, or `stop`."""
+  """Finds the next place before `stop` at which a frame begins, or `stop`."""
   while position < stop:
     file.seek(position)
     count = min(_RESYNC, stop - position)
@@ -183,7 +183,7 @@ def _is_tag(file, position: int) -> bool:
 
 
 def _tag_length(head: bytes, file, position: int) -> int:
-  """Bytes of a tag that stands here instead of a frame; 0 without one."""
+  """Counts the bytes of a tag that stands here instead of a frame; 0 without one."""
   if head[:3] == b"ID3" and len(head) == 10:
     a, b, c, d = (byte & 0x7F for byte in head[6:10])
     return 10 + (a << 21 | b << 14 | c << 7 | d)
@@ -196,7 +196,7 @@ def _tag_length(head: bytes, file, position: int) -> int:
 
 
 def _announced(frame: bytes, header: _Header) -> tuple[bool, int | None]:
-  """Whether a frame holds a Xing or VBRI header, and the frames that it announces."""
+  """Returns whether a frame is a Xing or VBRI header, and the frames it announces."""
   at = header.tag_at
   if frame[at : at + 4] in (b"Xing", b"Info"):
     flags, count = struct.unpack_from(">II", frame.ljust(at + 12, b"\0"), at + 4)
@@ -207,7 +207,7 @@ def _announced(frame: bytes, header: _Header) -> tuple[bool, int | None]:
 
 
 def _xing_frame(raw: bytes, frames: int) -> bytes:
-  """A frame without sound that announces `frames` frames like that of header `raw`."""
+  """Makes a frame without sound that announces `frames` like that of header `raw`."""
   # No checksum, 128 kbit/s (80 in the lower rates): long enough for what it holds.
   head = bytes((0xFF, raw[1] | 1, 0x90 | raw[2] & 0x0C, raw[3]))
   header = _parse(head)

@@ -1,4 +1,4 @@
-"""Clips in the records that `data.tfds` writes: read one by one, when asked for.
+"""Clips in the records that `data.build.tfds` writes: read one by one, when asked for.
 
 A corpus of 900 hours is a list of clips and a file handle. `RecordAudio` stands where
 other corpora have an array [n, samples] and reads a row when it is indexed.
@@ -22,12 +22,12 @@ _SCALE = 32768.0
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
-  """float [samples] in [-1, 1] as 16-bit numbers."""
+  """Rounds float [samples] in [-1, 1] to 16-bit numbers."""
   return np.clip(np.round(audio * _SCALE), -_SCALE, _SCALE - 1).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-  """16-bit numbers as little-endian float32 in [-1, 1)."""
+  """Returns 16-bit numbers as little-endian float32 in [-1, 1)."""
   return samples.astype("<f4") / np.float32(_SCALE)
 
 
@@ -66,7 +66,7 @@ class Records:
     return self._sources[group]
 
   def read(self, group: str, position: int) -> np.ndarray:
-    """float32 [samples] of one record.
+    """Reads float32 [samples] of one record.
 
     Raises:
       AudioError: it cannot be read, or is not what the manifest says.
@@ -94,7 +94,7 @@ class Records:
     return samples
 
   def read_track(self, track: str) -> audio_lib.Recording:
-    """All that there is of a track, segment after segment; AudioError as by `read`."""
+    """Returns what reads a track, segment after segment; AudioError as by `read`."""
     group, positions = self._places[track]
     return audio_lib.Recording(
       source=printable(self.path),
@@ -154,11 +154,11 @@ class RecordAudio:
     return len(self), self.samples
 
   def head(self, samples: int) -> "RecordAudio":
-    """The first samples of every clip, unread."""
+    """Returns the first samples of every clip, unread."""
     return dataclasses.replace(self, samples=samples)
 
   def take(self, indices: Iterable[int], axis: int = 0) -> "RecordAudio":
-    """Some of the clips, unread.
+    """Returns some of the clips, unread.
 
     Raises:
       ValueError: along another axis than that of the clips.
@@ -174,7 +174,7 @@ class RecordAudio:
     )
 
   def __getitem__(self, key) -> np.ndarray:
-    """float32 [samples] of one clip, or [k, samples] of a slice or index array."""
+    """Reads float32 [samples] of one clip, or [k, samples] of a slice or indices."""
     if isinstance(key, int | np.integer):
       return self._read(int(key))
     chosen = np.arange(len(self))[key]

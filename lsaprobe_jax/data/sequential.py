@@ -25,7 +25,7 @@ class Sound(soundfile.SoundFile):
   """A sound file that is read in order; soundfile does not seek between reads."""
 
   def seekable(self) -> bool:
-    """No, whatever the file can do."""
+    """Returns False, whatever the file can do."""
     return False
 
 
@@ -37,7 +37,7 @@ def opened(path, name: str, max_bytes: int):
     OSError: it cannot be opened.
   """
   try:
-    # Of a pipe nothing may be there to read, ever.
+    # A pipe may have nothing to read, ever.
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
   except (FileNotFoundError, NotADirectoryError) as error:
     raise AudioError(f"{name}: no such file; check the path") from error
@@ -56,7 +56,7 @@ def opened(path, name: str, max_bytes: int):
 
 
 def sound(file, pieces: Sequence[splicing.Piece] | None = None) -> Sound:
-  """libsndfile at the beginning of a file, or of some pieces of it.
+  """Opens libsndfile at the beginning of a file, or of some pieces of it.
 
   Without pieces it reads by the file's own descriptor, so that `file` does not know any
   more where it is: read from it by position afterwards, or not at all.

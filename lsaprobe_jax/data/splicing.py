@@ -31,15 +31,15 @@ class Spliced(io.RawIOBase):
     self._position = 0
 
   def readable(self) -> bool:
-    """It can be read."""
+    """Returns True."""
     return True
 
   def seekable(self) -> bool:
-    """It can be sought in."""
+    """Returns True."""
     return True
 
   def tell(self) -> int:
-    """Position of the next byte."""
+    """Returns the position of the next byte."""
     return self._position
 
   def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:

@@ -1,4 +1,4 @@
-"""Writing Ogg Vorbis files that are the same byte for byte every time."""
+"""Writes Ogg Vorbis files that are the same byte for byte every time."""
 
 import pathlib
 import struct
@@ -38,7 +38,7 @@ def write(path, audio: np.ndarray, rate: int, *, serial: int) -> None:
 
 
 def with_serial(data: bytes, serial: int) -> bytes:
-  """An Ogg stream's bytes with every page renumbered, checksums included."""
+  """Renumbers every page of an Ogg stream's bytes, checksums included."""
   out, position = bytearray(data), 0
   while position < len(out):
     if out[position : position + 4] != b"OggS":
@@ -66,7 +66,7 @@ _TABLE = _checksum_table()
 
 
 def checksum(page: bytes) -> int:
-  """Ogg's CRC-32 (RFC 3533): not reflected, initial value 0."""
+  """Computes Ogg's CRC-32 (RFC 3533): not reflected, initial value 0."""
   crc = 0
   for byte in page:
     crc = ((crc << 8) & 0xFFFFFFFF) ^ _TABLE[(crc >> 24) ^ byte]

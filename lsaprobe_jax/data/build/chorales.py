@@ -22,7 +22,7 @@ _SAME_TUNE = 0.4
 
 
 def listing(corpus_folder) -> list[sources.Source]:
-  """Sources for the chorales below music21's corpus folder.
+  """Lists sources for the chorales below music21's corpus folder.
 
   Reading their melodies takes about a minute.
   """
@@ -52,7 +52,7 @@ def listing(corpus_folder) -> list[sources.Source]:
 
 
 def soprano(path) -> list[int]:
-  """MIDI pitches of a score's soprano, or else its top part; repeats are kept."""
+  """Reads the MIDI pitches of a score's soprano, or of its top part, repeats kept."""
   music21 = optional.require("music21", "corpora")
   score = music21.converter.parse(path)
   parts = list(score.parts) or [score]
@@ -62,7 +62,7 @@ def soprano(path) -> list[int]:
 
 
 def clusters(melodies: list[list[int]]) -> list[int]:
-  """For each melody (MIDI pitches) the index of the first of its cluster.
+  """Returns for each melody (MIDI pitches) the index of the first of its cluster.
 
   Two melodies are linked if they share enough figures of eight notes, whatever their
   keys; a cluster is what links connect.
@@ -85,7 +85,7 @@ def clusters(melodies: list[list[int]]) -> list[int]:
 
 
 def _figures(melody: list[int]) -> set[tuple[int, ...]]:
-  """Runs of intervals between successive different pitches, independent of key."""
+  """Returns runs of intervals between different pitches, whatever the key."""
   moves = [b - a for a, b in itertools.pairwise(melody) if a != b]
   size = _FIGURE - 1
   return {tuple(moves[i : i + size]) for i in range(len(moves) - size + 1)}

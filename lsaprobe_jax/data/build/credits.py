@@ -54,7 +54,7 @@ def write(folder, manifest: Manifest) -> None:
 
 
 def _text(text: str) -> str:
-  """Untrusted text in one table cell, with nothing that Markdown or HTML reads."""
+  """Returns untrusted text for a table cell, with nothing that Markdown reads."""
   text = " ".join(text.split())
   for character in "\\`*_[]<>|":
     text = text.replace(character, "\\" + character)

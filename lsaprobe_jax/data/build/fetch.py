@@ -64,7 +64,7 @@ def debian(package: str, downloads) -> tuple[pathlib.Path, str]:
 
 
 def debian_file(folder, path: str) -> pathlib.Path:
-  """A file of an unpacked package; 'pk3/' or 'zip/' means inside its archive."""
+  """Finds a file of an unpacked package; `pk3/` or `zip/` means in its archive."""
   folder = pathlib.Path(folder)
   prefix, _, member = path.partition("/")
   if prefix not in ("pk3", "zip"):

@@ -63,7 +63,7 @@ def merge(names: Sequence[str], pairs: Iterable[tuple[str, str]]) -> dict[str, s
 
 
 def assign(recordings: Sequence[Recording]) -> dict[str, str | None]:
-  """A group for each recording, so that no work or performer stands in two.
+  """Assigns groups so that no work and no performer stands in two.
 
   A connected part of the graph goes to one group whole, unless it is more than 20%
   of the recorded time: with a few popular works most of a competition's recordings
@@ -95,7 +95,7 @@ def assign(recordings: Sequence[Recording]) -> dict[str, str | None]:
 
 
 def _units(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
-  """What is dealt out: connected parts of the graph, or performers of a large one."""
+  """Returns what is dealt out: connected parts, or performers of a large one."""
   nodes = sorted(
     {("work", r.work) for r in recordings}
     | {("performer", r.performer) for r in recordings}
@@ -121,7 +121,7 @@ def _units(recordings: Sequence[Recording]) -> dict[str, list[Recording]]:
 
 
 def _deal(units: dict[str, list[Recording]]) -> dict[str, str]:
-  """Group of each unit."""
+  """Returns the group of each unit."""
   seconds = {name: sum(r.seconds for r in members) for name, members in units.items()}
   total = sum(seconds.values())
 
@@ -145,7 +145,7 @@ def _deal(units: dict[str, list[Recording]]) -> dict[str, str]:
 
 
 def _label(count: int, edges: np.ndarray) -> np.ndarray:
-  """Number of the connected part that each of `count` nodes is in."""
+  """Numbers the connected part that each of `count` nodes is in."""
   ones = np.ones(len(edges), np.int8)
   graph = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(count, count))
   return connected_components(graph, directed=False)[1]

@@ -16,7 +16,7 @@ _BANK_SELECT = (0, 32)
 
 
 def soundfont(downloads) -> pathlib.Path:
-  """FluidR3_GM.sf2: the installed one, or unpacked from fluid-soundfont-gm."""
+  """Finds FluidR3_GM.sf2, installed or unpacked from fluid-soundfont-gm."""
   path = pathlib.Path("/") / SOUNDFONT
   if not path.is_file():
     path = fetch.debian("fluid-soundfont-gm", downloads)[0] / SOUNDFONT
@@ -77,11 +77,11 @@ def score_to_midi(score, target) -> None:
 
 
 def music21_corpus() -> pathlib.Path:
-  """The folder of scores inside the installed music21."""
+  """Returns the folder of scores inside the installed music21."""
   return pathlib.Path(optional.require("music21", _EXTRA).__file__).parent / "corpus"
 
 
 def fluidsynth_version() -> str:
-  """Like '2.3.1'."""
+  """Returns the version of fluidsynth, such as `2.3.1`."""
   text = fetch.call(["fluidsynth", "--version"], mend="apt-get install fluidsynth")
   return text.split("version", 1)[-1].split()[0]

@@ -11,7 +11,7 @@ from lsaprobe_jax.text import slug
 
 # The sides of the cross-over; who is a member follows from the model that is audited.
 _GROUP_OF_SPLIT = {"member": "a", "nonmember": "b", "calib": "dev"}
-# Of five development tracks of a package, these two train the reference model.
+# Two of five development tracks of a package train the reference model.
 _REFERENCE_OF_FIVE = (1, 3)
 
 

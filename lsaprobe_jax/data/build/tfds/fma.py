@@ -28,7 +28,7 @@ _COLUMNS = {
 
 
 class Fma(building.MusicBuilder):
-  """Splits by artist and track; the strata are the top genres."""
+  """FMA, split by artist and track; the strata are the top genres."""
 
   DATASET = "FMA"
   LICENCE_NOTE = "Each track under its own Creative Commons licence."
@@ -41,7 +41,7 @@ class Fma(building.MusicBuilder):
   )
 
   def root(self, dl_manager) -> pathlib.Path:
-    """See MusicBuilder."""
+    """Finds the originals; see `MusicBuilder`."""
     folder = f"fma_{self.builder_config.subset}"
     wanted = {
       "fma_metadata/tracks.csv": f"{URL}fma_metadata.zip",
@@ -51,7 +51,7 @@ class Fma(building.MusicBuilder):
     return originals.find_root(dl_manager, wanted, (".",), instructions)
 
   def sources(self, root: pathlib.Path):
-    """See MusicBuilder."""
+    """Lists the tracks; see `MusicBuilder`."""
     path = root / "fma_metadata" / "tracks.csv"
     try:
       with path.open(encoding="utf-8", newline="") as file:

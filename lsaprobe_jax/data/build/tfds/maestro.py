@@ -26,7 +26,7 @@ _PERFORMER = (
 
 
 def work(composer: str, title: str) -> str:
-  """One name for what titles call 'Sonata No. 9', 'Sonata No. 9, Op. 68', ...
+  """Returns one name for what titles call `Sonata No. 9`, `Sonata No. 9, Op. 68`.
 
   Composer and catalogue number where there is one: a whole opus is one work, since
   titles list several of its pieces at once. Otherwise composer and title.
@@ -40,7 +40,7 @@ def work(composer: str, title: str) -> str:
 
 
 def performer(year: str, filename: str) -> str:
-  """Year and number of the competitor, else year and session."""
+  """Returns year and number of the competitor, else year and session."""
   stem = pathlib.PurePosixPath(filename).stem
   for pattern in _PERFORMER:
     if found := pattern.search(stem):
@@ -49,7 +49,7 @@ def performer(year: str, filename: str) -> str:
 
 
 class MaestroV3(building.MusicBuilder):
-  """Splits by work and performer; the strata are the years."""
+  """MAESTRO, split by work and performer; the strata are the years."""
 
   DATASET = "MAESTRO v3.0.0"
   LICENCE_NOTE = "CC BY-NC-SA 4.0"
@@ -60,13 +60,13 @@ class MaestroV3(building.MusicBuilder):
   )
 
   def root(self, dl_manager) -> pathlib.Path:
-    """See MusicBuilder."""
+    """Finds the originals; see `MusicBuilder`."""
     return originals.find_root(
       dl_manager, {CSV: URL}, ("maestro-v3.0.0", "."), self.MANUAL_DOWNLOAD_INSTRUCTIONS
     )
 
   def sources(self, root: pathlib.Path):
-    """See MusicBuilder."""
+    """Lists the performances; see `MusicBuilder`."""
     path = root / CSV
     try:
       with path.open(encoding="utf-8", newline="") as file:

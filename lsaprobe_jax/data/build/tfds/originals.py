@@ -10,7 +10,7 @@ from lsaprobe_jax.text import first_line
 def find_root(
   dl_manager, wanted: dict[str, str], folders: Sequence[str], instructions: str
 ) -> pathlib.Path:
-  """The folder that holds some paths: below the manual one, else downloaded.
+  """Finds the folder that holds some paths: below the manual one, else downloaded.
 
   Args:
     dl_manager: of tensorflow-datasets.
@@ -40,7 +40,7 @@ def find_root(
 
 
 def _linked(wanted, archives, folder: pathlib.Path) -> pathlib.Path:
-  """One folder in which every wanted path stands, wherever it was unpacked to."""
+  """Returns one folder with every wanted path, wherever each was unpacked to."""
   for path, archive in archives.items():
     top = path.split("/")[0]
     found = next(pathlib.Path(archive).rglob(top), None)

@@ -86,18 +86,7 @@ def make_plan(
   pairs = [*fingerprints.duplicates(prints), *fingerprints.covers(prints)]
   logging.info("%d pairs of tracks hold the same music", len(pairs))
   works = _works(usable, pairs)
-  groups = grouping.assign(
-    [
-      grouping.Recording(
-        track=source.track,
-        work=works[source.track],
-        performer=source.performer,
-        stratum=source.stratum,
-        seconds=seconds[source.track],
-      )
-      for source in usable
-    ]
-  )
+  groups = _groups(usable, works, seconds)
   by_group = collections.defaultdict(list)
   for source in usable:
     if groups[source.track] is None:
@@ -110,6 +99,24 @@ def make_plan(
     seconds=seconds,
     works=works,
     left_out=left_out,
+  )
+
+
+def _groups(
+  sources: Sequence[Source], works: dict[str, str], seconds: dict[str, float]
+) -> dict[str, str | None]:
+  """Returns the group of each track; None for those that are left out."""
+  return grouping.assign(
+    [
+      grouping.Recording(
+        track=source.track,
+        work=works[source.track],
+        performer=source.performer,
+        stratum=source.stratum,
+        seconds=seconds[source.track],
+      )
+      for source in sources
+    ]
   )
 
 
