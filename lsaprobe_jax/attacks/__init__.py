@@ -4,6 +4,7 @@
 such an attack a name. What an attack has to do is said by `Attack`.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegrad
 from lsaprobe_jax.attacks.noise_optimisation import NoiseOptimisation
 from lsaprobe_jax.attacks.outcome import Attack, Outcome
 from lsaprobe_jax.attacks.pfami import PFAMI
-from lsaprobe_jax.attacks.pia import PIA
+from lsaprobe_jax.attacks.pia import PIA, STANDARD_NORMAL
 from lsaprobe_jax.attacks.random_stability import RandomStability
 from lsaprobe_jax.attacks.rediffuse import ReDiffuse
 from lsaprobe_jax.attacks.relative_degradation import RelativeDegradation
@@ -57,7 +58,7 @@ _OWN: dict[str, Callable[..., Attack]] = {
   "trajectory": Trajectory,
   "secmi": SecMI,
   "pia": PIA,
-  "pian": PIA,
+  "pian": functools.partial(PIA, mean_absolute=STANDARD_NORMAL),
   "sima": SimA,
   "pfami": PFAMI,
   "rediffuse": ReDiffuse,

@@ -1,7 +1,5 @@
 """What scores, made from an experiment's settings: searches, distances and attacks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +65,7 @@ def make_distance(name: str, corpus: Corpus) -> distances.Distance:
 
 
 def make_baseline(settings: Experiment, name: str, distance) -> tuple[float, Any]:
-  """Makes a baseline of `settings.baselines`.
+  """Makes a baseline, by its settings in `settings.baselines` or its own defaults.
 
   Args:
     settings: all settings.
@@ -80,10 +78,10 @@ def make_baseline(settings: Experiment, name: str, distance) -> tuple[float, Any
   Raises:
     SettingError: there is no such baseline, or it has no such option.
   """
-  if name not in settings.baselines:
-    known = ", ".join((PROBE, *settings.baselines))
+  if name not in (*settings.baselines, *attacks.names()):
+    known = ", ".join(dict.fromkeys((PROBE, *settings.baselines, *attacks.names())))
     raise SettingError(f"methods: {name!r} is not one of {known}")
-  options = {"t_ratio": settings.t_ratio} | dict(settings.baselines[name])
+  options = {"t_ratio": settings.t_ratio} | dict(settings.baselines.get(name, {}))
   t_ratio = options.pop("t_ratio")
   if attacks.takes_search(name):
     options["search"] = make_search(settings.search)

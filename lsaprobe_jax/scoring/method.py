@@ -1,7 +1,5 @@
 """LSA-Probe as a user sets it up: by names or objects, at the paper's settings."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from typing import Any
