@@ -1,4 +1,4 @@
-"""Rows of a toy and of a real model on the devices of this process.
+"""Rows of a linear model and of a DiffWave on the devices of this process.
 
 `JAX_NUM_CPU_DEVICES=8 python tests/on_devices.py OUT.npz` writes them, and the text of
 the compiled program, from as many devices.
@@ -13,15 +13,24 @@ from flax import struct
 
 from lsaprobe_jax import diffusion, distances, parallel
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe
-from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models import registry
 from lsaprobe_jax.search.bisection import Bisection
 
-CLIPS, SAMPLES = 11, 2048  # eight devices leave a ragged last batch
+CLIPS, SAMPLES = 11, 512  # eight devices leave a ragged last batch
+MODEL = {
+  "family": "diffwave",
+  "network": {"channels": 8, "layers": 3, "dilation_cycle": 3, "embedding_width": 16},
+  "schedule": {
+    "name": "linear", "num_train_timesteps": 200, "beta_start": 1e-4, "beta_end": 0.02
+  },
+  "sample_rate": 16000,
+  "scale": 4.0,
+}  # fmt: skip
 SEARCH = Bisection(eta_max=0.8, halvings=2, ascent_steps=2, step_size=0.5, restarts=1)
 
 
-class LinearGenerator(struct.PyTreeNode):
-  """The optimal denoiser of Gaussian data is linear: so is the whole reverse."""
+class Filter(struct.PyTreeNode):
+  """The optimal denoiser of independent Gaussian samples: a gain for each of them."""
 
   gains: jax.Array
   schedule: diffusion.Schedule
@@ -36,19 +45,20 @@ class LinearGenerator(struct.PyTreeNode):
 
 
 def toy():
-  """(generator, attack): D is a convex quadratic."""
+  """(model, attack): D is a convex quadratic."""
   gains = jnp.linspace(0.05, 0.95, SAMPLES)
-  generator = LinearGenerator(gains, diffusion.linear(200, 1e-4, 0.02))
+  model = Filter(gains, diffusion.linear(200, 1e-4, 0.02))
   distance = distances.get("waveform", sample_rate=16000)
-  return generator, LSAProbe(distance=distance, tau=0.01, search=SEARCH)
+  return model, LSAProbe(distance=distance, tau=0.01, search=SEARCH)
 
 
-def diffwave(name="diffwave-multigenre-a"):
-  """(generator, attack): an embedded model."""
-  params, record = checkpoints.load_model(checkpoints.find_model(name))
-  generator = registry.build_model(record["model"], params, num_inference_steps=2)
-  distance = distances.get("log_mel", sample_rate=generator.sample_rate)
-  return generator, LSAProbe(distance=distance, tau=0.5, search=SEARCH)
+def diffwave(seed=0):
+  """(model, attack): a small network, and a distance with transforms in it."""
+  params = registry.random_params(MODEL, jax.random.key(seed))
+  model = registry.build_model(MODEL, params, num_inference_steps=2)
+  options = {"fft_size": 128, "hop": 32, "mels": 16}
+  distance = distances.get("log_mel", sample_rate=model.sample_rate, **options)
+  return model, LSAProbe(distance=distance, tau=0.1, search=SEARCH)
 
 
 def examples(length=CLIPS, times=(40, 80)):
@@ -59,9 +69,9 @@ def examples(length=CLIPS, times=(40, 80)):
 
 
 def score(shared, audio, number, t):
-  """As in `evaluating.Scorer`."""
-  generator, attack = shared
-  return attack(generator, jax.random.fold_in(jax.random.key(0), number), audio, t)
+  """Scores a clip, as `scoring.scorer.Scorer` does."""
+  model, attack = shared
+  return attack(model, jax.random.fold_in(jax.random.key(0), number), audio, t)
 
 
 def rows(shared) -> dict[str, np.ndarray]:
