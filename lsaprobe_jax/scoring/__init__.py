@@ -1,0 +1,1 @@
+"""Scoring: settings of an experiment, rows as they come, evaluations and sweeps."""

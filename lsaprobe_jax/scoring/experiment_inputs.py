@@ -7,7 +7,7 @@ from typing import Any
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
-from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.metrics.pivot import CROSS_OVER
 from lsaprobe_jax.models.trained import TrainedModel
@@ -142,7 +142,7 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
   times |= factories.check_methods(settings, distance, fewest_timesteps(targets))
   for target in targets:
     _check_target(target, times, (*halves.clips, *development.clips))
-  _check_cross_over(targets, halves)
+  check_cross_over(targets, halves.clips)
 
 
 def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
@@ -159,12 +159,20 @@ def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
     raise SettingError(f"corpus: {error}") from error
 
 
-def _check_cross_over(targets: Sequence[TrainedModel], halves: Corpus) -> None:
-  """Refuses models A and B of which each clip is not a member of exactly one."""
+def check_cross_over(targets: Sequence[TrainedModel], clips: Sequence[Clip]) -> None:
+  """Refuses models A and B of which a clip is not a member of exactly one.
+
+  Args:
+    targets: the models.
+    clips: those of the halves.
+
+  Raises:
+    SettingError: it begins with `targets`.
+  """
   crossed = [target for target in targets if target.name in CROSS_OVER]
   if len(crossed) < len(CROSS_OVER):
     return
-  same = [c.id for c in halves.clips if len({t.split(c) for t in crossed}) == 1]
+  same = [clip.id for clip in clips if len({t.split(clip) for t in crossed}) == 1]
   if not same:
     return
   unknown = [target.name for target in crossed if target.members is None]

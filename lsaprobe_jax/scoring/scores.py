@@ -65,7 +65,7 @@ class Scores:
 
   @property
   def cost(self) -> np.ndarray:
-    """C_adv of the clips, float64 [n]; NaN where tau was not reached, or for no probe."""
+    """C_adv of the clips, float64 [n]; NaN where tau was not reached or is not used."""
     return self._column("cost")
 
   @property

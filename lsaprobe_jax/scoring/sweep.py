@@ -70,9 +70,9 @@ def sweep(
 
 
 def main_rows(runs: Runs) -> Rows:
-  """Scores by all methods of the main table: as tuned, with the probe's NFE, the paper's.
+  """Scores by all methods of the main table: as tuned, and at the probe's NFE.
 
-  The last is the probe under `sweep.paper`, called `lsa_probe_paper`.
+  Behind them stands the probe under `sweep.paper`, called `lsa_probe_paper`.
   """
   settings = runs.settings.sweep
   names = [PROBE, *settings.methods, *settings.matched_names]
