@@ -150,7 +150,7 @@ def against(
   Args:
     rows: result rows (see `summary`); add those of `difficulty.by_reference` for both.
     method: to compare the others with; its own other settings are among them.
-    distance: of that method, where it has several; any by default.
+    distance: that method's, where it has several; any by default.
     t_ratio: likewise.
     confidence: coverage asked for, in (0, 1).
 

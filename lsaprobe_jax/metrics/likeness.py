@@ -24,9 +24,10 @@ class Likeness:
   """Whether the sides sound alike.
 
   Attributes:
-    p_value: of both statistics together.
+    p_value: p-value of both statistics together.
     feature: name of the feature in which the sides differ most.
-    difference: of its means, suspects less reference, in its standard deviations.
+    difference: difference of its means, suspects less reference, in its standard
+      deviations.
   """
 
   p_value: float
@@ -49,7 +50,7 @@ def compare(
     features: [n, f] finite, of tracks.
     names: [f] of the features.
     permutations: see `permutation.p_values`.
-    seed: of the draws.
+    seed: seed of the draws.
 
   Raises:
     ValueError: a feature that is not finite.

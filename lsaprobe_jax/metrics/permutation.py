@@ -52,7 +52,7 @@ class Design:
 
   Attributes:
     suspect: bool [n], by track.
-    strata: that divide the n tracks.
+    strata: strata that divide the n tracks.
   """
 
   suspect: np.ndarray
@@ -85,7 +85,7 @@ class Design:
 
     Args:
       permutations: at most so many.
-      seed: of the draws, where there are more ways than that.
+      seed: seed of the draws, where there are more ways than that.
 
     Returns:
       (bool [ways, n], whether these are all ways, the observed one among them).
@@ -198,7 +198,7 @@ def p_values(
     design: see `design`.
     scores: [..., n] finite scores, higher = member; all under the same permutations.
     permutations: see above.
-    seed: of the draws.
+    seed: seed of the draws.
     two_sided: takes the size of the difference, so that suspects below count too.
 
   Returns:

@@ -31,9 +31,10 @@ def critical_effects(
   """Effects from which on the test rejects at alpha, one for each of 2,000 noises.
 
   Args:
-    design: of the test.
+    design: design of the test.
     alpha: its level, in (0, 1).
-    permutations: of the test; more than 999 change power by less than it is known.
+    permutations: number of them in the test; more than 999 change power by less than it
+      is known.
 
   Returns:
     Ascending, in standard deviations of tracks; infinite where no p is low enough.
@@ -84,7 +85,7 @@ def power(effect: float, tracks: int, reference_tracks: int, alpha: float) -> fl
 
   Args:
     effect: difference of means in standard deviations.
-    tracks: of the suspects, at least 1.
+    tracks: number of the suspects' tracks, at least 1.
     reference_tracks: at least 1; with `tracks`, at least 3.
     alpha: level, in (0, 1).
   """
@@ -161,8 +162,8 @@ def effect_interval(
 
   Args:
     effect: as estimated, see `sets.SetTest`.
-    tracks: of the suspects.
-    reference_tracks: of the reference.
+    tracks: number of the suspects' tracks.
+    reference_tracks: number of the reference's.
     confidence: coverage, for normal scores of equal spread (Cumming and Finch 2001).
 
   Returns:

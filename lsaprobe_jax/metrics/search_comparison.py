@@ -15,7 +15,7 @@ _TIE = 1e-4
 def passes(row: dict[str, Any], num_inference_steps: int) -> float:
   """What a row spent, in differentiated reverse processes.
 
-  One takes S network evaluations forward, S again in rematerialisation and S
+  One takes S network function evaluations forward, S again in rematerialisation and S
   backward, each of those as much as two forward: 4 S in all.
   """
   return (row["nfe_forward"] + 2 * row["nfe_backward"]) / (4 * num_inference_steps)

@@ -79,7 +79,7 @@ def compare_tracks(
     permutations: see `sets.compare_sets`.
     draws: see `sets.null_rejections`.
     alpha: see `sets.null_rejections`.
-    seed: of all divisions.
+    seed: seed of all divisions.
 
   Raises:
     ArgumentError: names the argument that cannot be used: no such method, model or

@@ -113,7 +113,7 @@ def compare_sets(
     suspects: scores of tracks (`track_means`) by the set's name.
     reference: [r] scores of tracks surely not in training.
     permutations: see `permutation.p_values`.
-    seed: of the draws.
+    seed: seed of the draws.
 
   Returns:
     A test for each name.
@@ -159,7 +159,7 @@ def null_rejections(
     alpha: level, in (0, 1).
     suspects: tracks on the side of the suspects; half of all by default.
     permutations: see `compare_sets`.
-    seed: of divisions and permutations.
+    seed: seed of divisions and permutations.
 
   Returns:
     Both rates, with intervals over the draws; the tracks are taken as given.
@@ -263,7 +263,7 @@ def one_test(
     design: who the suspects are and how they are exchanged; two tracks a side.
     scores: [n] of tracks, finite.
     permutations: see `permutation.p_values`.
-    seed: of the draws.
+    seed: seed of the draws.
   """
   scores = np.asarray(scores, float)
   suspects, reference = scores[design.suspect], scores[~design.suspect]

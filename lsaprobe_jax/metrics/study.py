@@ -78,7 +78,7 @@ def pool(rows: Iterable[Row], over: str) -> list[Row]:
   """Mean score of a clip over the values of a field (`seed`, `t_ratio`).
 
   Args:
-    rows: of one method and distance under any models, each value once a clip.
+    rows: rows of one method and distance under any models, each value once a clip.
     over: the field that goes; the pooled row keeps its first value.
 
   Returns:
@@ -142,7 +142,7 @@ def records_by_value(
   """Records of an ablation: those of each value, raw and by reference, and its gates'.
 
   Args:
-    name: of the ablation.
+    name: name of the ablation.
     rows: with the `value` at which they were made.
     summarise: `summary.summarise` with its settings.
   """

@@ -54,7 +54,7 @@ def summarise(
     rows: see the module; add those of `difficulty.by_reference` for both forms.
     targets: target false-positive rates, the keys of `tpr` as strings.
     resamples: number of bootstrap resamples.
-    seed: of the bootstrap.
+    seed: seed of the bootstrap.
 
   Returns:
     Records sorted by setting, then targets by name, `mean`, `reference`.

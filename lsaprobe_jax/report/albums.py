@@ -21,7 +21,7 @@ def format_sets(rows: list[Row]) -> str:
   control: what its music alone does.
 
   Args:
-    rows: of a main table, raw and difficulty-calibrated (`study.main_rows`).
+    rows: rows of a main table, raw and difficulty-calibrated (`study.main_rows`).
   """
   found = pivot.groups(pivot.targets_only(rows), ("method", "difficulty_calibration"))
   parts = []

@@ -2,6 +2,8 @@
 
 from lsaprobe_jax.metrics import pivot, study, tables
 
+# The order of RESULTS.md; other studies come behind by name.
+_ORDER = ("mini", "larger", "core-full", "chorales", "grid")
 # Of a grid of models each cell has a row; that one is the study `mini` again.
 _GRID, _CELLS = "grid", "cell"
 _REPEATED = "diffwave-multigenre"
@@ -25,7 +27,8 @@ def format_headline(records: dict[str, dict[str, list[dict]]]) -> str:
     A Markdown table. Bold intervals lie above 0.5 as a whole.
   """
   rows: dict[str, list[dict]] = {}
-  for name, parts in records.items():
+  for name in sorted(records, key=_place):
+    parts = records[name]
     if name == _GRID and _CELLS in parts:
       cells = pivot.groups(pivot.headline(parts[_CELLS]), "value")
       rows |= {str(cell): own for cell, own in cells.items() if cell != _REPEATED}
@@ -33,14 +36,15 @@ def format_headline(records: dict[str, dict[str, list[dict]]]) -> str:
       rows[name] = pivot.headline(parts[study.MAIN])
   header = ["study", "tracks", *(tables.label(*method) for method in _METHODS)]
   cells = [header]
-  for name, own in sorted(rows.items(), key=lambda item: -_tracks(item[1])):
-    found = {}
-    for record in own:
-      key = record["method"], record["difficulty_calibration"]
-      found.setdefault(key, record)
+  for name, own in rows.items():
+    found = pivot.groups(own, ("method", "difficulty_calibration"))
     cells.append([name, str(_tracks(own))])
-    cells[-1] += [_auc(found[key]) if key in found else "" for key in _METHODS]
+    cells[-1] += [_auc(found[key][0]) if key in found else "" for key in _METHODS]
   return "\n".join(tables.markdown(cells))
+
+
+def _place(name: str) -> tuple[int, str]:
+  return _ORDER.index(name) if name in _ORDER else len(_ORDER), name
 
 
 def _tracks(records: list[dict]) -> int:

@@ -137,7 +137,7 @@ def curves(rows: Rows, about: dict[str, dict]) -> list[dict[str, Any]] | None:
   """D against eta by model, as the probe's rows hold it.
 
   Args:
-    rows: of the main table.
+    rows: rows of the main table.
     about: title and author of clips, by id.
 
   Returns:

@@ -54,7 +54,7 @@ class Results:
 
   Attributes:
     workdir: the folder.
-    rows: of the main table, raw and difficulty-calibrated.
+    rows: rows of the main table, raw and difficulty-calibrated.
     records: `summary.summarise` of them.
     ablations: (rows, records) by the name of the ablation.
     run: settings and hashes, run.json; empty where there is none.

@@ -44,7 +44,7 @@ def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
   """Stores the rows that launch.sweep wrote as a study, replacing one of that name.
 
   Args:
-    name: of the study: letters, digits, hyphens and underscores.
+    name: name of the study: letters, digits, hyphens and underscores.
     source: the folder of the sweep.
     root: the folder of RESULTS.md and results/.
 
@@ -93,9 +93,9 @@ def rebuild(root: pathlib.Path) -> list[str]:
     try:
       parts = study.read(folder)
       tables[name], records[name] = studies.make_tables(parts, summarise)
-      text = _HEAD.format(name=name) + studies.document(tables[name])
-      write_whole(folder / "tables.md", text + "\n")
-      studies.draw(parts, records[name], root / "docs" / "figures" / name)
+      drawn = studies.draw(parts, records[name], root / "docs" / "figures" / name)
+      text = studies.document(tables[name], drawn, f"../../docs/figures/{name}/")
+      write_whole(folder / "tables.md", _HEAD.format(name=name) + text + "\n")
     except (OSError, ValueError) as error:
       raise ArgumentError(f"root={root}: {name}: {error}") from error
   versions = {name: importlib.metadata.version(name) for name in _DRAWN_BY}

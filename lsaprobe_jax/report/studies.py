@@ -1,7 +1,7 @@
 """From a study's rows to its tables and figures; scores nothing."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import (
@@ -88,7 +88,7 @@ def compare_by_value(name: str, rows: list[Row]) -> Records:
   """The probe's comparisons at every value, corrected for all of them together.
 
   Args:
-    name: of the ablation.
+    name: name of the ablation.
     rows: with the `value` at which they were made.
 
   Returns:
@@ -103,9 +103,23 @@ def compare_by_value(name: str, rows: list[Row]) -> Records:
   return comparisons.corrected(found)
 
 
-def document(text: dict[str, str]) -> str:
-  """The tables under headings of their names, as a Markdown document's text."""
-  return "\n\n".join(f"## {name}\n\n{shown(table)}" for name, table in text.items())
+def document(
+  text: dict[str, str], drawn: Iterable[pathlib.Path] = (), beside: str = ""
+) -> str:
+  """The tables under headings of their names, as a Markdown document's text.
+
+  Args:
+    text: the tables by name.
+    drawn: figures of the study (`draw`); each stands under the table that it draws.
+    beside: path of the figures' folder from the document's.
+  """
+  stems = {path.stem for path in drawn}
+  parts = []
+  for name, table in text.items():
+    own = ("methods", "roc") if name == study.MAIN else (name,)
+    images = [f"![{n}]({beside}{n}.svg)" for n in own if n in stems]
+    parts.append("\n\n".join([f"## {name}", shown(table), *images]))
+  return "\n\n".join(parts)
 
 
 def shown(table: str) -> str:

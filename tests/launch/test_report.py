@@ -124,24 +124,26 @@ def opened(browser, reported):
   page.close()
 
 
+@pytest.mark.slow
 def test_the_page_is_ready_at_once_and_fits_a_phone(opened):
   assert float(opened.evaluate("document.documentElement.dataset.ready")) < 3000
   wide = opened.evaluate("document.documentElement.scrollWidth - innerWidth")
   assert wide <= 0
 
 
+@pytest.mark.slow
 def test_its_figures_are_those_of_the_summary(opened, recorded):
   summary = json.loads((recorded[0] / "summary.json").read_text())
   key = ("method", "model", "difficulty_calibration")
   found = {tuple(record[k] for k in key): record for record in summary}
-  low, high = found["lsa_probe", "mean", False]["auc_ci"]
-  auc = found["lsa_probe", "mean", False]["auc"]
+  low, high = found["lsa_probe", "mean", "none"]["auc_ci"]
+  auc = found["lsa_probe", "mean", "none"]["auc"]
   text = f"{auc:.3f} [{low:.3f}, {high:.3f}]"
   assert opened.inner_text("#verdict-auc") == text
   assert text in opened.inner_text("#explorer-text")
   assert text in opened.inner_text("#results")
   opened.select_option("#explorer-model", "A")
-  assert f"{found['lsa_probe', 'A', False]['auc']:.3f}" in opened.inner_text(
+  assert f"{found['lsa_probe', 'A', 'none']['auc']:.3f}" in opened.inner_text(
     "#explorer-text"
   )
 
@@ -163,6 +165,7 @@ def changed(page, selector, act):
   return True
 
 
+@pytest.mark.slow
 def test_every_control_changes_what_is_drawn(opened):
   page = opened
   check = lambda name, value: page.check(f'input[name="{name}"][value="{value}"]')
@@ -187,6 +190,7 @@ def test_every_control_changes_what_is_drawn(opened):
     assert changed(page, selector, act), selector
 
 
+@pytest.mark.slow
 def test_players_play_and_pause(opened):
   for button, plot in (("#walk-play", "#plot-walk"), ("#search-play", "#plot-search")):
     before = opened.inner_html(plot)
@@ -199,6 +203,7 @@ def test_players_play_and_pause(opened):
     assert opened.inner_text(button) == "Play"
 
 
+@pytest.mark.slow
 def test_sounds_can_be_loaded(opened):
   for name in ("x_0", "noisy", "clean", "attacked"):
     opened.wait_for_function(
@@ -211,6 +216,7 @@ def test_sounds_can_be_loaded(opened):
   )
 
 
+@pytest.mark.slow
 def test_a_hostile_title_stays_text(tmp_path, launcher, browser):
   hostile = "</script><img src=x onerror=alert(1)>'\"&{{7*7}}"
   rows = [

@@ -298,7 +298,7 @@ def test_what_has_no_p_value_is_not_counted_in_the_correction():
 
 
 def test_the_family_wise_error_of_baselines_that_are_no_better():
-  """Four baselines with the probe's own effect: Holm rejects any in at most about 5%."""
+  """Four baselines with the probe's own effect: Holm rejects any in about 5%."""
   rejected = []
   for draw in range(150):
     rows = [

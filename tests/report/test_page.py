@@ -71,12 +71,12 @@ def test_the_explorer_shows_every_time_with_its_own_record(tmp_path):
   assert len(raw[2]["models"]["mean"]["member"]) == 24
 
 
-def test_plots_of_the_probe_leave_its_rivals_out(tmp_path):
-  rivals = ("loss_nfe_matched", "random_stability", "random_stability_nfe_matched")
+def test_plots_of_the_probe_leave_its_baselines_out(tmp_path):
+  baselines = ("loss_nfe_matched", "random_stability", "random_stability_nfe_matched")
   made = [
     row | {"value": value}
     for value in (0.4, 0.8)
-    for method in ("lsa_probe", *rivals)
+    for method in ("lsa_probe", *baselines)
     for row in crossover.rows(method)
   ]
   found = results(tmp_path, crossover.rows(), eta_max=made, distance=made)
