@@ -66,8 +66,8 @@ def format_shifts(simulated: Sequence[ShiftedAudits], *, alpha: float) -> str:
   read_as = (
     f"{simulated[0].audits} audits a line at {alpha:g}, none of tracks that were"
     " trained on: all evidence is false. 'With the gate': share of the audits whose"
-    " blind gate held. 'By reference': scores calibrated for difficulty by the reference"
-    " model"
+    " blind gate held. 'By reference': scores calibrated for difficulty by the"
+    " reference model"
   )
   return "\n".join([*tables.align([header, *cells]), *features.values(), read_as])
 

@@ -1,61 +1,81 @@
-"""What a dossier says first."""
-
-import re
+"""A dossier as text, a table and a page, of plain values."""
 
 import pytest
 
-from lsaprobe_jax.report import dossier
+from lsaprobe_jax.report import dossier, html
 
-FOUND = {
+TEST = {
+  "name": "reference",
   "p_value": 0.01,
-  "alpha": 0.05,
-  "evidence": True,
-  "difficulty_calibration": "reference",
-  "reference_unknown": False,
+  "lowest": 0.001,
+  "albums_exchanged": False,
   "by_album": True,
-  "tracks": [{}],
-  "power": {"detectable": None},
+  "sets": {
+    "loss": dict(effect=1.5, p_value=0.02, p_holm=0.02, reference_tracks=4),
+    "panel": dict(effect=float("inf"), p_value=0.01, p_holm=None, reference_tracks=4),
+  },
+  "power": {"detectable": 0.7, "detectable_auc": 0.69, "at_estimate": 0.9},
 }
+for one in TEST["sets"].values():
+  one.update(tracks_needed=20.0, tracks_needed_ci=[8.0, None])
 
 
-@pytest.mark.parametrize(
-  ("changes", "message"),
-  [
-    ({}, "the suspect scores above .* Of one track"),
-    ({"tracks": [{}, {}]}, "the suspects score above .* about the set as a whole"),
-    ({"evidence": False, "p_value": 0.3}, "No evidence .* finds nothing reliably"),
-    (
-      {"difficulty_calibration": "none"},
-      "^Evidence of training, not calibrated for difficulty: ",
+def built(tests=(TEST,)):
+  fact = dict(track="suspect-x", source="/m/=x.wav", sha256="0", seconds=2.0, rate=8000)
+  fact |= dict(channels=1, format="WAV", lufs=None, bandwidth=4000.0)
+  other = fact | {"track": "reference-y", "source": "/m/y.wav"}
+  p = {"loss": 0.2, "panel": 0.2}
+  track = dict(track="suspect-x", score=p, p=p, q=0.2, flagged=True)
+  cutoff = dict(cutoff=1.0, above=0, of=4)
+  return dossier.build(
+    verdict="Evidence of training.",
+    given=dict(model="m", suspects="s", reference="r", reference_model=None),
+    facts={"suspect": [fact], "reference": [other]},
+    clips={"suspect": ["suspect-x"], "reference": ["reference-y"]},
+    clip_seconds=4.0,
+    gates=[dict(name="size", holds=True, text="enough", mend="")],
+    notes=["two files were left out"],
+    found=dict(
+      alpha=0.05,
+      evidence=True,
+      p_value=0.01,
+      tests=list(tests),
+      tracks=[track],
+      flagged=1,
+      expected_flags=0.05,
+      cutoffs={"loss": cutoff, "panel": cutoff},
+      null=None,
     ),
-    ({"difficulty_calibration": "none"}, "easier for any model would look the same"),
-    (
-      {"difficulty_calibration": "none", "evidence": False},
-      "^No evidence of training, not calibrated for difficulty",
-    ),
-    ({"reference_unknown": True}, "saw neither side is taken on trust"),
-    ({"by_album": False}, "likeness to tracks of the same album"),
-  ],
-)
-def test_a_verdict_is_about_as_many_tracks_as_there_are(changes, message):
-  assert re.search(message, dossier.verdict([], FOUND | changes))
+    failed=[],
+    environments=[],
+    run={"config": {"alpha": 0.05}},
+  )
 
 
-def test_what_is_ruled_out_is_not_said():
-  said = dossier.verdict([], FOUND)
-  assert said.startswith("Evidence of training: ")
-  assert "easier" not in said
-  assert "album" not in said
-  assert "trust" not in said
+def test_what_is_printed_ends_with_the_verdict():
+  lines = dossier.text(built()).splitlines()
+  assert lines[:2] == ["size: holds. enough", "note: two files were left out"]
+  cells = [line.split() for line in lines]
+  assert ["loss", "+1.50", "sd", "0.02", "0.02"] in cells
+  assert ["panel", "no", "spread", "0.01"] in cells
+  assert lines[-1] == "Evidence of training."
 
 
-def test_without_a_verdict_the_failing_gates_are_named():
-  gates = [
-    {"name": "size", "holds": False, "text": "3 tracks", "mend": "add 16 more"},
-    {"name": "blind", "holds": True, "text": "", "mend": ""},
-  ]
-  said = dossier.verdict(gates, None)
-  assert said == "No verdict. A gate fails: size: add 16 more."
+def test_a_table_has_a_line_a_file_and_no_formula():
+  header, suspect, reference = dossier.table(built()).splitlines()
+  assert header.startswith("side,source,sha256,seconds,rate,channels,format,lufs,")
+  assert suspect.startswith("suspect,/m/=x.wav,0,2.0,8000,1,WAV,,above the level,0.2,")
+  assert reference.endswith(",,,,,,")
+
+
+@pytest.mark.parametrize("names", [("reference",), ("reference", "twins")])
+def test_a_page_shows_each_test_of_the_set(names):
+  """One needs no heading; several have one each."""
+  page = html.render_dossier(built([TEST | {"name": name} for name in names]), {})
+  for name in names:
+    assert (f"<h3>{name}</h3>" in page) == (len(names) > 1)
+  assert page.count("suspects for 80% power") == len(names)
+  assert "the cutoff set on development tracks" not in page
 
 
 def test_a_dossier_does_not_hang_on_its_pictures(monkeypatch, tmp_path):

@@ -4,15 +4,15 @@ import hashlib
 
 import numpy as np
 import pytest
-from absl import app
-from launching import MODEL, tiny_weights
 from originals import write_maestro
+from tiny_audits import gates
+from tiny_tracks import MODEL, tiny_weights
 
-from configs import audit as audit_config
-from lsaprobe_jax.audit import procedure
+from lsaprobe_jax.audit import prepare
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.build.tfds import building, maestro
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models import checkpoints
 
 
@@ -25,18 +25,22 @@ def piano(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
+def open_sides(tmp_path_factory):
+  """`open_sides(suspects, reference, **groups)`: inputs for a tiny model."""
   folder = tmp_path_factory.mktemp("model") / "model"
   checkpoints.save_model(folder, tiny_weights(MODEL, 0), MODEL, {})
-  config = audit_config.get_config()
-  config.targets.model = str(folder)
-  config.corpus.update(clip_seconds=0.25, clips_per_track=3)
-  return config
+  clips = {"corpus.clip_seconds": 0.25, "corpus.clips_per_track": 3}
+  return lambda *sides, **groups: prepare(folder, *sides, **clips, **groups)
 
 
-def test_groups_of_one_corpus_are_two_sides(piano, config):
-  groups = {"suspect": ["a"], "reference": ["b", "dev", "reference"]}
-  inputs = procedure.read(config, str(piano), str(piano), groups)
+def test_groups_of_one_corpus_are_two_sides(piano, open_sides):
+  inputs = open_sides(
+    piano,
+    piano,
+    suspects_groups=["a"],
+    reference_groups=["b", "dev", "reference"],
+  )
+  assert inputs.given["suspects"] == f"{piano} (a)"
   tracks = {track.id: track for track in manifests.read(piano).tracks}
   suspects = {f"suspect-{id}" for id, track in tracks.items() if track.group == "a"}
   assert set(inputs.suspects.tracks) == suspects
@@ -47,15 +51,14 @@ def test_groups_of_one_corpus_are_two_sides(piano, config):
     segments = tracks[fact.track.split("-", 1)[1]].segments
     assert (fact.format, fact.rate, fact.channels) == ("records", 8000, 1)
     assert fact.seconds == 2.0 * len(segments)
-    assert fact.source == inputs.sources[fact.track] == str(piano)
+    assert fact.source == str(piano)
   # What is inspected is the track's own sound, all of it.
   whole = corpora.open_corpus(piano, sample_rate=8000, clip_seconds=2.0)
   for fact in inputs.facts["suspect"]:
     own = [f"suspect-{clip.track}" == fact.track for clip in whole.clips]
     samples = np.concatenate(whole.audio[np.array(own)])
     assert hashlib.sha256(samples.astype("<f4").tobytes()).hexdigest() == fact.sha256
-  gates = {gate.name: gate.holds for gate in inputs.gates}
-  assert gates["no recording on both sides"] is True
+  assert gates(inputs)["no recording on both sides"].holds is True
   # What is scored lies in memory, and is what the records hold.
   stored = corpora.open_corpus(
     piano, sample_rate=8000, clip_seconds=0.25, clips_per_track=3, groups=["a"]
@@ -64,10 +67,9 @@ def test_groups_of_one_corpus_are_two_sides(piano, config):
   np.testing.assert_array_equal(inputs.suspects.audio, stored.audio[:])
 
 
-def test_the_same_groups_on_both_sides_are_refused(piano, config):
-  groups = {"suspect": ["a"], "reference": ["a", "b"]}
-  inputs = procedure.read(config, str(piano), str(piano), groups)
-  (gate,) = (gate for gate in inputs.gates if "both sides" in gate.name)
+def test_the_same_groups_on_both_sides_are_refused(piano, open_sides):
+  inputs = open_sides(piano, piano, suspects_groups=["a"], reference_groups=["a", "b"])
+  gate = gates(inputs)["no recording on both sides"]
   assert gate.holds is False
   assert f"{len(inputs.suspects.tracks)} found" in gate.text
 
@@ -75,10 +77,10 @@ def test_the_same_groups_on_both_sides_are_refused(piano, config):
 @pytest.mark.parametrize(
   ("other", "groups", "message"),
   [
-    ("multigenre", None, "is a built corpus and the other side is not, or not in the"),
-    (None, {"suspect": ["c"]}, r"--suspects: groups=\['c'\]: groups are among"),
+    ("multigenre", {}, "is a built corpus and the other side is not, or not in the"),
+    (None, {"suspects_groups": ["c"]}, r"^suspects: groups=\['c'\]: groups are among"),
   ],
 )
-def test_what_cannot_be_two_sides(piano, config, other, groups, message):
-  with pytest.raises(app.UsageError, match=message):
-    procedure.read(config, str(piano), other or str(piano), groups)
+def test_what_cannot_be_two_sides(piano, open_sides, other, groups, message):
+  with pytest.raises(ArgumentError, match=message):
+    open_sides(piano, other or piano, **groups)

@@ -1,0 +1,192 @@
+"""An audit by one call: its result in memory, in a folder, and as files."""
+
+import csv
+import html
+import json
+
+import jax
+import pytest
+from tiny_audits import gates, given
+
+import lsaprobe_jax
+import lsaprobe_jax.audit as package
+from lsaprobe_jax import diffusion
+from lsaprobe_jax.audit import AuditResult, audit
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.models.trained import from_denoiser, load_model
+from lsaprobe_jax.scoring.row_store import read_rows
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+  """An audit with a reference model, scored in memory."""
+  return audit(**given(folder), reference_model=folder / "other")
+
+
+@pytest.fixture(scope="module")
+def saved(result, tmp_path_factory):
+  """Its files."""
+  folder = tmp_path_factory.mktemp("saved") / "dossier"
+  assert result.save(folder) == folder / "dossier.html"
+  return folder
+
+
+def dossier(folder):
+  found = json.loads((folder / "audit.json").read_text())
+  found["run"].pop("environments")
+  return found
+
+
+def test_a_result_says_what_was_found(result):
+  assert isinstance(result, AuditResult)
+  assert result.evidence == (result.p_value <= 0.2)
+  assert len(result.tracks) == 8
+  assert result.findings.tests[0].sets["panel"].reference_tracks == 7 - 3
+  assert result.scores.methods == (
+    "loss by reference",
+    "lsa_probe by reference",
+    "panel",
+  )
+  assert result.difficulty_calibration == "reference"
+  assert result.facts["reference"][0].track == "reference-08"
+  holds = {name: gate.holds for name, gate in gates(result).items()}
+  unknown = (
+    "reference not in the model's own record",
+    "neither side in the reference model's own record",
+    "albums",
+  )
+  assert [holds.pop(name) for name in unknown] == [None] * 3
+  assert set(holds.values()) == {True}
+  assert {"blind baseline", "null control", "size of the reference"} <= holds.keys()
+  # The bad files are named, and do not end the run.
+  notes = " ".join(result.notes)
+  assert all(name in notes for name in ("corrupt.wav", "silent.wav", "short.wav"))
+
+
+def test_a_result_is_short_in_a_shell_and_whole_when_printed(result):
+  assert repr(result) == (
+    f"AuditResult(evidence={result.evidence}, p_value={result.p_value},"
+    " gates=5 of 8 hold, suspects=8, reference=14)"
+  )
+  printed = str(result)
+  assert printed.endswith(result.verdict)
+  assert "size of the reference: holds" in printed
+  assert f"{result.findings.flagged} of 8 suspects lie above the level" in printed
+
+
+def test_rows_are_all_scores(result):
+  rows = result.to_rows()
+  # 22 tracks of 3 clips under two models by two methods, and by reference.
+  kinds = [row["difficulty_calibration"] for row in rows]
+  assert (kinds.count("none"), kinds.count("reference")) == (22 * 3 * 4, 22 * 3 * 2)
+
+
+def test_a_dossier_is_written(saved, result):
+  found = dossier(saved)
+  assert found["verdict"] == result.verdict
+  assert found["methods"] == ["loss by reference", "lsa_probe by reference"]
+  judged = found["found"]
+  assert len(judged["tracks"]) == 8
+  assert judged["p_value"] == result.p_value
+  assert judged["difficulty_calibration"] == "reference"
+  (test,) = judged["tests"]
+  assert test["name"] == "reference"
+  assert test["sets"]["panel"]["p_value"] == result.p_value
+  lines = list(csv.DictReader((saved / "tracks.csv").open()))
+  assert len(lines) == 22
+  assert sum(line["verdict"] != "" for line in lines) == 8
+  assert {"side", "sha256", "p panel", "score loss by reference"} <= lines[0].keys()
+  assert len(json.loads((saved / "environment.json").read_text())) == 1
+  assert len(read_rows(saved / "scores.jsonl")) == 22 * 3 * 4
+  for name in ("tracks.png", "tracks.svg", "curves.png", "curves.svg"):
+    assert (saved / "figures" / name).exists()
+
+
+def test_the_page_is_escaped_and_runs_nothing(saved):
+  page = (saved / "dossier.html").read_text()
+  assert "&lt;script&gt;alert(1)" in page
+  assert "<script" not in page
+  assert "script-src 'none'" in html.unescape(page)
+  assert page.count("data:image/png;base64,") == 2
+  assert dossier(saved)["verdict"] in page
+
+
+def test_a_folder_and_memory_hold_the_same_audit(folder, saved, result, tmp_path):
+  """Scored into a folder, and gone on with after some rows are lost."""
+  arguments = given(folder) | {"reference_model": folder / "other"}
+  workdir = tmp_path / "kept"
+  again = audit(**arguments, workdir=workdir)
+  again.save(workdir)
+  assert dossier(workdir) == dossier(saved)
+  lines = (workdir / "scores.jsonl").read_text().splitlines(keepends=True)
+  (workdir / "scores.jsonl").write_text("".join(lines[:10]) + lines[10][:30])
+  audit(**arguments, workdir=workdir).save(workdir)
+  assert dossier(workdir) == dossier(saved)
+  for name in ("tracks.csv", "figures/tracks.png", "figures/curves.svg"):
+    assert (workdir / name).read_bytes() == (saved / name).read_bytes()
+  other = arguments | {"permutations": 199, "methods": ("loss",)}
+  message = r"workdir=.* differs in config\.methods, config\.permutations"
+  with pytest.raises(ArgumentError, match=message):
+    audit(**other, workdir=workdir)
+  with pytest.raises(ArgumentError, match=message):
+    audit(**other).save(workdir)
+
+
+def test_without_a_reference_model_the_verdict_says_so(folder):
+  """The model itself may be given, too: it is not loaded again."""
+  model = load_model(folder / "model")
+  found = audit(**given(folder) | {"model": model, "methods": ("loss",)})
+  assert found.difficulty_calibration == "none"
+  assert "not calibrated for difficulty" in found.verdict
+  assert gates(found)["null control"].holds is None
+  named = audit(**given(folder, methods=("loss",)))
+  assert named.p_value == found.p_value
+
+
+def test_a_model_of_functions_is_audited(folder):
+  predict = lambda params, x, t: params * x
+  path = diffusion.linear(20, 1e-4, 0.2)
+  model = lambda weight: from_denoiser(
+    predict, path, sample_rate=8000, params=jax.numpy.float32(weight)
+  )
+  found = audit(
+    **given(folder, **{"corpus.clip_seconds": 0.256, "methods": ("loss",)})
+    | {"model": model(0.5)},
+    reference_model=model(0.1),
+  )
+  assert found.p_value is not None
+  assert found.inputs.given["model"] == "model"
+  with pytest.raises(ArgumentError, match=r"^reference_model has the weights of model"):
+    audit(**given(folder) | {"model": model(0.5)}, reference_model=model(0.5))
+
+
+def test_a_reference_too_small_is_refused_before_scoring(folder, tmp_path):
+  workdir = tmp_path / "refused"
+  found = audit(**given(folder, alpha=0.05), workdir=workdir)
+  assert "14 reference tracks; a verdict at 0.05 needs 29" in str(found)
+  assert found.verdict == (
+    "No verdict. A gate fails: size of the reference: add 15 more tracks of the same"
+    " kind, surely not in training."
+  )
+  assert (found.evidence, found.p_value, found.tracks) == (None, None, ())
+  found.save(workdir)
+  assert "No verdict" in (workdir / "dossier.html").read_text()
+  assert dossier(workdir)["found"] is None
+  assert not (workdir / "scores.jsonl").exists()
+  # It does not lock the folder, but does not overwrite another audit's either.
+  found.save(workdir)
+  (workdir / "run.json").touch()
+  with pytest.raises(ArgumentError, match=r"^workdir=.* scores of another audit"):
+    found.save(workdir)
+  (workdir / "run.json").rename(workdir / "scores.jsonl")
+  with pytest.raises(ArgumentError, match=r"^workdir=.* scores of another audit"):
+    audit(**given(folder, alpha=0.05), workdir=workdir)
+
+
+def test_the_public_name_is_a_function_whatever_was_imported():
+  assert lsaprobe_jax.AuditResult is AuditResult
+  assert package is not audit
+  with pytest.raises(ArgumentError, match=r"^model: no model folder nowhere"):
+    package("nowhere", "x", "y")
+  with pytest.raises(ArgumentError, match=r"^model: no model folder nowhere"):
+    lsaprobe_jax.audit("nowhere", "x", "y")

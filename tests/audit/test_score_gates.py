@@ -1,0 +1,113 @@
+"""Gates that need scores, on rows without scoring."""
+
+import types
+
+import numpy as np
+import pytest
+from tiny_audits import clip, clips_of, how, score_rows
+
+from lsaprobe_jax.audit import AuditSettings, procedure, statistics
+from lsaprobe_jax.audit import gates as input_gates
+from lsaprobe_jax.audit.score_gates import score_gates
+from lsaprobe_jax.audit.track_scores import calibration_of, tabulate
+from lsaprobe_jax.metrics import summary
+
+
+@pytest.mark.parametrize("comparison", [19, 30, 39])
+def test_the_null_control_can_fail_for_one_suspect(comparison):
+  clips = clips_of(1, comparison, 12)
+  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibration="reference")
+  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows[-len(clips)]["score"] = 1e9
+  scores, _ = tabulate(rows, clips)
+  _, control = score_gates(scores, rows, clips, **how())
+  assert control.holds is False
+
+
+def test_a_gate_that_cannot_fail_does_not_hold():
+  design = statistics.exchange(["s"], [f"c{i}" for i in range(9)])
+  gate = input_gates.cannot_fail("x", design, 0.05)
+  assert gate.holds is None
+  assert "10 ways only" in gate.text
+  assert input_gates.cannot_fail("x", design, 0.1) is None
+
+
+def test_a_clip_that_failed_is_left_out_and_named():
+  clips = [clip(f"s{i}", "a", k) for i in range(3) for k in range(2)]
+  clips += [clip(f"b{i}", "b") for i in range(5)]
+  clips += [clip(f"d{i}", "dev") for i in range(9)]
+  rows = score_rows(clips, "loss") + score_rows(clips[1:], "pia")
+  scores, failed = tabulate(rows, clips)
+  assert failed == ["s0@0"]
+  kept = {row["clip"]: row["score"] for row in rows if row["method"] == "loss"}
+  assert scores.suspects["loss"]["s0"] == kept["s0@1"]
+  assert scores.suspects["loss"]["s1"] == np.mean([kept["s1@0"], kept["s1@1"]])
+  enough, control = score_gates(scores, rows, clips, **how(alpha=0.2))
+  assert (enough.holds, control.holds) == (False, None)
+  assert "4 comparison and 10 development tracks must have scores" in enough.mend
+
+
+def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
+  clips = clips_of(9, 9, 12)
+  rows = score_rows(clips, "loss")
+  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows += score_rows(clips, "loss", calibration="reference")
+  scores, _ = tabulate(rows, clips)
+  assert scores.methods == ("loss by reference",)
+  _, control = score_gates(scores, rows, clips, **how(alpha=0.2))
+  assert control.holds
+  for row in rows:
+    row["score"] += 9 * (row["model"] == summary.REFERENCE and row["clip"][0] == "s")
+  _, control = score_gates(scores, rows, clips, **how(alpha=0.2))
+  assert control.holds is False
+  assert "it is their content" in control.mend
+
+
+def test_rows_by_reference_count_where_there_are_any():
+  clips = clips_of(1, 1, 1)
+  raw, by = (score_rows(clips, "loss", calibration=c) for c in ("none", "reference"))
+  assert calibration_of([]) == calibration_of(raw) == "none"
+  assert calibration_of([*raw, *by]) == calibration_of([*by, *raw]) == "reference"
+  scores, _ = tabulate(raw + by, clips, difficulty_calibration="none")
+  assert scores.methods == ("loss",)
+
+
+def inputs_of(clips):
+  """As little of an audit's inputs as its scores are judged with."""
+  parts = {
+    part: types.SimpleNamespace(clips=tuple(c for c in clips if c.group == group))
+    for part, group in (("suspects", "a"), ("comparison", "b"), ("development", "dev"))
+  }
+  return types.SimpleNamespace(
+    gates=[],
+    albums=None,
+    settings=AuditSettings().changed({"alpha": 0.2}),
+    clips=types.SimpleNamespace(clips=clips),
+    **parts,
+  )
+
+
+def test_a_method_that_does_not_vary_is_a_failed_gate():
+  clips = clips_of(9, 9, 20)
+  rows = score_rows(clips, "loss")
+  assert procedure.conclude(inputs_of(clips), rows).findings is not None
+  for row in rows:
+    row["score"] = 1.0
+  found = procedure.conclude(inputs_of(clips), rows)
+  assert (found.scores, found.findings) == (None, None)
+  assert found.gates[-1].holds is False
+  assert found.gates[-1].text == "loss does not vary over the development tracks"
+  assert found.verdict.startswith("No verdict. A gate fails: panel: leave that method")
+
+
+def test_a_method_that_does_not_vary_under_the_reference_model_alone():
+  """Its control cannot be run, and the verdict stands without it."""
+  clips = clips_of(9, 9, 20)
+  rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibration="reference")
+  rows += [
+    row | {"model": summary.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
+  ]
+  found = procedure.conclude(inputs_of(clips), rows)
+  assert found.findings is not None
+  assert found.gates[-1].holds is None
+  assert "does not vary" in found.gates[-1].text

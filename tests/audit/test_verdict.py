@@ -1,0 +1,75 @@
+"""What a verdict says first, and what it takes for granted."""
+
+import re
+
+import pytest
+
+from lsaprobe_jax.audit.findings import Findings, Power, SuspectsTest, TrackFinding
+from lsaprobe_jax.audit.gates import Gate
+from lsaprobe_jax.audit.verdict import verdict
+
+
+def said(
+  *, p_value=0.01, tracks=1, by_album=True, calibration="reference", unknown=False
+):
+  """The verdict of an audit at 5%."""
+  test = SuspectsTest(
+    name="reference",
+    p_value=p_value,
+    lowest=0.001,
+    albums_exchanged=True,
+    by_album=by_album,
+    sets={},
+    power=Power(detectable=None, detectable_auc=None),
+  )
+  track = TrackFinding(track="x", score={}, p={}, q=1.0, flagged=False)
+  findings = Findings(
+    alpha=0.05,
+    evidence=p_value <= 0.05,
+    p_value=p_value,
+    tests=(test,),
+    tracks=(track,) * tracks,
+    flagged=0,
+    expected_flags=0.0,
+    cutoffs={},
+  )
+  return verdict(
+    [], findings, difficulty_calibration=calibration, reference_unknown=unknown
+  )
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({}, "the suspect scores above .* It is about one track"),
+    ({"tracks": 2}, "the suspects score above .* about the set as a whole"),
+    ({"p_value": 0.3}, "No evidence .* finds nothing reliably"),
+    ({"calibration": "none"}, "^Evidence of training, not calibrated for difficulty: "),
+    ({"calibration": "none"}, "easier for any model would look the same"),
+    (
+      {"calibration": "none", "p_value": 0.3},
+      "^No evidence of training, not calibrated for difficulty",
+    ),
+    ({"unknown": True}, "saw neither side is taken on trust"),
+    ({"by_album": False}, "likeness to tracks of the same album"),
+  ],
+)
+def test_a_verdict_says_what_it_rests_on(changes, message):
+  assert re.search(message, said(**changes))
+
+
+def test_what_is_ruled_out_is_not_said():
+  text = said()
+  assert text.startswith("Evidence of training: ")
+  assert "easier" not in text
+  assert "album" not in text
+  assert "trust" not in text
+
+
+def test_without_a_verdict_the_failing_gates_are_named():
+  gates = [
+    Gate(name="size", holds=False, text="3 tracks", mend="add 16 more"),
+    Gate(name="blind", holds=True, text=""),
+  ]
+  text = verdict(gates, None, difficulty_calibration="none", reference_unknown=False)
+  assert text == "No verdict. A gate fails: size: add 16 more."
