@@ -77,8 +77,8 @@ def epochs_table(
   return (
     "\n".join(tables.markdown(cells))
     + "\n\nEach AUC is the mean of A and B over all tracks of both halves, with a 95%"
-    f" interval by track. Loss is taken at t = {loss['t_ratio']} T, and Random stability"
-    f" ({settings.distance}) at t = {stability['t_ratio']} T with eta ="
+    f" interval by track. Loss is taken at t = {loss['t_ratio']} T, and Random"
+    f" stability ({settings.distance}) at t = {stability['t_ratio']} T with eta ="
     f" {stability['eta']}."
   )
 

@@ -1,4 +1,4 @@
-"""Weights on disk.
+"""Model folders on disk.
 
 A *model folder* holds `model.json` (architecture, schedule, how it was trained, the
 clips it saw) and `weights.safetensors`. Neither can run code when read.
@@ -66,7 +66,7 @@ def reason(error: Exception) -> str:
 
 
 def flatten(params: Any) -> dict[str, np.ndarray]:
-  """Nested parameters -> `{"layer/kernel": array}`."""
+  """Returns nested parameters as `{"layer/kernel": array}`."""
   return {
     name: np.asarray(value)
     for name, value in traverse_util.flatten_dict(params, sep="/").items()
@@ -121,7 +121,7 @@ def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
 def _read(
   folder: pathlib.Path, shown: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-  """The record and the tensors of a model folder that belong together."""
+  """Reads the record and the tensors of a model folder, which must belong together."""
   for name in (MODEL_FILE, WEIGHTS_FILE):
     if not (folder / name).is_file():
       said = foreign.describe(folder)
@@ -163,7 +163,7 @@ def _check_record(record: Any) -> None:
 
 
 def find_model(name: str | pathlib.Path) -> pathlib.Path:
-  """The folder of an embedded model by its name, or the path that was given.
+  """Returns the folder of an embedded model, or the folder that was named.
 
   Raises:
     CheckpointError: there is neither; lists the embedded models.

@@ -77,7 +77,7 @@ class DilatedConv(nn.Module):
 
 
 def _conv2d(images, kernel, strides, padding, **settings):
-  """What `nn.Conv` calls for 2-D convolutions: [n, H, W, C] -> [n, H', W', features]"""
+  """Stands in for lax's in `nn.Conv`: [n, H, W, C] -> [n, H', W', features]."""
   if not _shifts():
     return jax.lax.conv_general_dilated(images, kernel, strides, padding, **settings)
   x = jnp.pad(images, ((0, 0), *padding, (0, 0)))

@@ -142,7 +142,7 @@ def load_model(
 
 
 def _training(record: Mapping[str, Any]) -> dict[str, Any]:
-  """What a model folder's record says of the clips that it was trained on."""
+  """Returns what a model folder's record says of the clips it was trained on."""
   clips = record.get("clips")
   # The record of a training here; others have no such table.
   part = record.get("config")

@@ -1,4 +1,4 @@
-"""MusicLDM's modules and generator, without PyTorch."""
+"""MusicLDM's modules and the model of them, without PyTorch."""
 
 import copy
 import json
@@ -46,7 +46,7 @@ def goldens():
 
 
 @pytest.fixture(scope="module")
-def generator():
+def ldm():
   params, model = tiny.params()
   return registry.build_model(model, params, num_inference_steps=2)
 
@@ -60,24 +60,24 @@ def agree(ours, golden):
   np.testing.assert_allclose(ours, golden, rtol=0, atol=1e-4 * np.abs(golden).max())
 
 
-def test_the_unet_does_as_diffusers_does(generator, goldens):
+def test_the_unet_does_as_diffusers_does(ldm, goldens):
   x, condition = tiny.draw("latent", (6, 4, 4)), tiny.draw("condition", (6,))
-  found = predict(generator.replace(condition=condition), x, 372)
+  found = predict(ldm.replace(condition=condition), x, 372)
   agree(found, goldens["unet"])
 
 
-def test_the_vae_does_as_diffusers_does(generator, goldens):
-  run = jax.jit(generator.autoencoder.apply, static_argnames="method")
-  weights = {"params": generator.vae_params}
+def test_the_vae_does_as_diffusers_does(ldm, goldens):
+  run = jax.jit(ldm.autoencoder.apply, static_argnames="method")
+  weights = {"params": ldm.vae_params}
   x, z = tiny.draw("log_mel", (12, 8, 1)), tiny.draw("latent", (6, 4, 4))
   agree(run(weights, x, method="encode"), goldens["encoded"])
   agree(run(weights, z, method="decode"), goldens["decoded"])
 
 
-def test_the_vocoder_does_as_transformers_does(generator, goldens):
-  run = jax.jit(generator.voice.apply)
+def test_the_vocoder_does_as_transformers_does(ldm, goldens):
+  run = jax.jit(ldm.voice.apply)
   x = tiny.draw("log_mel", (12, 8, 1))[:, :, 0]
-  ours = run({"params": generator.vocoder_params}, x)
+  ours = run({"params": ldm.vocoder_params}, x)
   assert ours.shape == (12 * 160 + 32,)
   agree(ours, goldens["vocoder"])
 
@@ -118,26 +118,26 @@ def test_the_front_end_has_a_finite_gradient_at_silence():
     run(jnp.zeros(400), 3)
 
 
-def test_audio_comes_back_at_its_length(generator, audio):
-  x_0 = encode(generator, audio)
+def test_audio_comes_back_at_its_length(ldm, audio):
+  x_0 = encode(ldm, audio)
   # 1700 samples: 11 frames of 160, padded to 12, halved by the VAE; 8 mels halved.
   assert x_0.shape == (6, 4, 4)
   decode = jax.jit(lambda g, x: g.decode(x))
-  whole = decode(generator, x_0)
+  whole = decode(ldm, x_0)
   assert whole.shape == (12 * 160,)
-  cut = decode(generator.for_length(SAMPLES), x_0)
+  cut = decode(ldm.for_length(SAMPLES), x_0)
   np.testing.assert_allclose(cut, whole[:SAMPLES], atol=1e-6)
-  to_mel = generator.for_length(SAMPLES).replace(stop_at="mel")
+  to_mel = ldm.for_length(SAMPLES).replace(stop_at="mel")
   assert jax.eval_shape(to_mel.decode, x_0).shape == (11, 8)
 
 
-def test_states_are_scaled_modes(generator, audio):
-  log_mel = generator.front_end(audio, 12)[:, :, None]
-  run = jax.jit(generator.autoencoder.apply, static_argnames="method")
-  moments = run({"params": generator.vae_params}, log_mel, method="moments")
+def test_states_are_scaled_modes(ldm, audio):
+  log_mel = ldm.front_end(audio, 12)[:, :, None]
+  run = jax.jit(ldm.autoencoder.apply, static_argnames="method")
+  moments = run({"params": ldm.vae_params}, log_mel, method="moments")
   assert moments.shape == (6, 4, 8)
   np.testing.assert_allclose(
-    encode(generator, audio), 0.8 * moments[..., :4], rtol=1e-5, atol=1e-6
+    encode(ldm, audio), 0.8 * moments[..., :4], rtol=1e-5, atol=1e-6
   )
 
 
@@ -149,13 +149,13 @@ class Wave:
     return jnp.cos(x + 0.01 * index) + condition[0] + variables["params"]
 
 
-def test_v_is_turned_into_noise(generator):
+def test_v_is_turned_into_noise(ldm):
   x = tiny.draw("latent", (6, 4, 4))
-  generator = generator.replace(network=Wave, params=jnp.float32(0.3))
+  ldm = ldm.replace(network=Wave, params=jnp.float32(0.3))
   alpha_bar = np.cumprod(1 - np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2)
   for t, index in ((1, 0), (600, 599), (0, 0)):
-    v = predict(generator, x, t)
-    noise = predict(generator.replace(predicts_v=True), x, t)
+    v = predict(ldm, x, t)
+    noise = predict(ldm.replace(predicts_v=True), x, t)
     expected = np.sqrt(alpha_bar[index]) * v + np.sqrt(1 - alpha_bar[index]) * x
     np.testing.assert_allclose(noise, expected, rtol=1e-4, atol=1e-5)
 
@@ -202,24 +202,24 @@ def test_the_gradient_reaches_the_latent():
   np.testing.assert_allclose((there - back) / 6e-3, norm, rtol=0.01)
 
 
-def test_the_condition_matters_and_so_does_its_shape(generator):
+def test_the_condition_matters_and_so_does_its_shape(ldm):
   x = tiny.draw("latent", (6, 4, 4))
-  plain = predict(generator, x, 600)
-  other = predict(generator.replace(condition=2 * generator.condition), x, 600)
+  plain = predict(ldm, x, 600)
+  other = predict(ldm.replace(condition=2 * ldm.condition), x, 600)
   assert not np.allclose(plain, other)
   with pytest.raises(ValueError, match=r"condition of shape \(6,\), got shape None"):
-    generator.replace(condition=None).predict_noise(x, 600)
+    ldm.replace(condition=None).predict_noise(x, 600)
   with pytest.raises(ValueError, match=r"latent \[time, mel, 4\], got shape \(1, 6,"):
-    generator.predict_noise(x[None], 600)
+    ldm.predict_noise(x[None], 600)
 
 
-def test_one_spectrogram_at_a_time(generator):
-  weights = {"params": generator.vae_params}
+def test_one_spectrogram_at_a_time(ldm):
+  weights = {"params": ldm.vae_params}
   with pytest.raises(ValueError, match=r"multiples of 2, got shape \(7, 8, 1\)"):
-    generator.autoencoder.apply(weights, jnp.zeros((7, 8, 1)), method="encode")
-  weights = {"params": generator.vocoder_params}
+    ldm.autoencoder.apply(weights, jnp.zeros((7, 8, 1)), method="encode")
+  weights = {"params": ldm.vocoder_params}
   with pytest.raises(ValueError, match=r"\[frames, 8\], got shape \(1, 4, 8\)"):
-    generator.voice.apply(weights, jnp.zeros((1, 4, 8)))
+    ldm.voice.apply(weights, jnp.zeros((1, 4, 8)))
 
 
 def test_fresh_parameters_fit_and_differ_by_seed():
@@ -233,14 +233,14 @@ def test_fresh_parameters_fit_and_differ_by_seed():
   assert not np.allclose(*noises, rtol=0.1)
 
 
-def test_a_model_folder_keeps_it_all(tmp_path, generator):
+def test_a_model_folder_keeps_it_all(tmp_path, ldm):
   params, model = tiny.params()
   checkpoints.save_model(tmp_path, params, model, {})
   loaded, record = checkpoints.load_model(tmp_path)
   again = registry.build_model(record["model"], loaded, 2)
   # The same structure, static fields and all, and so the same compiled programs.
-  assert jax.tree.structure(again) == jax.tree.structure(generator)
-  jax.tree.map(np.testing.assert_array_equal, again, generator)
+  assert jax.tree.structure(again) == jax.tree.structure(ldm)
+  jax.tree.map(np.testing.assert_array_equal, again, ldm)
 
 
 @pytest.mark.parametrize("name", ["musicldm", "audioldm"])

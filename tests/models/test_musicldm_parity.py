@@ -194,12 +194,10 @@ def test_ddim_step_by_step(prediction, to_one):
   assert predicts_v == (prediction == "v_prediction")
   params, model = tiny.params()
   model = model | {"scheduler": config}
-  generator = registry.build_model(model, params, 1)
-  predict = jax.jit(lambda x, t: generator.predict_noise(x, t))
+  ldm = registry.build_model(model, params, 1)
+  predict = jax.jit(lambda x, t: ldm.predict_noise(x, t))
   raw = jax.jit(
-    lambda x, t: generator.network.apply(
-      {"params": generator.params}, x, t - 1, generator.condition
-    )
+    lambda x, t: ldm.network.apply({"params": ldm.params}, x, t - 1, ldm.condition)
   )
   x = tiny.draw("latent", (6, 4, 4))
   assert scheduler.timesteps.tolist() == list(range(901, 0, -100))
@@ -245,10 +243,10 @@ def test_reverse_and_decode_with_gradient(prediction):
   params["conditioning"] = {"embedding": condition}
   with jax.enable_x64(True):
     wide = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params)
-    generator = registry.build_model(porting.model_config(config), wide, 4)
-    generator = generator.for_length(samples)
+    ldm = registry.build_model(porting.model_config(config), wide, 4)
+    ldm = ldm.for_length(samples)
     ours, vjp = jax.vjp(
-      jax.jit(lambda x: generator.reconstruct(x, 1000)),
+      jax.jit(lambda x: ldm.reconstruct(x, 1000)),
       jnp.asarray(latent, jnp.float64),
     )
     (gradient,) = vjp(jnp.asarray(cotangent))

@@ -24,7 +24,7 @@ AUDIO = np.random.default_rng(0).normal(scale=0.2, size=64).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def generator():
+def model():
   params = registry.random_params(MODEL, jax.random.key(0))
   return registry.build_model(MODEL, params, num_inference_steps=3)
 
@@ -33,41 +33,41 @@ def changed(**settings):
   return copy.deepcopy(MODEL) | settings
 
 
-def test_decode_undoes_encode(generator):
-  x_0 = generator.encode(AUDIO)
+def test_decode_undoes_encode(model):
+  x_0 = model.encode(AUDIO)
   np.testing.assert_array_equal(x_0, 4 * AUDIO)
-  np.testing.assert_array_equal(generator.decode(x_0), AUDIO)
+  np.testing.assert_array_equal(model.decode(x_0), AUDIO)
 
 
-def test_state_t_is_network_index_t_minus_1(generator):
-  predict = jax.jit(generator.predict_noise)
-  apply = jax.jit(lambda step: generator.network.apply(
-    {"params": generator.params}, AUDIO, step
+def test_state_t_is_network_index_t_minus_1(model):
+  predict = jax.jit(model.predict_noise)
+  apply = jax.jit(lambda step: model.network.apply(
+    {"params": model.params}, AUDIO, step
   ))  # fmt: skip
   for t, index in ((1, 0), (7, 6), (20, 19), (0, 0)):
     np.testing.assert_allclose(predict(AUDIO, t), apply(index), rtol=1e-6)
   assert not np.allclose(predict(AUDIO, 7), predict(AUDIO, 8))
 
 
-def test_reconstruction_is_ddim_to_the_waveform(generator):
+def test_reconstruction_is_ddim_to_the_waveform(model):
   t = 14
   beta = np.linspace(1e-3, 0.2, 20)
   alpha_bar = np.concatenate([[1], np.cumprod(1 - beta)])
-  predict = jax.jit(generator.predict_noise)
-  x = generator.encode(AUDIO)
+  predict = jax.jit(model.predict_noise)
+  x = model.encode(AUDIO)
   for now, after in ((14, 9), (9, 5), (5, 0)):
     e = predict(x, now)
     x_0 = (x - np.sqrt(1 - alpha_bar[now]) * e) / np.sqrt(alpha_bar[now])
     x = np.sqrt(alpha_bar[after]) * x_0 + np.sqrt(1 - alpha_bar[after]) * e
-  found = jax.jit(generator.reconstruct)(generator.encode(AUDIO), t)
+  found = jax.jit(model.reconstruct)(model.encode(AUDIO), t)
   np.testing.assert_allclose(found, x / 4, rtol=2e-4, atol=1e-5)
 
 
-def test_weights_and_schedule_are_leaves(generator):
-  leaves = jax.tree.leaves(generator)
-  params = jax.tree.leaves(generator.params)
+def test_weights_and_schedule_are_leaves(model):
+  leaves = jax.tree.leaves(model)
+  params = jax.tree.leaves(model.params)
   assert len(leaves) == len(params) + 2
-  assert registry.build_model(MODEL, params, 3).network == generator.network
+  assert registry.build_model(MODEL, params, 3).network == model.network
 
 
 def test_a_fresh_network_predicts_no_noise():
@@ -76,10 +76,10 @@ def test_a_fresh_network_predicts_no_noise():
   np.testing.assert_array_equal(fresh.predict_noise(AUDIO, 5), np.zeros(64))
 
 
-def test_random_weights_differ_by_seed_and_stay_finite(generator):
-  other = generator.replace(params=registry.random_params(MODEL, jax.random.key(1)))
-  predict = jax.jit(lambda generator: generator.predict_noise(AUDIO, 5))
-  first, second = predict(generator), predict(other)
+def test_random_weights_differ_by_seed_and_stay_finite(model):
+  other = model.replace(params=registry.random_params(MODEL, jax.random.key(1)))
+  predict = jax.jit(lambda model: model.predict_noise(AUDIO, 5))
+  first, second = predict(model), predict(other)
   assert np.all(np.isfinite(first))
   assert np.std(first) > 0.01
   assert not np.allclose(first, second, rtol=0.1)
@@ -116,9 +116,9 @@ def test_a_conditional_network_stretches_its_spectrogram_by_256():
     network.apply({"params": params}, x, 3)
 
 
-def test_one_waveform_at_a_time(generator):
+def test_one_waveform_at_a_time(model):
   with pytest.raises(ValueError, match=r"shape \(2, 64\)"):
-    generator.predict_noise(np.zeros((2, 64), np.float32), 3)
+    model.predict_noise(np.zeros((2, 64), np.float32), 3)
 
 
 def test_a_schedule_by_name_or_by_its_betas():

@@ -30,7 +30,7 @@ _TENSORS_A_LAYER = 6
 
 
 def embedding_table(max_steps: int) -> np.ndarray:
-  """Sines and cosines of the step at 64 frequencies, float32 [max_steps, 128].
+  """Returns sines and cosines of steps at 64 frequencies, float32 [max_steps, 128].
 
   Arguments reach 1e4 * max_steps, so frequencies and products are rounded to float32
   first, as the original does, and the sine is taken in float64. The power is too:

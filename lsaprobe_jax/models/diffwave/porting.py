@@ -21,7 +21,7 @@ _LONGEST_NAME = 512
 
 
 def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
-  """One PyTorch tensor under its Flax name and axis order."""
+  """Returns one PyTorch tensor under its Flax name and axis order."""
   layer, _, kind = name.rpartition(".")
   layer = re.sub(r"^residual_layers\.(\d+)", r"residual_layers_\1", layer)
   path = layer.replace(".", "/")
@@ -66,7 +66,7 @@ def read_checkpoint(
 
 
 def diffwave_params(state_dict: Mapping[str, np.ndarray]) -> Any:
-  """Parameters of `network.DiffWave` from LMNT's state dict.
+  """Returns parameters of `network.DiffWave` from LMNT's state dict.
 
   Args:
     state_dict: `{"residual_layers.0.dilated_conv.weight": array, ...}`. The prefix
@@ -97,7 +97,7 @@ def diffwave_params(state_dict: Mapping[str, np.ndarray]) -> Any:
 def diffwave_model_config(
   settings: Mapping[str, Any], state_dict: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-  """The model configuration of an LMNT checkpoint.
+  """Returns the model configuration of an LMNT checkpoint.
 
   Args:
     settings: the checkpoint's `params` (residual_channels, noise_schedule, ...).
@@ -149,7 +149,7 @@ def diffwave_model_config(
 
 
 def plain(value: Any) -> Any:
-  """A setting as a plain number, where it is one: of a tensor, or a whole float."""
+  """Returns a setting as a plain number, where a tensor or a whole float is one."""
   if isinstance(value, list | tuple):
     return [plain(part) for part in value]
   if isinstance(value, np.ndarray | np.generic) and value.size == 1:

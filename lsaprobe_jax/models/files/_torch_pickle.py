@@ -55,7 +55,7 @@ class OrderedDict(dict):
 
 
 class Metered:
-  """A file of which pickles may read so much, and so often, together."""
+  """A file that bounds how much, and how often, all pickles in it may read."""
 
   def __init__(self, file: BinaryIO):
     self._file = file

@@ -1,7 +1,7 @@
 """Says what a file or folder is that is no model of ours, and what to give instead.
 
-Files are told by their first bytes and their headers, of which so much is read and no
-more; nothing in them is run or unpickled.
+Files are told by their first bytes and a bounded part of their headers. Nothing in them
+is run or unpickled.
 """
 
 import json
@@ -134,7 +134,7 @@ def _describe_file(path: pathlib.Path) -> str | None:
 
 
 def _describe_safetensors(path: pathlib.Path) -> str:
-  """What a safetensors file by itself is."""
+  """Says what a safetensors file by itself is."""
   names = safetensors_reader.read_header(path)
   if any(_LORA.search(name) for name in names):
     return _LORA_SAID
@@ -205,7 +205,7 @@ def _describe_folder(folder: pathlib.Path) -> str | None:
 
 
 def _training(folder: pathlib.Path) -> str:
-  """What a working folder of launch.train is."""
+  """Says what a working folder of launch.train is."""
   if (folder / "model" / "model.json").is_file():
     return (
       f"a working folder of launch.train; give its model, {_shown(folder / 'model')}"
@@ -224,7 +224,7 @@ def _stable_audio(folder: pathlib.Path) -> str:
 
 
 def _part(folder: pathlib.Path) -> str:
-  """What a folder with a config.json is, as diffusers and transformers write it."""
+  """Says what a folder with a config.json of diffusers or transformers is."""
   if (folder.parent / "model_index.json").is_file():
     return f"one part of a pipeline; give its folder, {_shown(folder.parent)}"
   return (
@@ -234,7 +234,7 @@ def _part(folder: pathlib.Path) -> str:
 
 
 def _kind(path: pathlib.Path) -> str:
-  """What class a configuration says that it is of."""
+  """Returns the class that a configuration names."""
   with path.open("rb") as file:
     config = json.loads(file.read(_MOST_JSON_BYTES))
   for key in ("_class_name", "architectures", "model_type"):

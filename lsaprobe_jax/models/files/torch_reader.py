@@ -41,7 +41,7 @@ _DEEPEST = 100
 # Values of the whole tree, those that are shared counted wherever they stand: others
 # will walk through it.
 _MOST_VALUES = 3_000_000
-# Of a zip's list of members: 100,000 tensors' take 10 MB.
+# A zip's list of members may have so many; that of 100,000 tensors takes 10 MB.
 _MOST_DIRECTORY_BYTES = 1 << 24
 # What stands before a member's bytes, less its name.
 _HEADER_BYTES = 30
@@ -96,7 +96,7 @@ _Loader = Callable[[Storage], bytes]
 
 
 def _open_zip(file: BinaryIO) -> tuple[Any, _Loader]:
-  """The tree and the loader of storages of a zip archive."""
+  """Returns the tree and the loader of storages of a zip archive."""
   archive = open_archive(file)
   pickles = [n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"]]
   if len(pickles) != 1:
@@ -150,7 +150,7 @@ def open_archive(file: BinaryIO) -> zipfile.ZipFile:
 
 
 def _open_legacy(file: BinaryIO) -> tuple[Any, _Loader]:
-  """The tree and the loader of storages of the older format: pickles, then bytes."""
+  """Returns the tree and the loader of the older format: pickles, then bytes."""
   whole = file.seek(0, os.SEEK_END)
   file.seek(0)
   if file.read(1) != pickle.PROTO:
@@ -246,7 +246,7 @@ class _Resolver:
 
 
 def _decode(data: bytes, storage: Storage) -> np.ndarray:
-  """The numbers of a storage."""
+  """Returns the numbers of a storage."""
   if len(data) < storage.size * storage.itemsize:
     raise ValueError(f"truncated: storage {storage.key} is too short")
   if storage.dtype == _torch_names.BFLOAT16:
@@ -256,7 +256,7 @@ def _decode(data: bytes, storage: Storage) -> np.ndarray:
 
 
 def _view(numbers: np.ndarray, tensor: Tensor) -> np.ndarray:
-  """A contiguous copy of the tensor's part of its storage."""
+  """Returns a contiguous copy of the tensor's part of its storage."""
   if not math.prod(tensor.shape):
     return np.zeros(tensor.shape, numbers.dtype)
   strides = [s * numbers.itemsize for s in tensor.strides]

@@ -17,14 +17,14 @@ _MOST_TOKENS = 512
 
 
 def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
-  """What diffusers' MusicLDM and AudioLDM pipelines condition on.
+  """Returns what diffusers' MusicLDM and AudioLDM pipelines condition on.
 
   Args:
     folder: of the pipeline, with `text_encoder` and `tokenizer`.
     prompt: any text; the empty one is what the pipelines guide away from.
 
   Returns:
-    Embedding of length one, float32 [width].
+    The embedding, of length one, float32 [width].
 
   Raises:
     ValueError: the folder has no text encoder, or one that is not CLAP's, or

@@ -16,8 +16,8 @@ class LatentDiffusion(struct.PyTreeNode):
 
   Attributes:
     params: the UNet's parameters, which the diffusion was trained on.
-    vae_params: the VAE's.
-    vocoder_params: the vocoder's.
+    vae_params: the VAE's parameters.
+    vocoder_params: the vocoder's parameters.
     condition: CLAP embedding [width] that all clips are denoised under; None for a UNet
       that takes none.
     schedule: the noise schedule. Where diffusers sets `set_alpha_to_one` to false, its
@@ -26,7 +26,7 @@ class LatentDiffusion(struct.PyTreeNode):
     network: the UNet.
     autoencoder: the VAE.
     voice: the vocoder.
-    sample_rate: of the audio, Hz.
+    sample_rate: of the audio, in Hz.
     scaling_factor: x_0 is this times the mode of the VAE's latent.
     predicts_v: the UNet predicts v (Salimans and Ho 2022), not the noise.
     num_inference_steps: S, DDIM steps of the reverse process.
@@ -52,7 +52,7 @@ class LatentDiffusion(struct.PyTreeNode):
   samples: int | None = struct.field(pytree_node=False, default=None)
 
   def for_length(self, samples: int) -> "LatentDiffusion":
-    """The generator for clips of so many samples, which it will decode to."""
+    """Returns the model for clips of so many samples, which it decodes to."""
     return self.replace(samples=samples)
 
   def encode(self, audio: jax.Array) -> jax.Array:
@@ -71,7 +71,7 @@ class LatentDiffusion(struct.PyTreeNode):
   def predict_noise(self, x: jax.Array, t) -> jax.Array:
     """`e(x, t)`; state t = 1..T is network index t - 1, and t = 0 means index 0.
 
-    Of a UNet that predicts v = alpha e - sigma x_0, it is e = alpha v + sigma x.
+    A UNet that predicts v = alpha e - sigma x_0 gives e = alpha v + sigma x.
     """
     t = jnp.maximum(jnp.asarray(t), 1)
     out = self.network.apply({"params": self.params}, x, t - 1, self.condition)
@@ -96,8 +96,7 @@ class LatentDiffusion(struct.PyTreeNode):
     x_0 = diffusion.reverse(
       self.predict_noise, self.schedule, x_t, t, self.num_inference_steps
     )
-    # As in `models.registry`: nothing is fused with, and computed again in, a
-    # distance behind it.
+    # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
     return jax.lax.optimization_barrier(self.decode(x_0))
 
   def _log_mel(self, params, x_0):

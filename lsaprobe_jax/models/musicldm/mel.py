@@ -71,7 +71,7 @@ class MelFrontEnd(struct.PyTreeNode):
     return jnp.log(jnp.maximum(magnitude @ self.filters, self.floor))
 
   def level(self, audio: jax.Array) -> jax.Array:
-    """A waveform without its mean and at the front end's peak, or as it is."""
+    """Takes off the mean and brings the peak to the front end's, where it has one."""
     if self.peak is None:
       return audio
     audio = audio - jnp.mean(audio)
@@ -101,7 +101,7 @@ def check_settings(config: Any, sample_rate: int) -> None:
 
 
 def from_config(config: Mapping[str, Any], sample_rate: int) -> MelFrontEnd:
-  """The front end that a model folder describes.
+  """Builds the front end that a model folder describes.
 
   Args:
     config: `mels`, `hop`, `fft_size`, `low` and `high` (Hz), `floor`, `peak`.

@@ -46,7 +46,7 @@ def file_patterns(with_text: bool = False) -> list[str]:
 
 
 def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Weights for the pairs (g, v) that weight normalisation stores.
+  """Returns weights for the pairs (g, v) that weight normalisation stores.
 
   `w = g v / ||v||`, the norm over all axes but the first. Both spellings are known:
   `weight_g`, `weight_v`, and `parametrizations.weight.original0`, `original1`.
@@ -80,7 +80,7 @@ def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
-  """One PyTorch tensor under its Flax name and axis order."""
+  """Returns one PyTorch tensor under its Flax name and axis order."""
   layer, _, kind = name.rpartition(".")
   if not layer:  # a buffer of the module itself: the vocoder's mean and scale
     return kind, value
@@ -98,7 +98,7 @@ def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 def module_params(state: Mapping[str, np.ndarray]) -> Any:
-  """Parameters of one of our modules from a state dict of the original.
+  """Returns parameters of one of our modules from a state dict of the original.
 
   Args:
     state: `{"down_blocks.0.resnets.0.conv1.weight": array, ...}`.
@@ -158,13 +158,13 @@ def _read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
 
 
 def _listed(names: list[str]) -> str:
-  """Names of files for a message, ten of them."""
+  """Returns names of files for a message, ten of them."""
   more = [f"and {len(names) - 10:,} more"] if len(names) > 10 else []
   return ", ".join([printable(name) for name in sorted(names)[:10]] + more)
 
 
 def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
-  """Weights and configuration of a MusicLDM or AudioLDM pipeline's folder.
+  """Reads weights and configuration of a MusicLDM or AudioLDM pipeline's folder.
 
   Text encoder and tokenizer are not needed, nor is PyTorch. Buffers that a vocoder
   stores without using them (`mean`, `scale`, where `normalize_before` is false) are
@@ -206,7 +206,7 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
 
 
 def model_config(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-  """The model configuration of a pipeline.
+  """Returns the model configuration of a pipeline.
 
   Args:
     configs: `unet`, `vae`, `vocoder`, `scheduler`: their JSON files. The mel front

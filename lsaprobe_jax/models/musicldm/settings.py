@@ -10,7 +10,7 @@ from lsaprobe_jax.text import printable
 # Published models have 3 or 4 resolutions, 5 stages of a vocoder and 21 layers at most.
 _LONGEST_LIST = 16
 _MOST_BLOCKS = 256
-# Of the files themselves, and of training: nothing here depends on them.
+# These describe the files themselves, and training; nothing here depends on them.
 _IGNORED = {
   "architectures",
   "dropout",
@@ -31,7 +31,7 @@ def read(
   fixed: Mapping[str, tuple[Any, ...]],
   unread: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-  """The settings that a module is built from, each of its default's type.
+  """Returns the settings that a module is built from, each of its default's type.
 
   Args:
     config: a config.json.
@@ -106,7 +106,7 @@ def check_blocks(name: str, count: int, tensors: int | None) -> None:
 
 
 def freeze(value: Any) -> Any:
-  """Lists as tuples, all the way down, so that a module can be hashed."""
+  """Returns lists as tuples, all the way down, so that a module can be hashed."""
   return tuple(map(freeze, value)) if isinstance(value, list | tuple) else value
 
 

@@ -273,7 +273,7 @@ def _check_attention(read, heads, across, down, up) -> None:
 
 
 def from_config(config: Mapping[str, Any], tensors: int | None = None) -> UNet:
-  """The UNet of a `unet/config.json`.
+  """Builds the UNet that a `unet/config.json` describes.
 
   diffusers' `attention_head_dim` is the *number* of heads of a UNet: the name is an
   old mistake that its code keeps for the sake of old files.

@@ -20,7 +20,7 @@ _DEFAULTS = {
   "mid_block_add_attention": True,
   "down_block_types": ("DownEncoderBlock2D",),
   "up_block_types": ("UpDecoderBlock2D",),
-  # The latent model's affair (`generator.py`).
+  # The latent model's affair (`latent.py`).
   "scaling_factor": 0.18215,
 }
 _FIXED = {
@@ -136,7 +136,7 @@ class VAE(nn.Module):
       self.post_quant_conv = blocks.conv1(self.latent_channels)
 
   def encode(self, x):
-    """The mode of the latent.
+    """Returns the mode of the latent.
 
     Args:
       x: [frames, mels, in_channels], both lengths multiples of `factor`.
@@ -147,7 +147,7 @@ class VAE(nn.Module):
     return self.moments(x)[..., : self.latent_channels]
 
   def moments(self, x):
-    """Mean and log-variance of the latent, one behind the other in the channels."""
+    """Returns mean and log-variance of the latent, side by side in the channels."""
     if x.ndim != 3 or any(n % self.factor for n in x.shape[:2]):
       raise ValueError(
         f"the VAE takes one example [frames, mels, channels] whose lengths are"
@@ -166,7 +166,7 @@ class VAE(nn.Module):
 
 
 def from_config(config: Mapping[str, Any], tensors: int | None = None) -> VAE:
-  """The VAE of a `vae/config.json`.
+  """Builds the VAE that a `vae/config.json` describes.
 
   Args:
     config: the file's content.

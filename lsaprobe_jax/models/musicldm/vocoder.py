@@ -126,7 +126,7 @@ class Vocoder(nn.Module):
 
 
 def from_config(config: Mapping[str, Any], tensors: int | None = None) -> Vocoder:
-  """The vocoder of a `vocoder/config.json`.
+  """Builds the vocoder that a `vocoder/config.json` describes.
 
   Args:
     config: the file's content.
