@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.probe import clip_noise
 from lsaprobe_jax.scoring.row_store import RowFile
-from lsaprobe_jax.scoring.scorer import Scorer, Target, clip_number
+from lsaprobe_jax.scoring.scorer import Scorer, clip_number
 from lsaprobe_jax.scoring.shared_rows import Shard, SharedRows
 
 
@@ -17,7 +18,7 @@ def clip(name, group, sha256="h"):
   return types.SimpleNamespace(id=name, group=group, sha256=sha256)
 
 
-TARGET = Target(name="A", model=None, group="a", members={"x": "h", "d": "h"})
+TARGET = TrainedModel(name="A", model=None, group="a", members={"x": "h", "d": "h"})
 
 
 def test_split_follows_the_training_record():
