@@ -13,7 +13,7 @@ another `config.seed` than its own. --dry_run times some steps and estimates the
 from absl import flags
 from ml_collections import config_flags
 
-from launch import command, common
+from launch import command, devices
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The training.", lock_config=True
@@ -30,7 +30,7 @@ _DRY_RUN = flags.DEFINE_bool(
 def main(argv):
   """Trains, or goes on where an interrupted run left off."""
   command.refuse_arguments(argv)
-  common.use_compilation_cache()
+  devices.use_one()
   # Optax and Orbax take a second to import, which --help need not wait for.
   from lsaprobe_jax import training
 

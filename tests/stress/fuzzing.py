@@ -27,12 +27,13 @@ from lsaprobe_jax.scoring import experiment_inputs, row_store, workdir
 from lsaprobe_jax.scoring.settings import Experiment
 from tests.stress import mutations, specimens
 
-# Of processor time for one input, and so many times that of wall time: a machine with
-# other work is slow, and no hang.
+# Seconds of processor time for one input, and so many times that of wall time: a
+# machine with other work is slow, and no hang.
 SECONDS, PATIENCE = 20.0, 6
-# Of address space beyond what the process has at the start; array_record's 65 threads
-# reserve 1.3 GiB of it, and it waits for ever where it cannot have them.
-BYTES = 2 << 30
+# Address space beyond what the process has at the start. array_record's 65 threads
+# reserve 1.3 GiB of it, and it waits for ever where it cannot have them; CDPAM's weights
+# take another while they are read.
+BYTES = 3 << 30
 # What a cut changes before itself: a window that overlaps, a reservoir of bits.
 _LAST_FRAMES = 2 * 2048
 _TICKS = os.sysconf("SC_CLK_TCK")
