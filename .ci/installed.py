@@ -37,7 +37,8 @@ def check_files(tree: pathlib.Path) -> pathlib.Path:
   missing = sorted(str(path) for path in package if not (site / path).is_file())
   assert not missing, f"not in the wheel: {missing}"
   listed = importlib.metadata.files("lsaprobe_jax") or []
-  tops = {path.parts[0] for path in listed}
+  # The console script lies outside, under `..`.
+  tops = {path.parts[0] for path in listed} - {".."}
   surplus = {name for name in tops if (tree / name).exists()} - {"lsaprobe_jax"}
   assert not surplus, f"in the wheel, and no part of the package: {surplus}"
   return site

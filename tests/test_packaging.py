@@ -24,18 +24,13 @@ IMPORTED_AS = {
 }
 # Modules that stand for an extra, and cannot be imported without it.
 OF_AN_EXTRA = {
-  "report": (
-    "lsaprobe_jax.report.figures",
-    "lsaprobe_jax.report.html",
-    "lsaprobe_jax.report.media",
-  ),
   "datasets": (
     "lsaprobe_jax.data.build.tfds.building",
     "lsaprobe_jax.data.build.tfds.fma",
     "lsaprobe_jax.data.build.tfds.maestro",
   ),
 }
-IMPORT_ALL = """
+BLOCK = """
 import importlib, json, sys
 
 class Blocked:
@@ -44,13 +39,41 @@ class Blocked:
       raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocked())
+"""
+IMPORT_ALL = """
 failed = {}
 for name in NAMES:
   try:
     importlib.import_module(name)
-  except ImportError as error:
+  except Exception as error:
     failed[name] = str(error)
 print(json.dumps(failed))
+"""
+
+
+# The first lines of the README on an embedded model, and an error that names an extra.
+PROBE = """
+import jax
+import jax.numpy as jnp
+import lsaprobe_jax as lsa
+from lsaprobe_jax import diffusion, probe
+from lsaprobe_jax.errors import LsaProbeError
+
+model = lsa.load_model("diffwave-piano-a")
+clips = lsa.load_audio(
+  "piano", like=model, clip_seconds=0.256, clips_per_track=1, groups=["a"]
+)
+distance = lsa.distances.get("waveform", sample_rate=clips.sample_rate)
+t = diffusion.timestep(model.model.schedule, 0.1)
+degradation, shape = probe.make_degradation(
+  model.for_length(clips.audio.shape[1]).model,
+  distance, jax.random.key(0), clips.audio[0], t,
+)
+from lsaprobe_jax.data import fingerprints
+try:
+  fingerprints.fingerprint(clips.audio[0], clips.sample_rate)
+except LsaProbeError as error:
+  print(json.dumps([float(degradation(jnp.ones(shape))), str(error)]))
 """
 
 
@@ -63,6 +86,23 @@ def packaging():
     patch.setattr(setuptools, "setup", lambda **settings: given.update(settings))
     runpy.run_path(str(ROOT / "setup.py"))
   return given
+
+
+@pytest.fixture(scope="module")
+def at_the_base(packaging):
+  """`at_the_base(code, **values)`: what code prints last with no extra installed."""
+  optional_ones = set().union(*map(names, packaging["extras_require"].values()))
+  blocked = {IMPORTED_AS.get(name, name) for name in optional_ones}
+
+  def run(code, **values):
+    values = {"BLOCKED": blocked, **values}
+    given = "\n".join(f"{name} = {value!r}" for name, value in values.items())
+    command = [sys.executable, "-c", f"{given}\n{BLOCK}\n{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+  return run
 
 
 def names(requirements):
@@ -80,18 +120,18 @@ def test_the_base_install_is_small_and_the_wheel_is_the_package(packaging):
     assert not names(requirements) & base, extra
 
 
-def test_every_module_is_imported_without_the_packages_of_extras(packaging):
-  optional_ones = set().union(*map(names, packaging["extras_require"].values()))
-  blocked = {IMPORTED_AS.get(name, name) for name in optional_ones}
+def test_every_module_is_imported_without_the_packages_of_extras(at_the_base):
   modules = pkgutil.walk_packages(lsaprobe_jax.__path__, "lsaprobe_jax.")
   found = ["lsaprobe_jax", *(module.name for module in modules)]
-  code = f"BLOCKED, NAMES = {blocked!r}, {found!r}\n{IMPORT_ALL}"
-  done = subprocess.run(
-    [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-  )
-  failed = json.loads(done.stdout.splitlines()[-1])
+  failed = at_the_base(IMPORT_ALL, NAMES=found)
   standing = {name for extra in OF_AN_EXTRA.values() for name in extra}
   assert {name: why for name, why in failed.items() if name not in standing} == {}
+
+
+def test_an_embedded_model_is_probed_without_the_packages_of_extras(at_the_base):
+  degradation, message = at_the_base(PROBE)
+  assert degradation > 0
+  assert message == "librosa is not installed; pip install 'lsaprobe_jax[audio]'"
 
 
 def test_extras_that_texts_name_are_there(packaging):

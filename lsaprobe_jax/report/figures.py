@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.metrics import pivot, roc, tables
 
 if TYPE_CHECKING:
@@ -39,12 +40,9 @@ _NO_METADATA = {
 
 def _pyplot() -> Any:
   """Matplotlib's pyplot, drawing to files alone; imported where something is drawn."""
-  import matplotlib
-
+  matplotlib = optional.require("matplotlib", "report")
   matplotlib.use("agg")
-  from matplotlib import pyplot
-
-  return pyplot
+  return optional.require("matplotlib.pyplot", "report")
 
 
 def save(

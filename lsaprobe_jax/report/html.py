@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Any
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable_leaves
 
@@ -52,9 +53,8 @@ def render_dossier(dossier: dict[str, Any], figures: dict[str, str]) -> str:
 
 
 def _fill(template: str, scripts: str, **values: Any) -> str:
-  import jinja2
-  import markupsafe
-
+  jinja2 = optional.require("jinja2", "report")
+  markupsafe = optional.require("markupsafe", "report")
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(_TEMPLATES),
     autoescape=True,

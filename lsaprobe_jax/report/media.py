@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+from lsaprobe_jax import optional
+
 # Told apart by colour-blind readers, and in grey.
 _COLOURMAP = "magma"
 
@@ -32,8 +34,7 @@ def png_uri(image: np.ndarray) -> str:
   Args:
     image: uint8 [bands, frames], lowest band first; it is drawn at the bottom.
   """
-  import matplotlib
-
+  matplotlib = optional.require("matplotlib", "report")
   rows = np.asarray(image, np.uint8)[::-1]
   palette = matplotlib.colormaps[_COLOURMAP](np.arange(256), bytes=True)[:, :3]
   # Each line begins with the number of its filter; 0 is none.

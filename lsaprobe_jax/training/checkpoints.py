@@ -4,7 +4,8 @@ import pathlib
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
+
+from lsaprobe_jax import optional
 
 
 class TrainingCheckpoints:
@@ -12,6 +13,8 @@ class TrainingCheckpoints:
 
   def __init__(self, folder: str | pathlib.Path, max_to_keep: int = 2):
     """Opens a folder of checkpoints, which is created if it is missing."""
+    # It is slow to import, and only a training needs it.
+    ocp = self._orbax = optional.require("orbax.checkpoint", "train")
     options = ocp.CheckpointManagerOptions(max_to_keep=max_to_keep)
     self._manager = ocp.CheckpointManager(
       pathlib.Path(folder).absolute(), options=options
@@ -19,7 +22,7 @@ class TrainingCheckpoints:
 
   def save(self, step: int, state: Any) -> None:
     """Saves and waits: a step that is listed is whole on disk."""
-    self._manager.save(step, args=ocp.args.StandardSave(state))
+    self._manager.save(step, args=self._orbax.args.StandardSave(state))
     self._manager.wait_until_finished()
 
   def restore_latest(self, like: Any) -> tuple[int, Any] | None:
@@ -31,6 +34,7 @@ class TrainingCheckpoints:
     step = self._manager.latest_step()
     if step is None:
       return None
+    ocp = self._orbax
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from lsaprobe_jax import optional
 from lsaprobe_jax.models import checks
 
 # AudioLDM's are 1024 and 64.
@@ -107,8 +108,8 @@ def from_config(config: Mapping[str, Any], sample_rate: int) -> MelFrontEnd:
     config: `mels`, `hop`, `fft_size`, `low` and `high` (Hz), `floor`, `peak`.
     sample_rate: in Hz.
   """
-  import librosa  # slow to import, and needed by this model only
-
+  # It is slow to import, and only this model needs it.
+  librosa = optional.require("librosa", "audio")
   filters = librosa.filters.mel(
     sr=sample_rate,
     n_fft=config["fft_size"],
