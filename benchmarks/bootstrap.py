@@ -48,8 +48,8 @@ def main(argv):
   theirs = few * resamples / _TIMED_RESAMPLES
   text = (
     f"`python -m benchmarks.bootstrap {shlex.join(sys.argv[1:])}`\n\n{tracks.size}"
-    f" clips of {_TRACKS} tracks, {_METHODS} methods, {resamples} resamples, AUC and TPR at"
-    f" three FPRs: {ours:.1f} s; scikit-learn, by {_TIMED_RESAMPLES} resamples,"
+    f" clips of {_TRACKS} tracks, {_METHODS} methods, {resamples} resamples, AUC and"
+    f" TPR at three FPRs: {ours:.1f} s; scikit-learn, by {_TIMED_RESAMPLES} resamples,"
     f" {theirs:.0f} s, {theirs / ours:.0f} times as long.\n"
   )
   write_whole(pathlib.Path(_OUTPUT.value), text)

@@ -136,33 +136,45 @@ def _model_part(name: str, folder: pathlib.Path) -> str:
   """Writes one model's sounds; returns its part of the page."""
   model, training = _load(name)
   times = _times(model.schedule)
-  rate, stem = model.sample_rate, pathlib.Path(name).name
-  corpus = _halves(training, rate)
+  corpus = _halves(training, model.sample_rate)
   model = model.for_length(corpus.audio.shape[1])
-  base = jax.random.key(_SEED.value)
+  stem = pathlib.Path(name).name
   members = {clip["id"] for clip in training["clips"]}
   lines = []
   for number, (half, clip, audio) in enumerate(_chosen(corpus, members)):
     credit = printable(f"{clip.title}, {clip.author} ({clip.licence})")
-    key = jax.random.fold_in(base, clip_number(clip.id))
-    sounds = {"clip": audio, "coded": _autoencode(model, audio)}
-    for ratio, t in times.items():
-      sounds[f"t{ratio}"] = _reconstruct(model, audio, key, t)
     cells = [
-      _player(folder, f"{stem}-{number}-{k}", x, rate) for k, x in sounds.items()
+      _player(folder, f"{stem}-{number}-{kind}", sound, model.sample_rate)
+      for kind, sound in _sounds(model, clip, audio, times).items()
     ]
     lines.append([half, html.escape(credit), *cells])
     logging.info("%s: %s", name, printable(clip.id))
   header = ["", "clip", "as it is", "encoded, decoded"]
   header += [f"from t = {ratio} T" for ratio in times]
-  drawn = []
-  for draw in range(_DRAWS.value):
-    sound = _generate(model, corpus.audio[0], jax.random.fold_in(base, draw))
-    drawn.append(_player(folder, f"{stem}-drawn-{draw}", sound, rate))
+  drawn = [
+    _player(folder, f"{stem}-drawn-{draw}", sound, model.sample_rate)
+    for draw, sound in enumerate(_drawn(model, corpus.audio[0]))
+  ]
   return (
     f"## {html.escape(stem)}\n\n{_table(header, lines)}\nFrom noise alone:\n\n"
     f"{_table([f'draw {draw}' for draw in range(_DRAWS.value)], [drawn])}"
   )
+
+
+def _sounds(model, clip: Clip, audio: np.ndarray, times: dict[str, int]):
+  """By kind: a clip, what encoding makes of it, and its reconstructions."""
+  key = jax.random.fold_in(jax.random.key(_SEED.value), clip_number(clip.id))
+  sounds = {"clip": audio, "coded": _autoencode(model, audio)}
+  for ratio, t in times.items():
+    sounds[f"t{ratio}"] = _reconstruct(model, audio, key, t)
+  return sounds
+
+
+def _drawn(model, audio: np.ndarray):
+  """Yields sounds from noise alone, as long as a clip."""
+  base = jax.random.key(_SEED.value)
+  for draw in range(_DRAWS.value):
+    yield _generate(model, audio, jax.random.fold_in(base, draw))
 
 
 def main(argv):

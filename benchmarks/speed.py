@@ -70,21 +70,25 @@ def report(
   peaks = passes.peaks()
   programs = ours | parts | peaks
   seconds = _in_turns({name: p.run for name, p in programs.items()} | theirs)
-  head = (
-    f"{len(audio)} clips of {audio.shape[1]} samples, S ="
-    f" {model.num_inference_steps}, DiffWave {model.network.channels} x"
-    f" {model.network.layers}; {_device()}; median of {_ROUNDS} rounds in turns. Ratios"
-    " are taken within a round."
-  )
   return "\n".join(
     [
-      *(head, ""),
+      *(_head(model, audio), ""),
       *_passes_table([*ours, *theirs], seconds, len(audio)),
       "",
       *_roofs(peaks, seconds),
       "",
       *_parts_table(ours | parts, peaks, seconds, len(audio)),
     ]
+  )
+
+
+def _head(model, audio: np.ndarray) -> str:
+  """What was timed, where and how often."""
+  return (
+    f"{len(audio)} clips of {audio.shape[1]} samples, S ="
+    f" {model.num_inference_steps}, DiffWave {model.network.channels} x"
+    f" {model.network.layers}; {_device()}; median of {_ROUNDS} rounds in turns. Ratios"
+    " are taken within a round."
   )
 
 

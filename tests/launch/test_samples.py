@@ -57,7 +57,9 @@ def test_a_page_with_sounds(folder, launcher):
 def test_what_cannot_be_played(folder, launcher):
   output = f"--output={folder / 'none'}"
   for name, message in (("nowhere", "no model folder"), ("bare", "training clips")):
-    line = complaint(launcher.run("benchmarks.samples", f"--models={folder / name}", output))
+    line = complaint(
+      launcher.run("benchmarks.samples", f"--models={folder / name}", output)
+    )
     assert f"--models={folder / name}" in line
     assert message in line
   for times, message in (("x", "could not convert"), ("2", "t_ratio = 2.0 gives")):

@@ -31,8 +31,8 @@ from tests.stress import mutations, specimens
 # machine with other work is slow, and no hang.
 SECONDS, PATIENCE = 20.0, 6
 # Address space beyond what the process has at the start. array_record's 65 threads
-# reserve 1.3 GiB of it, and it waits for ever where it cannot have them; CDPAM's weights
-# take another while they are read.
+# reserve 1.3 GiB of it, and it waits for ever where it cannot have them; CDPAM's
+# weights take another while they are read.
 BYTES = 3 << 30
 # What a cut changes before itself: a window that overlaps, a reservoir of bits.
 _LAST_FRAMES = 2 * 2048
@@ -75,37 +75,67 @@ def _names(message: str, kind: str, path: pathlib.Path) -> bool:
 
 
 def _read(kind: str, path: pathlib.Path) -> bool:
-  if kind in specimens.SOUND:
-    return _hears_only_the_file(path, path.parents[1] / "seeds")
-  if kind == "rows":
-    rows = row_store.RowFile(path / specimens.ROWS).rows
-    return all(row["score"] is None or np.isfinite(row["score"]) for row in rows)
-  if kind == "workdir":
-    workdir.claim(path, specimens.IDENTITY)
-    return True
-  if kind == "network":
-    loaded = load_model(path)
-    return loaded.sample_rate > 0 and np.isfinite(loaded.model.scale)
-  if kind == "manifest":
-    opened = corpora.open_corpus(path, sample_rate=16000, clip_seconds=0.5)
-    return opened.audio.shape == (len(opened), 8000) and len(opened) > 0
-  if kind == "records":
-    rate, seconds = specimens.RATE, specimens.RECORD_SECONDS
-    opened = corpora.open_corpus(path, sample_rate=rate, clip_seconds=seconds)
-    return bool(np.all(np.isfinite(opened.audio[:]))) and len(opened) > 0
-  if kind == "config":
-    config = mini.get_config()
-    as_flag = lambda value: tuple(value) if isinstance(value, list) else value
-    changes = json.loads(path.read_text())
-    config.update_from_flattened_dict({k: as_flag(v) for k, v in changes.items()})
-    settings = Experiment.from_dict(config.to_dict())
-    return bool(experiment_inputs.open_inputs(settings, limit=2).targets)
-  if kind == "torch":
-    return isinstance(torch_reader.read_state_dict(path), dict)
-  if kind == "pipeline":
-    path = conversion.find_model(str(path))
+  """Whether what a reader makes of an input is valid; raises what the reader does."""
+  return _READERS.get(kind, _read_sound)(path)
+
+
+def _read_sound(path: pathlib.Path) -> bool:
+  return _hears_only_the_file(path, path.parents[1] / "seeds")
+
+
+def _read_manifest(path: pathlib.Path) -> bool:
+  opened = corpora.open_corpus(path, sample_rate=16000, clip_seconds=0.5)
+  return opened.audio.shape == (len(opened), 8000) and len(opened) > 0
+
+
+def _read_records(path: pathlib.Path) -> bool:
+  rate, seconds = specimens.RATE, specimens.RECORD_SECONDS
+  opened = corpora.open_corpus(path, sample_rate=rate, clip_seconds=seconds)
+  return bool(np.all(np.isfinite(opened.audio[:]))) and len(opened) > 0
+
+
+def _read_model(path: pathlib.Path) -> bool:
   params, record = checkpoints.load_model(path)
   return isinstance(params, dict) and isinstance(record["model"], dict)
+
+
+def _read_network(path: pathlib.Path) -> bool:
+  loaded = load_model(path)
+  return loaded.sample_rate > 0 and np.isfinite(loaded.model.scale)
+
+
+def _read_rows(path: pathlib.Path) -> bool:
+  rows = row_store.RowFile(path / specimens.ROWS).rows
+  return all(row["score"] is None or np.isfinite(row["score"]) for row in rows)
+
+
+def _read_workdir(path: pathlib.Path) -> bool:
+  workdir.claim(path, specimens.IDENTITY)
+  return True
+
+
+def _read_config(path: pathlib.Path) -> bool:
+  config = mini.get_config()
+  as_flag = lambda value: tuple(value) if isinstance(value, list) else value
+  changes = json.loads(path.read_text())
+  config.update_from_flattened_dict({k: as_flag(v) for k, v in changes.items()})
+  settings = Experiment.from_dict(config.to_dict())
+  return bool(experiment_inputs.open_inputs(settings, limit=2).targets)
+
+
+# By the kind of input; sound for all others.
+_READERS = {
+  "manifest": _read_manifest,
+  "records": _read_records,
+  "model": _read_model,
+  "weights": _read_model,
+  "network": _read_network,
+  "pipeline": lambda path: _read_model(conversion.find_model(str(path))),
+  "torch": lambda path: isinstance(torch_reader.read_state_dict(path), dict),
+  "config": _read_config,
+  "rows": _read_rows,
+  "workdir": _read_workdir,
+}
 
 
 def _hears_only_the_file(path: pathlib.Path, seeds: pathlib.Path) -> bool:
