@@ -133,9 +133,8 @@ def note_environment(workdir: pathlib.Path) -> None:
   should see that it did.
   """
   packages = ("lsaprobe_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "librosa")
-  module = pathlib.Path(sys.argv[0]).stem
   now = {
-    "command": shlex.join(["python", "-m", f"launch.{module}", *sys.argv[1:]]),
+    "command": _command(),
     "python": platform.python_version(),
     "packages": {name: _version(name) for name in packages},
     "devices": sorted({device.device_kind for device in jax.local_devices()}),
@@ -147,6 +146,14 @@ def note_environment(workdir: pathlib.Path) -> None:
     raise ArgumentError(f"workdir: {error}") from error
   if now not in before:
     write_whole(workdir / _ENVIRONMENT, json.dumps([*before, now], indent=1) + "\n")
+
+
+def _command() -> str:
+  """The command of this process as it is typed; launchers are modules."""
+  path = pathlib.Path(sys.argv[0])
+  launched = path.parent.name == "launch"
+  program = ["-m", f"launch.{path.stem}"] if launched else [path.name]
+  return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def _environments(workdir: pathlib.Path) -> list[dict[str, Any]]:
