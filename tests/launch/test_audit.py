@@ -55,6 +55,7 @@ def dossier(workdir):
   return found
 
 
+@pytest.mark.slow
 def test_a_killed_audit_ends_as_if_it_had_not_been(folder, launcher):
   undisturbed, workdir = folder / "undisturbed", folder / "killed"
   done = launcher.run("audit", *flags(folder, undisturbed))
