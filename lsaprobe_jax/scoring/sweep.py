@@ -88,12 +88,17 @@ def check(settings: SweepSettings, names: Sequence[str]) -> None:
 
   Raises:
     SettingError: a setting cannot be used.
-    ArgumentError: an ablation is unknown, or needs curves where the search gives none.
+    ArgumentError: an ablation is unknown, has no values, or needs curves where the
+      search gives none.
   """
   check_sweep(settings)
   known = ablations(settings)
   if unknown := set(names) - set(known):
     raise ArgumentError(f"ablations={min(unknown)}: known: {', '.join(known)}")
+  for name in names:
+    field = "t_ratio" if name == "times" else name
+    if not getattr(settings.sweep, field, settings.sweep.variants.get(name)):
+      raise ArgumentError(f"ablations={name}: the setting sweep.{field} is empty")
   read_off = set(OFF_CURVES).intersection(names)
   if read_off and not searches.gives_curves(factories.make_search(settings.search)):
     raise ArgumentError(
