@@ -66,3 +66,21 @@ def test_numbers_and_plain_text_stay_as_they_are_in_a_cell():
   assert text.cell(None) is None
   assert text.cell(np.float64(-2.0)) == -2.0
   assert text.cell("a = b") == "a = b"
+
+
+def test_the_first_line_of_an_error_is_printable_or_its_kind():
+  assert text.first_line(ValueError("\n one\x1b \n two")) == "one\\x1b"
+  assert text.first_line(KeyError()) == "KeyError"
+
+
+def test_values_for_a_message_are_short_whatever_they_are():
+  assert text.short("a\nb") == "'a\\nb'"
+  assert text.short(10**9000) == "a huge number"
+  assert len(text.short("x" * 5000)) == 80
+
+
+@pytest.mark.parametrize(
+  ("given", "name"), [("three ü/4", "three-u-4"), ("音楽", "track"), ("a_b-C", "a_b-C")]
+)
+def test_a_slug_is_safe_as_a_file_name(given, name):
+  assert text.slug(given) == name
