@@ -23,7 +23,7 @@ from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.audit.track_scores import (
   MODEL,
   TrackScores,
-  calibration_of,
+  difficulty_calibration_of,
   tabulate,
 )
 from lsaprobe_jax.audit.verdict import verdict
@@ -178,7 +178,7 @@ def _result(
   scores: TrackScores | None = None,
 ) -> AuditResult:
   found = {
-    "difficulty_calibration": calibration_of(
+    "difficulty_calibration": difficulty_calibration_of(
       [row for row in rows if row["model"] == MODEL]
     ),
     "reference_unknown": any(

@@ -66,7 +66,7 @@ class TrackScores:
     return TrackScores(**sides)
 
 
-def calibration_of(rows: Sequence[Row]) -> str:
+def difficulty_calibration_of(rows: Sequence[Row]) -> str:
   """Says by what the scores of a model's rows are calibrated for difficulty.
 
   Returns:
@@ -96,7 +96,7 @@ def tabulate(
     (scores without the panel, ids of the clips that some method has no score for).
   """
   own = [row for row in rows if row["model"] == model]
-  wanted = difficulty_calibration or calibration_of(own)
+  wanted = difficulty_calibration or difficulty_calibration_of(own)
   by_clip: dict[str, dict[str, float]] = {}
   for row in own:
     if row["difficulty_calibration"] == wanted:

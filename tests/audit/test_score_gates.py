@@ -9,7 +9,7 @@ from tiny_audits import clip, clips_of, how, score_rows
 from lsaprobe_jax.audit import AuditSettings, procedure, statistics
 from lsaprobe_jax.audit import gates as input_gates
 from lsaprobe_jax.audit.score_gates import score_gates
-from lsaprobe_jax.audit.track_scores import calibration_of, tabulate
+from lsaprobe_jax.audit.track_scores import difficulty_calibration_of, tabulate
 from lsaprobe_jax.metrics import summary
 
 
@@ -66,8 +66,12 @@ def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
 def test_rows_by_reference_count_where_there_are_any():
   clips = clips_of(1, 1, 1)
   raw, by = (score_rows(clips, "loss", calibration=c) for c in ("none", "reference"))
-  assert calibration_of([]) == calibration_of(raw) == "none"
-  assert calibration_of([*raw, *by]) == calibration_of([*by, *raw]) == "reference"
+  assert difficulty_calibration_of([]) == difficulty_calibration_of(raw) == "none"
+  assert (
+    difficulty_calibration_of([*raw, *by])
+    == difficulty_calibration_of([*by, *raw])
+    == "reference"
+  )
   scores, _ = tabulate(raw + by, clips, difficulty_calibration="none")
   assert scores.methods == ("loss",)
 
