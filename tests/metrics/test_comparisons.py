@@ -178,6 +178,7 @@ def test_calibrated_is_compared_with_the_calibrated_probe():
 
 
 def test_the_advantage_is_the_probes_and_says_what_is_beyond_chance():
+  """Both tables by hand, at three values of which the third has no matched form."""
   rows = []
   effects = {
     "lsa_probe": 0.2,
