@@ -102,11 +102,7 @@ def calibrate_tau(
   Raises:
     ArgumentError: there are too few clips, or D on them is no measure of degradation.
   """
-  if len(clips) < MIN_DEVELOPMENT_CLIPS:
-    raise ArgumentError(
-      f"clips: {len(clips)} clips to calibrate tau on, and {MIN_DEVELOPMENT_CLIPS} are"
-      " needed: a 95th percentile of fewer is little more than their maximum"
-    )
+  _check_count(len(clips))
   model = model.for_length(clips.audio.shape[1])
   distance, search = (
     probe_settings.make_distance(model.sample_rate),
@@ -127,6 +123,7 @@ def calibrate_tau(
     t_ratio=probe_settings.t_ratio,
     distance=probe_settings.distance_name,
   )
+  _check_count(len(rows))
   if curves:
     table = lambda name: np.array([row[name] for row in rows])
     most = read_degradations(
@@ -140,6 +137,15 @@ def calibrate_tau(
       f"clips: tau is {tau}: D at eta_ref on them is no measure of degradation"
     )
   return dataclasses.replace(probe_settings, tau=tau)
+
+
+def _check_count(count: int) -> None:
+  """Refuses too few clips, or too few of which D could be measured."""
+  if count < MIN_DEVELOPMENT_CLIPS:
+    raise ArgumentError(
+      f"clips: {count} clips to calibrate tau on, and {MIN_DEVELOPMENT_CLIPS} are"
+      " needed: a 95th percentile of fewer is little more than their maximum"
+    )
 
 
 def method_name(method: Any) -> str:

@@ -16,6 +16,7 @@ from lsaprobe_jax.rows import Row, row_lines
 from lsaprobe_jax.scoring.method import LSAProbe, method_name
 from lsaprobe_jax.scoring.row_store import RowFile, RowStore
 from lsaprobe_jax.scoring.scorer import Scorer
+from lsaprobe_jax.text import printable
 
 
 class Estimate(NamedTuple):
@@ -157,7 +158,8 @@ def score(
 
   Raises:
     ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
-      not there, or the clips do not have the model's sample rate.
+      not there, the clips do not have the model's sample rate, or the file at `path`
+      holds rows of these clips at another tau or for other members.
     RowError: the file at `path` holds what is no row.
   """
   if clips.sample_rate != model.sample_rate:
@@ -178,11 +180,34 @@ def score(
   if names["t_ratio"] is None:
     raise ArgumentError(f"t_ratio: {names['method']} needs one, such as t_ratio=0.4")
   store = RowStore() if path is None else RowFile(pathlib.Path(path))
+  kind = names | {"model": model.name, "corpus": clips.name, "seed": seed}
+  _check_stored(
+    path,
+    [row for row in store.rows if kind.items() <= row.items()],
+    model,
+    clips,
+    getattr(attack, "tau", None),
+  )
   scorer = Scorer(seed, batch_size, len(clips))
   rows = scorer(store, attack, model, clips, **names)
   scored = {row["clip"] for row in rows}
   failed = tuple(clip.id for clip in clips.clips if clip.id not in scored)
   return Scores(rows=tuple(rows), failed=failed)
+
+
+def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau) -> None:
+  """Refuses stored rows of the same kind that this call would not have made."""
+  splits = {clip.id: model.split(clip) for clip in clips.clips}
+  for row in rows:
+    if tau is not None and "tau" in row and np.float32(row["tau"]) != np.float32(tau):
+      raise ArgumentError(
+        f"path={path}: holds rows at tau {row['tau']:g}, not {tau:g}; choose a new file"
+      )
+    if splits.get(row["clip"], row["split"]) != row["split"]:
+      raise ArgumentError(
+        f"path={path}: {printable(row['clip'])} is a {row['split']} there and now a"
+        f" {splits[row['clip']]}; choose a new file"
+      )
 
 
 def _with_members(

@@ -1,0 +1,123 @@
+"""LSA-Probe as a user sets it up, and its tau."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import toy_corpus
+import toy_model
+from tiny_experiment import CLIP_SECONDS
+
+from lsaprobe_jax import search as searches
+from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.errors import ArgumentError, SettingError
+from lsaprobe_jax.models.trained import load_model
+from lsaprobe_jax.scoring.factories import make_search
+from lsaprobe_jax.scoring.method import LSAProbe, calibrate_tau, method_name
+from lsaprobe_jax.scoring.scores import score
+
+MODEL = toy_model.model()
+DEVELOPMENT = toy_corpus.noise(20 * "d")
+LADDER = searches.get("continuation", eta_max=0.8, rungs=3, steps=1)
+
+
+@pytest.fixture(scope="module")
+def opened(settings, corpus_folder):
+  """Model A of the experiment, and its corpus as the experiment opens it."""
+  model = load_model(settings.targets["A"], name="A")
+  clips = lambda count, groups: corpora.open_corpus(
+    corpus_folder,
+    sample_rate=model.sample_rate,
+    clip_seconds=CLIP_SECONDS,
+    clips_per_track=count,
+    groups=groups,
+  )
+  return model, clips(3, ["dev"]), clips(1, ["a", "b"])
+
+
+def test_tau_and_scores_are_those_of_an_evaluation(opened, settings, finished):
+  model, development, halves = opened
+  probe = LSAProbe(
+    distance=settings.distance,
+    t_ratio=settings.t_ratio,
+    search=make_search(settings.search),
+    eta_ref=settings.tau.eta_ref,
+    quantile=settings.tau.quantile,
+  )
+  probe = calibrate_tau(model, probe, development)
+  kind = {"method": "lsa_probe", "model": "A"}
+  rows = {
+    row["clip"]: row for row in finished.result.rows if kind.items() <= row.items()
+  }
+  (tau,) = {row["tau"] for row in rows.values()}
+  assert probe.tau == pytest.approx(tau, rel=1e-5)
+  scores = score(model, probe, halves)
+  own = [rows[clip] for clip in scores.clips]
+  assert scores.reached.tolist() == [row["reached"] for row in own]
+  costs = [np.nan if row["cost"] is None else row["cost"] for row in own]
+  np.testing.assert_allclose(scores.cost, costs, rtol=1e-4)
+  np.testing.assert_allclose(scores.score, [row["score"] for row in own], rtol=1e-3)
+
+
+def test_the_rest_of_the_settings_stays():
+  probe = LSAProbe(distance="waveform", search=LADDER, t_ratio=0.2, eta_ref=0.1)
+  found = calibrate_tau(MODEL, probe, DEVELOPMENT)
+  assert dataclasses.replace(found, tau=None) == probe
+  again = calibrate_tau(MODEL, dataclasses.replace(probe, tau=5.0), DEVELOPMENT)
+  assert again == found
+  wider = dataclasses.replace(probe, eta_ref=0.4)
+  assert calibrate_tau(MODEL, wider, DEVELOPMENT).tau > found.tau
+  lower = dataclasses.replace(probe, quantile=0.2)
+  assert calibrate_tau(MODEL, lower, DEVELOPMENT).tau < found.tau
+
+
+def test_a_search_without_curves_climbs_at_eta_ref():
+  """Its tau is the quantile of the D that it finds there; a linear model's grows as eta²."""
+  search = searches.get(
+    "bisection", eta_max=0.8, halvings=2, ascent_steps=4, restarts=1
+  )
+  probe = LSAProbe(distance="waveform", search=search, t_ratio=0.2, eta_ref=0.1)
+  found = calibrate_tau(MODEL, probe, DEVELOPMENT)
+  wider = calibrate_tau(MODEL, dataclasses.replace(probe, eta_ref=0.2), DEVELOPMENT)
+  assert wider.tau == pytest.approx(4 * found.tau, rel=0.05)
+
+
+def test_searches_are_named_or_given():
+  named = LSAProbe(search="continuation", eta_max=0.5).make_search()
+  assert named == searches.get("continuation", eta_max=0.5)
+  assert LSAProbe(search=LADDER, eta_max=0.5).make_search() is LADDER
+
+
+@pytest.mark.parametrize(
+  ("change", "clips", "error", "match"),
+  [
+    ({}, DEVELOPMENT.take(range(19)), ArgumentError, r"^clips: 19 clips .*and 20 are"),
+    ({"distance": "ear"}, DEVELOPMENT, SettingError, "^distance=ear: known: waveform"),
+    ({"search": "magic"}, DEVELOPMENT, SettingError, r"^search\.name=magic: known: "),
+  ],
+)
+def test_what_calibrates_no_tau_is_named(change, clips, error, match):
+  probe = LSAProbe(**{"distance": "waveform", "t_ratio": 0.2} | change)
+  with pytest.raises(error, match=match):
+    calibrate_tau(MODEL, probe, clips)
+
+
+def test_a_model_that_answers_nothing_calibrates_no_tau():
+  """Clips whose D is not finite are left out, and nothing is left."""
+  deaf = dataclasses.replace(
+    MODEL, model=MODEL.model.replace(params=np.full((32, 32), np.nan, np.float32))
+  )
+  probe = LSAProbe(distance="waveform", search=LADDER, t_ratio=0.2, eta_ref=0.1)
+  with pytest.raises(ArgumentError, match="^clips: 0 clips to calibrate"):
+    calibrate_tau(deaf, probe, DEVELOPMENT)
+
+
+def test_names_of_methods():
+  class SpectralLoss:
+    pass
+
+  assert method_name(LSAProbe()) == "lsa_probe"
+  assert method_name(SpectralLoss()) == "spectral_loss"
+  assert LSAProbe(distance="mr_stft").distance_name == "mr_stft"
+  own = LSAProbe(distance="waveform").make_distance(8000)
+  assert LSAProbe(distance=own).distance_name == "waveform"
