@@ -32,7 +32,7 @@ from lsaprobe_jax.audit.simulation import (
 )
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.errors import ArgumentError
-from lsaprobe_jax.metrics import likeness, study, summary
+from lsaprobe_jax.metrics import likeness, pivot, study
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring.factories import PROBE
 
@@ -166,7 +166,7 @@ def pool_of(
     ArgumentError: no reference model scored the tracks, or they are not shipped.
   """
   rows = [*parts[study.MAIN], *parts.get(study.TUNE, [])]
-  null = [row for row in rows if row["model"] == summary.REFERENCE]
+  null = [row for row in rows if row["model"] == pivot.REFERENCE]
   clips, reference = unseen_clips(parts, model, methods), first_clips(null, methods)
   tracks = [track for track in clips if track in reference]
   if not tracks:

@@ -10,14 +10,14 @@ from lsaprobe_jax.audit import AuditSettings, procedure, statistics
 from lsaprobe_jax.audit import gates as input_gates
 from lsaprobe_jax.audit.score_gates import score_gates
 from lsaprobe_jax.audit.track_scores import difficulty_calibration_of, tabulate
-from lsaprobe_jax.metrics import summary
+from lsaprobe_jax.metrics import pivot
 
 
 @pytest.mark.parametrize("comparison", [19, 30, 39])
 def test_the_null_control_can_fail_for_one_suspect(comparison):
   clips = clips_of(1, comparison, 12)
   rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibration="reference")
-  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows += score_rows(clips, "loss", model=pivot.REFERENCE)
   rows[-len(clips)]["score"] = 1e9
   scores, _ = tabulate(rows, clips)
   _, control = score_gates(scores, rows, clips, **how())
@@ -50,14 +50,14 @@ def test_a_clip_that_failed_is_left_out_and_named():
 def test_a_reference_model_that_tells_the_sides_apart_is_a_failed_control():
   clips = clips_of(9, 9, 12)
   rows = score_rows(clips, "loss")
-  rows += score_rows(clips, "loss", model=summary.REFERENCE)
+  rows += score_rows(clips, "loss", model=pivot.REFERENCE)
   rows += score_rows(clips, "loss", calibration="reference")
   scores, _ = tabulate(rows, clips)
   assert scores.methods == ("loss by reference",)
   _, control = score_gates(scores, rows, clips, **how(alpha=0.2))
   assert control.holds
   for row in rows:
-    row["score"] += 9 * (row["model"] == summary.REFERENCE and row["clip"][0] == "s")
+    row["score"] += 9 * (row["model"] == pivot.REFERENCE and row["clip"][0] == "s")
   _, control = score_gates(scores, rows, clips, **how(alpha=0.2))
   assert control.holds is False
   assert "it is their content" in control.mend
@@ -109,7 +109,7 @@ def test_a_method_that_does_not_vary_under_the_reference_model_alone():
   clips = clips_of(9, 9, 20)
   rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibration="reference")
   rows += [
-    row | {"model": summary.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
+    row | {"model": pivot.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
   ]
   found = procedure.conclude(inputs_of(clips), rows)
   assert found.findings is not None
