@@ -90,7 +90,7 @@ def test_refuses_what_it_cannot_split():
   mixed = np.where(np.arange(tracks.size) == 0, "track7", tracks)
   with pytest.raises(ValueError, match=r"both sides, e\.g\. track7"):
     blind.blind_scores(audio, 8_000, sides, mixed, seed=0)
-  with pytest.raises(ValueError, match="at least two tracks"):
+  with pytest.raises(ValueError, match="needs at least two on each side"):
     blind.blind_scores(audio[:6], 8_000, sides[:6], tracks[:6], seed=0)
   with pytest.raises(ValueError, match="samples >= 1024"):
     blind.blind_scores(audio[:, :512], 8_000, sides, tracks, seed=0)

@@ -19,15 +19,15 @@ def test_a_target_out_of_reach_is_censored_and_one_in_reach_is_not():
 
 @pytest.mark.parametrize("tau", [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e300, 1e-60])
 def test_a_target_that_is_none_is_refused(tau):
-  with pytest.raises(ValueError, match=r"tau is .*, not a finite number above 0"):
+  with pytest.raises(ValueError, match=r"tau=.* is not a finite number above 0"):
     read_costs(BUDGETS, DEGRADATIONS, tau)
 
 
 @pytest.mark.parametrize("eta", [np.nan, 0.0, -0.1])
 def test_a_budget_that_is_none_is_refused(eta):
-  with pytest.raises(ValueError, match="eta_max is "):
+  with pytest.raises(ValueError, match="eta_max="):
     read_costs(BUDGETS, DEGRADATIONS, 1.0, eta)
-  with pytest.raises(ValueError, match="eta is "):
+  with pytest.raises(ValueError, match="eta="):
     read_degradations(BUDGETS, DEGRADATIONS, eta)
 
 

@@ -8,9 +8,10 @@ from naive import DISTANCE, MODEL, SEARCH, TALLY, run
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.grid import round_grid, times_around, times_up_to
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models import registry
 
-# Of those that repeat, the ones that spend what they say to the pass.
+# Attacks that repeat, and spend to the pass what they say.
 EXACT = {
   "loss": {},
   "random_stability": {"eta": 0.4},
@@ -26,7 +27,7 @@ EXACT = {
 }
 
 
-# Those that have a schedule's times to repeat over, each once.
+# Attacks that have a schedule's times to repeat over, each once.
 DISTINCT = ("pia", "pian", "sima")
 TIMES = 500
 
@@ -100,8 +101,8 @@ def test_no_evaluation_is_made_twice(model, audio, key, name):
   recorder = Recorder(**fields | {"num_inference_steps": 1})
   attack = attacks.get(name, DISTANCE, **EXACT[name])
   attack = attacks.nfe_matched(attack, 104, 1, TIMES)
-  # An early time: less of them below it than repeats, but for SecMI, whose steps to it
-  # would be of no length.
+  # The time is early, so that fewer lie below it than there are repeats; but for SecMI,
+  # whose steps to it would be of no length.
   attack(recorder, key, audio, 250 if name == "secmi" else 20)
   jax.effects_barrier()
   again = len(seen) - len(set(seen))
@@ -116,13 +117,15 @@ def test_repeats_end_with_the_times(model, audio, key, name):
   most = attacks.nfe_matched(attack, 2000, 1, TIMES)
   assert most.times == TIMES
   assert spent(most, model, audio, key) == TIMES + (name != "sima")
-  with pytest.raises(ValueError, match=r"501 different times asked for, .* of 500"):
+  with pytest.raises(ValueError, match=r"times=501 different times, .* has 500"):
     attack.replace(times=TIMES + 1)(model, key, audio, 13)
 
 
 def test_what_cannot_be_repeated_is_refused():
   attack = attacks.get("relative_degradation", DISTANCE, eta=0.3, search=SEARCH)
-  with pytest.raises(ValueError, match="RelativeDegradation has nothing to repeat"):
+  with pytest.raises(
+    ValueError, match="attack=RelativeDegradation has nothing to repeat"
+  ):
     attacks.nfe_matched(attack, 104, 1, TIMES)
 
 
@@ -147,3 +150,34 @@ def test_grids_are_rounded_halves_up(t, n):
 def test_times_around_are_the_nearest(t, n):
   nearest = sorted(sorted(range(1, 21), key=lambda s: (abs(s - t), s))[:n])
   np.testing.assert_array_equal(times_around(t, n, 20), nearest)
+
+
+def test_an_attack_of_ones_own_passes_or_is_registered(monkeypatch):
+  monkeypatch.setattr(attacks, "_ADDED", {})
+  mine = attacks.get("loss", draws=3)
+  assert attacks.get(mine) is mine
+  attacks.register("mine", type(mine))
+  assert attacks.get("mine", DISTANCE, draws=3) == mine
+  assert attacks.names()[-1] == "mine"
+  with pytest.raises(SettingError, match=r"baselines\.mine: .*'rungs'"):
+    attacks.get("mine", rungs=1)
+
+
+@pytest.mark.parametrize(
+  ("given", "match"),
+  [
+    (3, "attack=int: it has to be a name, or an attacks.Attack"),
+    (attacks.Loss, "attack=type: it has to be a name"),
+    (attacks.Loss(), r"attack=Loss has its settings, but got \['draws'\]"),
+  ],
+)
+def test_what_is_no_attack_is_refused(given, match):
+  with pytest.raises(ArgumentError, match=match):
+    attacks.get(given, draws=3)
+
+
+def test_a_name_that_is_the_librarys_own_or_unknown_is_refused():
+  with pytest.raises(ArgumentError, match="name=loss is one of the library's own"):
+    attacks.register("loss", attacks.Loss)
+  with pytest.raises(SettingError, match=r"baselines\.los: .* known: loss, "):
+    attacks.get("los")

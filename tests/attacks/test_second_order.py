@@ -46,24 +46,19 @@ def test_gain_is_the_largest_singular_value(model, audio, key, naive, distance, 
   assert found.nfe_backward == STEPS * 60
 
 
-class Linear(linear.LinearGenerator):
-  num_inference_steps = linear.STEPS
-
-
 def linear_gains(key, numbers_of_steps):
-  model = Linear(linear.random_symmetric().matrix)
+  model, audio = linear.random_symmetric(), jnp.zeros(linear.SAMPLES)
+  score = jax.jit(lambda attack, *args: attack(*args, linear.T).details["gain"])
   return [
     float(
-      SecondOrder(distance=linear.MeanSquare(), steps=steps)(
-        model, key, jnp.zeros(linear.SAMPLES), linear.T
-      ).details["gain"]
+      score(SecondOrder(distance=linear.MeanSquare(), steps=steps), model, key, audio)
     )
     for steps in numbers_of_steps
   ]
 
 
 def test_gain_gives_the_cost_of_a_quadratic_distance(key):
-  # Of a linear model D = (gain eta)^2 at the worst direction, for every eta.
+  # A linear model has D = (gain eta)^2 in the worst direction, for every eta.
   exact = linear.gain(linear.random_symmetric())
   np.testing.assert_allclose(linear_gains(key, [8]), exact, rtol=0.01)
 

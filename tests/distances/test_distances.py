@@ -13,6 +13,7 @@ import pytest
 
 from lsaprobe_jax import distances
 from lsaprobe_jax.distances import cdpam
+from lsaprobe_jax.errors import ArgumentError, SettingError
 
 GOLDENS = np.load(pathlib.Path(__file__).with_name("goldens.npz"))
 RATE = int(GOLDENS["sample_rate"])
@@ -147,11 +148,46 @@ def test_too_short_is_an_error(name, samples):
     jax.eval_shape(distance.embed, AUDIO[0, 0, :samples])
 
 
-def test_unknown_names_and_rates_are_errors():
-  with pytest.raises(ValueError, match="waveform, mr_stft, log_mel, cdpam"):
+def test_unknown_names_options_and_rates_are_errors():
+  known = "distance=cdpm: known: waveform, mr_stft, log_mel, cdpam"
+  with pytest.raises(SettingError, match=known):
     distances.get("cdpm", sample_rate=RATE)
-  with pytest.raises(ValueError, match="positive"):
+  with pytest.raises(SettingError, match=r"distance=waveform: .*'loud'"):
+    distances.get("waveform", sample_rate=RATE, loud=1)
+  with pytest.raises(ArgumentError, match="sample_rate=0: it must be positive"):
     distances.get("waveform", sample_rate=0)
+
+
+def test_a_distance_of_ones_own_passes_or_is_registered(monkeypatch):
+  class Mine(distances.Waveform):
+    name = "mine"
+
+  monkeypatch.setattr(distances, "_ADDED", {})
+  mine = Mine()
+  assert distances.get(mine, sample_rate=RATE) is mine
+  distances.register(Mine)
+  assert isinstance(distances.get("mine", sample_rate=RATE), Mine)
+  assert distances.names()[-1] == "mine"
+
+
+@pytest.mark.parametrize(
+  ("given", "match"),
+  [
+    (np.mean, "distance=.*: it must be a name, or a distances.Distance"),
+    (distances.Waveform, "distance=type: it must be a name"),
+    (distances.Waveform(), r"distance=Waveform has its options, but got \['loud'\]"),
+  ],
+)
+def test_what_is_no_distance_is_refused(given, match):
+  with pytest.raises(ArgumentError, match=match):
+    distances.get(given, sample_rate=RATE, loud=1)
+
+
+def test_a_class_without_a_name_of_its_own_cannot_be_registered():
+  with pytest.raises(ArgumentError, match="distance=object: its class attribute"):
+    distances.register(object)
+  with pytest.raises(ArgumentError, match="distance=waveform is one of the library's"):
+    distances.register(distances.Waveform)
 
 
 def test_cdpam_without_weights_says_how_to_get_them(monkeypatch, tmp_path):
@@ -160,10 +196,10 @@ def test_cdpam_without_weights_says_how_to_get_them(monkeypatch, tmp_path):
 
   monkeypatch.delenv(cdpam.WEIGHTS_VARIABLE, raising=False)
   monkeypatch.setattr(importlib.metadata, "files", missing)
-  with pytest.raises(FileNotFoundError, match="pip install --no-deps cdpam"):
+  with pytest.raises(SettingError, match="pip install --no-deps cdpam"):
     distances.get("cdpam", sample_rate=RATE)
   monkeypatch.setenv(cdpam.WEIGHTS_VARIABLE, str(tmp_path / "none.pth"))
-  with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+  with pytest.raises(SettingError, match=r"none\.pth"):
     distances.get("cdpam", sample_rate=RATE)
 
 
