@@ -82,7 +82,7 @@ def _escaped(character: str) -> str:
 def first_line(error: BaseException) -> str:
   """Returns what an error says, in one printable line; its kind if it says nothing."""
   lines = str(error).strip().splitlines()
-  return printable(lines[0]) if lines else type(error).__name__
+  return printable(lines[0].rstrip()) if lines else type(error).__name__
 
 
 def short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What every builder of a corpus shares: a track to take, and its entry in a manifest."""
+"""What the builders of corpora share: a track to take, and its entry in a manifest."""
 
 import dataclasses
 import importlib.metadata

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lsaprobe_jax.data import audio, border, manifest, records, preparation
+from lsaprobe_jax.data import audio, border, manifest, preparation, records
 from lsaprobe_jax.data.build import entries
 from lsaprobe_jax.data.build.tfds import planning
 

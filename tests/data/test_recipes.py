@@ -14,7 +14,15 @@ import soundfile
 from lsaprobe_jax import optional
 from lsaprobe_jax.data import manifest, splits
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.build import chorales, corpora, credits, fetch, midi, recipes, sources
+from lsaprobe_jax.data.build import (
+  chorales,
+  corpora,
+  credits,
+  fetch,
+  midi,
+  recipes,
+  sources,
+)
 from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.data.description import describe
 from lsaprobe_jax.errors import ArgumentError
@@ -103,9 +111,9 @@ def test_group_changes_no_bit_of_what_is_built(tmp_path, package):
 def test_shipped_takes_only_what_may_be_shipped(tmp_path, package):
   _, built, _ = _build(tmp_path, "one", shipped=True)
   assert [track.id for track in built.tracks] == ["track-1", "track-2", "track-3"]
-  with pytest.raises(ArgumentError, match="^shipped=True"):
+  with pytest.raises(ArgumentError, match=r"^shipped=True"):
     recipes.Recipe(corpus="piano", shipped=True, chorales=True)
-  with pytest.raises(ArgumentError, match="^corpus='opera': one of"):
+  with pytest.raises(ArgumentError, match=r"^corpus='opera': one of"):
     recipes.shipped("opera")
 
 
@@ -126,9 +134,9 @@ def test_a_corpus_is_built_by_its_name_and_described(tmp_path, package):
 
 
 def test_settings_that_do_not_go_with_a_corpus_are_refused(tmp_path):
-  with pytest.raises(ArgumentError, match="^corpus='opera': one of"):
+  with pytest.raises(ArgumentError, match=r"^corpus='opera': one of"):
     corpora.build_corpus("opera", tmp_path)
-  with pytest.raises(ArgumentError, match="^corpus=maestro_v3: goes with none of"):
+  with pytest.raises(ArgumentError, match=r"^corpus=maestro_v3: goes with none of"):
     corpora.build_corpus("maestro_v3", tmp_path, shipped=True)
 
 
