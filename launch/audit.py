@@ -14,7 +14,6 @@ import pathlib
 import sys
 
 from absl import flags, logging
-from ml_collections import config_flags
 
 import configs
 from launch import command, devices
@@ -48,11 +47,8 @@ _REFERENCE_MODEL = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Check the inputs and estimate time and memory; write nothing."
 )
-_CONFIG = config_flags.DEFINE_config_file(
-  "config",
-  str(pathlib.Path(configs.__file__).parent / "audit.py"),
-  "Settings.",
-  lock_config=True,
+_CONFIG = command.define_config(
+  "Settings.", str(pathlib.Path(configs.__file__).parent / "audit.py")
 )
 
 NO_VERDICT = 3

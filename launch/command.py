@@ -50,6 +50,25 @@ def fail(message: object) -> NoReturn:
   raise SystemExit(f"error: {printable(' '.join(filter(None, lines)))}")
 
 
+def define_config(text: str, default: str | None = None) -> flags.FlagHolder:
+  """Defines --config, a file of settings that `--config.NAME=VALUE` changes.
+
+  Args:
+    text: what --help says.
+    default: the file that is read where none is given. It is read here and now, with
+      the changes on the command line, so that wrong ones end the process here.
+  """
+  # Not every launcher has settings.
+  from ml_collections import config_flags
+
+  try:
+    return config_flags.DEFINE_config_file("config", default, text, lock_config=True)
+  except (AttributeError, KeyError) as error:
+    fail(f"--config has no setting {error} {_HELP}")
+  except Exception as error:
+    fail(f"{_reason(error)} {_HELP}")
+
+
 @contextlib.contextmanager
 def ending_in_one_line(kept: str) -> Iterator[None]:
   """Ends a launcher without a traceback on what may happen to files while it runs.

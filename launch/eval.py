@@ -12,16 +12,13 @@ them keeps what launch.report shows of N clips a side, in WORKDIR/records.
 import pathlib
 
 from absl import flags, logging
-from ml_collections import config_flags
 
 from launch import command, devices, hosts
 from lsaprobe_jax.scoring.evaluate import estimate_cost, evaluate
 from lsaprobe_jax.scoring.row_store import MissingRows
 from lsaprobe_jax.scoring.settings import Experiment
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment.", lock_config=True
-)
+_CONFIG = command.define_config("The experiment.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Rows and the summary go here.")
 _LIMIT = flags.DEFINE_integer(
   "limit", None, "Score at most this many clips of each half.", lower_bound=2

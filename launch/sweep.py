@@ -20,7 +20,6 @@ import functools
 import pathlib
 
 from absl import flags
-from ml_collections import config_flags
 
 from launch import command, devices
 from lsaprobe_jax.metrics import study, summary
@@ -28,9 +27,7 @@ from lsaprobe_jax.report import studies
 from lsaprobe_jax.scoring.sweep import sweep
 from lsaprobe_jax.scoring.sweep_settings import SweepSettings
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment.", lock_config=True
-)
+_CONFIG = command.define_config("The experiment and what is varied.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Rows, tables and figures go here.")
 _LIMIT = flags.DEFINE_integer(
   "limit", None, "Score at most this many clips of each half.", lower_bound=2

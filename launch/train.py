@@ -11,13 +11,10 @@ another `config.seed` than its own. --dry_run times some steps and estimates the
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from launch import command, devices
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The training.", lock_config=True
-)
+_CONFIG = command.define_config("The training.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Checkpoints and losses go here.")
 _EXPORT = flags.DEFINE_string(
   "export", None, "Where the trained model folder goes (default: WORKDIR/model)."

@@ -10,14 +10,11 @@ WORKDIR/tried.md. The same command continues a run that was interrupted.
 import pathlib
 
 from absl import flags, logging
-from ml_collections import config_flags
 
 from launch import command, devices
 from lsaprobe_jax.scoring.tuning import Tuning, tune
 
-_CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "A `base` and the `grid` to try.", lock_config=True
-)
+_CONFIG = command.define_config("A `base` and the `grid` to try.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Scores and the table go here.")
 
 
