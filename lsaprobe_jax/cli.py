@@ -83,6 +83,15 @@ def _add_settings(parser) -> None:
   )
 
 
+def _add_dry_run(parser) -> None:
+  text = "check the inputs and estimate time and memory; write nothing"
+  parser.add_argument("--dry_run", action="store_true", help=text)
+
+
+def _names(text: str) -> list[str]:
+  return [name for name in text.split(",") if name]
+
+
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
   """Settings by dotted names, their values as Python writes them, or plain text."""
   found = {}
@@ -115,21 +124,27 @@ def _add_audit(commands) -> None:
   )
   parser.add_argument("--workdir", required=True, help="scores and the dossier go here")
   parser.add_argument("--reference_model", help="a model that saw neither side")
+  groups = "only tracks of these groups of a built corpus, with commas"
+  parser.add_argument("--suspects_groups", type=_names, help=groups)
+  parser.add_argument("--reference_groups", type=_names, help=groups)
+  _add_dry_run(parser)
   _add_settings(parser)
 
 
 def _audit(args) -> int:
-  from lsaprobe_jax.audit import audit
+  from lsaprobe_jax.audit import audit, estimate, prepare, to_plain
+  from lsaprobe_jax.report import dossier
 
+  names = ("model", "suspects", "reference", "reference_model")
+  names += ("suspects_groups", "reference_groups")
+  given = {name: getattr(args, name) for name in names} | _settings(args.set)
   _use_devices()
-  result = audit(
-    args.model,
-    args.suspects,
-    args.reference,
-    reference_model=args.reference_model,
-    workdir=args.workdir,
-    **_settings(args.set),
-  )
+  if args.dry_run:
+    inputs = prepare(**given)
+    print("\n".join(dossier.checks(to_plain(inputs.gates), inputs.notes)))
+    print(estimate(inputs))
+    return 0
+  result = audit(workdir=args.workdir, **given)
   result.save(args.workdir)
   print(result)
   return 0 if result.evidence is not None else NO_VERDICT
@@ -197,11 +212,12 @@ def _add_eval(commands) -> None:
   parser.add_argument("--workdir", required=True, help="rows and the summary go here")
   parser.add_argument("--methods", default="lsa_probe", help="names, with commas")
   parser.add_argument("--limit", type=int, help="at most so many clips of each half")
+  _add_dry_run(parser)
   _add_settings(parser)
 
 
 def _eval(args) -> int:
-  from lsaprobe_jax.scoring.evaluate import evaluate
+  from lsaprobe_jax.scoring.evaluate import estimate_cost, evaluate
   from lsaprobe_jax.scoring.settings import Experiment
 
   targets = {}
@@ -215,10 +231,13 @@ def _eval(args) -> int:
       "targets": targets,
       "corpus": {"path": args.corpus},
       "part": "all",
-      "methods": tuple(name for name in args.methods.split(",") if name),
+      "methods": _names(args.methods),
     }
   ).changed(_settings(args.set))
   _use_devices()
+  if args.dry_run:
+    print(estimate_cost(settings, args.limit))
+    return 0
   print(evaluate(settings, args.workdir, limit=args.limit, progress=print))
   return 0
 
