@@ -1,4 +1,4 @@
-"""The console script `lsaprobe`: audit, probe, convert and eval, for those who installed.
+"""The console script `lsaprobe`: audit, probe, convert and eval.
 
   lsaprobe audit --model=MODEL --suspects=FOLDER --reference=FOLDER --workdir=DIR
   lsaprobe probe --model=MODEL --audio=FILE
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lsaprobe_jax import __version__
-from lsaprobe_jax.errors import ArgumentError, LsaProbeError
+from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
 from lsaprobe_jax.text import printable
 
 # Status of an audit that comes to no verdict.
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return args.run(args)
   except ArgumentError as error:
     return _fail(f"--{error}")
+  except SettingError as error:
+    return _fail(f"--set {error}")
   except MemoryError:
     return _fail("out of memory; the same command goes on from what is on the disk")
   except (LsaProbeError, OSError) as error:
