@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-# Of state 1: with less, a perturbation of it moves nothing in float32.
+from lsaprobe_jax.errors import ArgumentError
+
+# The least noise of state 1: with less, a perturbation of it moves nothing in float32.
 _LEAST_NOISE = 1e-6
 
-# (state of any shape, scalar int32 t in 1..T) -> predicted noise, same shape.
+# Maps a state of any shape and t, a scalar int32 in 1..T, to noise of the same shape.
 PredictNoise = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -41,14 +43,18 @@ class Schedule(struct.PyTreeNode):
 
   @classmethod
   def from_betas(cls, betas: np.ndarray) -> "Schedule":
-    """Builds the tables from `beta_1 .. beta_T`, each in (0, 1)."""
+    """Builds the tables from `beta_1 .. beta_T`, each in (0, 1).
+
+    Raises:
+      ArgumentError: there are none, one lies outside, or the first adds no noise.
+    """
     betas = np.asarray(betas, np.float64)
     if betas.ndim != 1 or not betas.size or not np.all((betas > 0) & (betas < 1)):
-      raise ValueError("betas must be a non-empty vector with values inside (0, 1)")
+      raise ArgumentError("betas must be a non-empty vector with values inside (0, 1)")
     alpha_bar = np.concatenate([[1.0], np.cumprod(1.0 - betas)])
     if np.sqrt(1.0 - alpha_bar[1]) < _LEAST_NOISE:
-      raise ValueError(
-        f"a first beta of {betas[0]:.3g} adds no noise; it must be at least"
+      raise ArgumentError(
+        f"betas: a first beta of {betas[0]:.3g} adds no noise; it must be at least"
         f" {_LEAST_NOISE**2:g}"
       )
     return cls(
@@ -58,14 +64,14 @@ class Schedule(struct.PyTreeNode):
 
 
 def linear(num_train_timesteps: int, beta_start: float, beta_end: float) -> Schedule:
-  """Betas evenly spaced (Ho et al. 2020; DiffWave)."""
+  """Makes the schedule whose betas are evenly spaced (Ho et al. 2020; DiffWave)."""
   return Schedule.from_betas(np.linspace(beta_start, beta_end, num_train_timesteps))
 
 
 def scaled_linear(
   num_train_timesteps: int, beta_start: float, beta_end: float
 ) -> Schedule:
-  """Square roots of the betas evenly spaced (latent diffusion, MusicLDM)."""
+  """Makes the schedule whose betas have evenly spaced roots (latent diffusion)."""
   roots = np.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps)
   return Schedule.from_betas(roots**2)
 
@@ -73,34 +79,41 @@ def scaled_linear(
 def cosine(
   num_train_timesteps: int, offset: float = 0.008, max_beta: float = 0.999
 ) -> Schedule:
-  """`alpha_bar = cos^2` of time (Nichol and Dhariwal 2021, equation 17)."""
+  """Makes the schedule whose `alpha_bar` is a cosine squared of time.
+
+  It is equation 17 of Nichol and Dhariwal 2021, with betas of at most `max_beta`.
+  """
   time = np.arange(num_train_timesteps + 1) / num_train_timesteps
   alpha_bar = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
   return Schedule.from_betas(np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
 
 
 def timestep(schedule: Schedule, t_ratio: float) -> int:
-  """`t = round(t_ratio * T)`; raises unless it lies in 1..T."""
+  """Returns `t = round(t_ratio * T)`.
+
+  Raises:
+    ArgumentError: t does not lie in 1..T.
+  """
   if not math.isfinite(t_ratio):
-    raise ValueError(f"t_ratio = {t_ratio} is no share of T")
+    raise ArgumentError(f"t_ratio={t_ratio} is no share of T")
   t = round(t_ratio * schedule.num_train_timesteps)
   if not 1 <= t <= schedule.num_train_timesteps:
-    raise ValueError(
-      f"t_ratio = {t_ratio} gives t = {t}, outside 1..{schedule.num_train_timesteps}"
+    raise ArgumentError(
+      f"t_ratio={t_ratio} gives t = {t}, outside 1..{schedule.num_train_timesteps}"
     )
   return t
 
 
 def add_noise(schedule: Schedule, x_0: jax.Array, t, noise: jax.Array) -> jax.Array:
-  """`x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps`."""
+  """Returns `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps`."""
   return schedule.signal[t] * x_0 + schedule.noise[t] * noise
 
 
 def ddim_step(schedule: Schedule, x: jax.Array, noise: jax.Array, t, s) -> jax.Array:
-  """One deterministic step from time t to time s (Song et al. 2021, equation 12).
+  """Takes one deterministic step from time t to time s (Song et al. 2021, equation 12).
 
-  `x_s = sqrt(alpha_bar_s) x_0^ + sqrt(1 - alpha_bar_s) e`, with `x_0^` the clean
-  signal that the predicted noise `e` implies. s > t noises, s < t denoises, and
+  It returns `x_s = sqrt(alpha_bar_s) x_0^ + sqrt(1 - alpha_bar_s) e`, with `x_0^` the
+  clean signal that the predicted noise `e` implies. s > t noises, s < t denoises, and
   s = t returns x.
   """
   ratio = schedule.signal[s] / schedule.signal[t]
@@ -114,7 +127,7 @@ def reverse(
   t,
   num_inference_steps: int,
 ) -> jax.Array:
-  """`R_t`: deterministic DDIM from t to 0 in `num_inference_steps` steps, differentiable.
+  """Runs `R_t`, deterministic DDIM from t to 0 in S steps; it is differentiable.
 
   The step count is static and t is traced, so one compilation serves every t. The
   grid is `round(t (S - i) / S)`; where t < S some of its steps repeat a time and
@@ -124,16 +137,20 @@ def reverse(
   Args:
     predict_noise: the network, `(x, t) -> e` with t in 1..T.
     schedule: the noise schedule.
-    x_t: state at time t, any shape.
-    t: scalar integer in 1..T.
+    x_t: the state at time t, of any shape.
+    t: the time, a scalar integer in 1..T.
     num_inference_steps: S, at least 1.
 
   Returns:
     The reconstruction at time 0, shaped as x_t.
+
+  Raises:
+    ArgumentError: there is no step.
   """
   if num_inference_steps < 1:
-    raise ValueError(
-      f"the reverse process needs at least 1 step, got {num_inference_steps}"
+    raise ArgumentError(
+      f"num_inference_steps={num_inference_steps}: the reverse process needs at least"
+      " 1 step"
     )
   remaining = jnp.arange(num_inference_steps, -1, -1)
   # Integer arithmetic: round(t r / S), halves rounded up, exact for every t.

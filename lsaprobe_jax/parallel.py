@@ -16,14 +16,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 _EXAMPLE = "example"
 
-# At most so many examples a device in one call, where the batch size is found: rows
+# The most examples a device takes in one call, where the batch size is found: rows
 # come to disk after each call, and what a kill takes is what the call had done. On CPU
 # examples run one after another: more of them gain nothing, and hardly take memory.
 _MOST_ON_CPU = 4
 _MOST_ON_ACCELERATOR = 64
 
-# Of a device's memory; the rest is for what the compiler does not count (fragments,
-# the next batch, programs compiled before).
+# The share of a device's memory that is used; the rest is for what the compiler does
+# not count (fragments, the next batch, programs compiled before).
 _MEMORY_SHARE = 0.8
 
 
@@ -37,13 +37,13 @@ def use_all_cpu_cores(num_cores: int) -> None:
 
 
 def example_mesh() -> Mesh:
-  """All local devices along the example axis."""
+  """Returns a mesh of all local devices along the example axis."""
   devices = np.asarray(jax.local_devices())
   return Mesh(devices, (_EXAMPLE,), axis_types=(AxisType.Auto,))
 
 
 def map_examples(fn: Callable[..., Any], *batches: Any) -> Any:
-  """`fn` on each example of the leading axis, as the backend likes it best."""
+  """Maps `fn` over the leading axis, in the way that is fastest on the backend."""
   if jax.default_backend() == "cpu":
     return jax.lax.map(lambda args: fn(*args), batches)
   return jax.vmap(fn)(*batches)
@@ -78,7 +78,7 @@ def over_examples(
       arrays of one example.
     batch_size: examples in one compiled call, rounded up to whole devices; 0 for as
       many as fit the devices' memory, found at the first call of each kind.
-    most: where the batch size is found, no more than this: how many there are.
+    most: how many examples there are; a batch size that is found is no larger.
 
   Returns:
     A function of the shared pytree and of arrays with a leading axis of any length.
@@ -115,7 +115,7 @@ def over_examples(
 
 
 def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> int:
-  """Batch size of a program that no one has given, see `over_examples`."""
+  """Finds the batch size of a program (see `over_examples`)."""
   devices = split.mesh.size
   if jax.default_backend() == "cpu":
     each = _MOST_ON_CPU
@@ -132,12 +132,12 @@ def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> in
 
 
 def examples_that_fit(memory: Any, shared_bytes: int, device_bytes: int) -> int:
-  """How many examples a device holds, by a program compiled for one.
+  """Counts the examples that a device holds, by a program compiled for one.
 
   Args:
-    memory: what `Compiled.memory_analysis()` returns, bytes a device.
-    shared_bytes: of what all examples share, bytes a device.
-    device_bytes: the device's memory.
+    memory: what `Compiled.memory_analysis()` returns, in bytes a device.
+    shared_bytes: size of what all examples share, in bytes a device.
+    device_bytes: the device's memory, in bytes.
   """
   used = (
     memory.argument_size_in_bytes
@@ -149,7 +149,7 @@ def examples_that_fit(memory: Any, shared_bytes: int, device_bytes: int) -> int:
 
 
 def _device_bytes() -> int:
-  """Memory of the smallest local device, as far as JAX may use it."""
+  """Returns the memory of the smallest local device, as far as JAX may use it."""
   return min(device.memory_stats()["bytes_limit"] for device in jax.local_devices())
 
 
@@ -160,17 +160,18 @@ def mean_value_and_grad(
   *batches: Any,
   together: bool = False,
 ) -> tuple[jax.Array, jax.Array, Any]:
-  """Mean of `loss(params, *example)` over the examples that `mask` keeps, and grad.
+  """Takes the mean of `loss(params, *example)` over the examples of a mask, and grad.
 
   Args:
     loss: returns the scalar loss of one example.
-    params: what to differentiate.
+    params: a pytree, by which the mean is differentiated.
     mask: float32 [batch], 1 to keep an example and 0 for padding.
     *batches: arrays with a leading batch axis.
-    together: also on a CPU all examples at once, which pays where one is small.
+    together: whether a CPU too takes all examples at once, which pays where one is
+      small.
 
   Returns:
-    Mean loss, losses [batch], gradient of the mean loss.
+    (mean loss, losses [batch], gradient of the mean loss).
   """
 
   weights = mask / jnp.sum(mask)

@@ -367,7 +367,7 @@ def test_a_damaged_row_file_is_named(claimed, settings):
       r"--config\.methods: relative_degradation_nfe_matched: relative_degradation has nothing to",
     ),
     ({"search.continuation.rungs": 1}, r"--config\.search: search\.rungs must be at"),
-    ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio = 1\.5 gives t = 30"),
+    ({"t_ratio": 1.5}, r"--config\.t_ratio.*t_ratio=1\.5 gives t = 30"),
     ({"part": "train"}, r"--config\.part: unknown part 'train'; known: tune, test"),
     ({"targets.B": "no-such"}, r"--config\.targets\.B: no model folder no-such"),
     ({"corpus.dev_clips_per_track": 1}, r"only 7 development clips to set tau with"),

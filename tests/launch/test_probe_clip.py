@@ -46,7 +46,7 @@ def test_a_tau_out_of_reach_is_censored(launcher):
     (("--model=none", *AUDIO), "no model folder none"),
     (("--model=diffwave-piano-a", "--audio=none.wav"), "none.wav: no such file"),
     ((*FLAGS, *AUDIO, "--seconds=1000"), "samples are left, not 8000000"),
-    ((*FLAGS, *AUDIO, "--t_ratio=1.5"), "t_ratio = 1.5"),
+    ((*FLAGS, *AUDIO, "--t_ratio=1.5"), "t_ratio=1.5"),
     ((*FLAGS, *AUDIO, "--tau=0"), "--tau=0: a number above 0"),
     ((*FLAGS, *AUDIO, "--tau=-1"), "--tau=-1: a number above 0"),
     ((*FLAGS, *AUDIO, "--eta_max=-0.1"), "--eta_max=-0.1: a number above 0"),

@@ -62,7 +62,7 @@ def test_what_cannot_be_played(folder, launcher):
     )
     assert f"--models={folder / name}" in line
     assert message in line
-  for times, message in (("x", "could not convert"), ("2", "t_ratio = 2.0 gives")):
+  for times, message in (("x", "could not convert"), ("2", "t_ratio=2.0 gives")):
     args = (f"--models={folder / 'model'}", output, f"--t_ratios={times}")
     line = complaint(launcher.run("benchmarks.samples", *args))
     assert "--t_ratios" in line
