@@ -10,7 +10,7 @@ from absl import flags, logging
 
 from launch import command, devices
 from lsaprobe_jax import search
-from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.scoring.method import LSAProbe
 from lsaprobe_jax.scoring.one_clip import load_clip, probe_clip
@@ -43,8 +43,8 @@ def main(argv):
     ladder = search.get(
       "continuation", eta_max=_ETA_MAX.value, rungs=_RUNGS.value, steps=_ASCENT.value
     )
-  except ValueError as error:
-    raise ArgumentError(str(error)) from error
+  except SettingError as error:
+    raise ArgumentError(str(error).removeprefix("search.")) from error
   probe = LSAProbe(
     distance=_DISTANCE.value,
     t_ratio=_T_RATIO.value,

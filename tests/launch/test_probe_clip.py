@@ -49,7 +49,7 @@ def test_a_tau_out_of_reach_is_censored(launcher):
     ((*FLAGS, *AUDIO, "--t_ratio=1.5"), "t_ratio=1.5"),
     ((*FLAGS, *AUDIO, "--tau=0"), "--tau=0: a number above 0"),
     ((*FLAGS, *AUDIO, "--tau=-1"), "--tau=-1: a number above 0"),
-    ((*FLAGS, *AUDIO, "--eta_max=-0.1"), "--eta_max=-0.1: a number above 0"),
+    ((*FLAGS, *AUDIO, "--eta_max=-0.1"), "--eta_max=-0.1: it must be positive"),
     ((*FLAGS, *AUDIO, "--seed=-1"), "--seed=-1"),
     ((*FLAGS, *AUDIO, "--distance=loud"), "distance=loud: known: "),
   ],
