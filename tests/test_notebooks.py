@@ -55,12 +55,13 @@ def printed(outputs) -> str:
 
 
 def shown(outputs, kind: str) -> list[str]:
-  """What was displayed, of one MIME type."""
+  """What was displayed in one MIME type."""
   data = (out.get("data", {}) for out in outputs)
   return [own[kind] for own in data if kind in own]
 
 
 def sounds(outputs) -> list[str]:
+  """Pages with a player of sound."""
   return [page for page in shown(outputs, "text/html") if "data:audio/wav" in page]
 
 
@@ -71,6 +72,7 @@ def test_all_notebooks_are_run_here_and_keep_outputs():
     assert any(cell.get("outputs") for cell in json.loads(path.read_text())["cells"])
 
 
+@pytest.mark.slow
 def test_tour(run):
   outputs = run("tour")
   text = printed(outputs)
@@ -84,6 +86,7 @@ def test_tour(run):
   assert len(shown(outputs, "image/png")) == 2
 
 
+@pytest.mark.slow
 def test_train_and_cross_over(run):
   outputs = run("train_and_cross_over")
   text = printed(outputs)
@@ -95,6 +98,7 @@ def test_train_and_cross_over(run):
   assert len(shown(outputs, "image/png")) == 1
 
 
+@pytest.mark.slow
 def test_port_a_checkpoint(run, tmp_path):
   pipeline = tiny.save_pipeline(tmp_path / "pipeline")
   outputs = run(
@@ -106,18 +110,19 @@ def test_port_a_checkpoint(run, tmp_path):
   text = printed(outputs)
   parts = re.findall(r"^(\w+): [\d,]+ parameters", text, re.MULTILINE)
   assert set(parts) == {"unet", "vae", "vocoder", "conditioning"}
-  worst = [float(degradation) for degradation in re.findall(r"eta \S+  D (\S+)", text)]
+  worst = [float(found) for found in re.findall(r"eta \S+  D (\S+)", text)]
   assert len(worst) == 3
   assert all(degradation > 0 for degradation in worst)
   assert len(sounds(outputs)) == 1
 
 
+@pytest.mark.slow
 def test_audit_your_folder(run):
   outputs = run("audit_your_folder")
   text = printed(outputs)
   assert "estimate:" in text
   (verdict,) = shown(outputs, "text/markdown")
-  # Of loss alone, on the very clips: a set that the embedded model was trained on.
+  # By loss alone, on the very clips that the embedded model was trained on.
   assert "vidence" in verdict
   gates = re.search(r"gates: (\{.*\})", text)[1]
   assert "False" not in gates

@@ -110,7 +110,7 @@ def _train_epochs(
     snapshot = done in settings.snapshot_epochs
     if snapshot:
       keeper.save(workdir / "snapshots" / f"{done:05d}", state, done)
-    if snapshot or done % settings.eval_epochs == 0:
+    if settings.eval_groups and (snapshot or done % settings.eval_epochs == 0):
       found = keeper.eval_loss(state.ema)
       log.write(step=done * per_epoch, epoch=done, eval_loss=found)
     if done % settings.save_epochs == 0 or done == settings.epochs:

@@ -79,5 +79,5 @@ def _load(setting: str, source: str) -> tuple[Any, dict[str, Any]]:
   """Weights and record of a model that a setting names."""
   try:
     return checkpoints.load_model(conversion.find_model(source))
-  except (checkpoints.CheckpointError, LsaProbeError) as error:
+  except LsaProbeError as error:
     raise SettingError(f"{setting}: {error}") from error

@@ -10,7 +10,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from lsaprobe_jax.models import checkpoints, registry
-from lsaprobe_jax.training.checkpoints import TrainingCheckpoints
 
 MODEL = {
   "family": "diffwave",
@@ -224,17 +223,9 @@ def test_an_unknown_name_lists_the_embedded_models():
     checkpoints.find_model("x" * 5000)
 
 
-def test_training_states_survive(tmp_path, params):
-  state = {"params": params, "count": jnp.int32(3)}
-  saved = TrainingCheckpoints(tmp_path / "states")
-  assert saved.restore_latest(state) is None
-  saved.save(5, state)
-  saved.save(10, jax.tree.map(lambda x: x * 2, state))
-  saved.close()
-  step, restored = TrainingCheckpoints(tmp_path / "states").restore_latest(state)
-  assert step == 10
-  assert restored["count"] == 6
-  np.testing.assert_array_equal(
-    restored["params"]["skip_projection"]["kernel"],
-    2 * params["skip_projection"]["kernel"],
-  )
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "[]", '{"model": 3}'])
+def test_a_deep_or_odd_record_is_refused(folder, text):
+  (folder / "model.json").write_text(text)
+  with pytest.raises(checkpoints.CheckpointError, match="damaged") as caught:
+    checkpoints.load_model(folder)
+  assert str(folder) in str(caught.value)
