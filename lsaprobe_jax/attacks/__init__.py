@@ -89,7 +89,7 @@ def get(name: str | Attack, distance: Any = None, **settings: Any) -> Attack:
   """Makes a baseline, or returns an attack that is made.
 
   Args:
-    name: one of `names()`, or an attack itself; "pian" is PIA with `mean_absolute` set.
+    name: one of `names()`, or an attack itself.
     distance: a distance (`distances.get`), for baselines that compare by one.
     **settings: the other fields of a baseline that is named; `search` (`search.get`)
       for those that take one.
@@ -130,12 +130,11 @@ def register(name: str, attack: Callable[..., Attack]) -> None:
 def nfe_matched(attack: Any, nfe: int, num_inference_steps: int, num_times: int):
   """Repeats an attack until it spends as many NFE as another.
 
-  docs/evaluation.md says what is compared so ('Methods'). The attack's own kind of
-  repeat is set, the field that its `repeats` names: draws, times or steps. Only calls
-  of the network count. A repeat calls it on what it has not seen, but for the first of
-  SecMI's steps, which is of the clean clip whatever the time. Those that draw no noise
-  and take times next to each other (`distinct_times`: PIA, PIAN, SimA) can have no more
-  than the schedule has.
+  docs/evaluation.md, rule 4, says why. The attack's own kind of repeat is set, the field
+  that its `repeats` names: draws, times or steps. Only calls of the network count. A
+  repeat calls it on what it has not seen, but for the first of SecMI's steps, which is
+  of the clean clip whatever the time. Those that draw no noise and take times next to
+  each other (`distinct_times`: PIA, PIAN, SimA) can have no more than the schedule has.
 
   Args:
     attack: a baseline (`get`).

@@ -2,8 +2,8 @@
 
 Das et al. 2024 (arXiv 2406.16201): where a classifier that never queries the target
 separates members from non-members, the split leaks and no attack on it means
-anything. Its AUC, side a against side b, is the first of the gates that
-docs/evaluation.md describes ('Figures').
+anything. Its AUC, side a against side b, is the first gate of docs/evaluation.md, rule
+5.
 """
 
 import numpy as np
