@@ -23,8 +23,8 @@ def test_a_pair_has_the_papers_settings(model, corpus):
   assert (search.momentum, search.step_size) == (0.9, 0.25)
   assert (config.t_ratio, config.distance, config.part) == (0.6, "cdpam", "all")
   assert (config.tau.eta_ref, config.tau.quantile) == (0.05, 0.95)
-  rivals = {"loss", "trajectory", "secmi"}
-  assert {f"{name}_nfe_matched" for name in rivals} | rivals < set(config.methods)
+  baselines = {"loss", "trajectory", "secmi"}
+  assert {f"{name}_nfe_matched" for name in baselines} | baselines < set(config.methods)
   # What is matched to the probe needs its rows.
   order = [config.methods.index(name) for name in ("lsa_probe", "loss_nfe_matched")]
   assert order == sorted(order)

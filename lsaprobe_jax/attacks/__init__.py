@@ -130,7 +130,7 @@ def register(name: str, attack: Callable[..., Attack]) -> None:
 def nfe_matched(attack: Any, nfe: int, num_inference_steps: int, num_times: int):
   """Repeats an attack until it spends as many NFE as another.
 
-  docs/evaluation.md, rule 4, says why. The attack's own kind of repeat is set, the field
+  docs/evaluation.md, rule 4, says why. The attack's own kind of repeat is set, the one
   that its `repeats` names: draws, times or steps. Only calls of the network count. A
   repeat calls it on what it has not seen, but for the first of SecMI's steps, which is
   of the clean clip whatever the time. Those that draw no noise and take times next to
