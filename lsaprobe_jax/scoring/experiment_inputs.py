@@ -57,10 +57,7 @@ def open_inputs(settings: Experiment, limit: int | None = None) -> Inputs:
   )
   wanted, rate = settings.corpus, targets[0].sample_rate
   halves = _open(settings, rate, wanted.clips_per_track, ("a", "b"))
-  try:
-    halves = halves.take(splits.keep(halves.clips, settings.part, limit))
-  except ValueError as error:
-    raise SettingError(f"part: {error}") from error
+  halves = halves.take(splits.keep(halves.clips, settings.part, limit))
   development = _open(settings, rate, wanted.dev_clips_per_track, ("dev",))
   if wanted.scored_seconds:
     try:

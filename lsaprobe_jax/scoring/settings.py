@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from lsaprobe_jax.data.splits import PARTS
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.settings import (
   Rule,
@@ -90,8 +91,9 @@ class SearchSettings(Settings):
       if key in own or key == "options":
         continue
       if not isinstance(value, Mapping):
+        inside = f"{name}." if name else ""
         raise SettingError(
-          f"{name}.{key}: there is no such setting; known: name, eta_max, norm, and the"
+          f"{inside}{key}: there is no such setting; known: name, eta_max, norm, and the"
           " names of searches"
         )
       options[key] = value
@@ -99,12 +101,12 @@ class SearchSettings(Settings):
       own["options"] = plain(options)
     return super()._build(own, name)
 
-  def to_dict(self) -> dict[str, Any]:
+  def _nested(self) -> dict[str, Any]:
     """Nested dicts, with the settings of each search beside the name."""
-    made = super().to_dict()
-    return {key: value for key, value in made.items() if key != "options"} | made[
-      "options"
-    ]
+    made = super()._nested()
+    return {"name": made["name"], "eta_max": made["eta_max"], "norm": made["norm"]} | (
+      made["options"]
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,7 @@ EXPERIMENT_RULES: tuple[Rule, ...] = (
   # The probe's own t_ratio is checked against the model's schedule.
   between(0, _MOST_SECONDS, "corpus.clip_seconds", "corpus.scored_seconds"),
   or_none(whole(1, 1_000_000, "corpus.clips_per_track", "corpus.dev_clips_per_track")),
+  one_of(PARTS, "part"),
   one_of(PRECISIONS, "precision"),
   one_of(STOPS, "stop_at"),
   true_or_false("untrained"),
