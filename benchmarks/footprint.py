@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax import distances
+from lsaprobe_jax import distances, probe
 from lsaprobe_jax.models import registry
 
 
@@ -38,17 +38,11 @@ def measure(
   clean = jax.eval_shape(lambda d, a: d.embed(a), distance, audio)
   t = jax.ShapeDtypeStruct((), jnp.int32)
   start = time.perf_counter()
-  lowered = jax.jit(jax.value_and_grad(_degradation)).lower(
-    x_t, abstract, _abstract(distance), clean, x_t, t
-  )
+  # By delta~, the last argument, which is shaped as x_t.
+  gradient = jax.value_and_grad(probe.degradation, argnums=5)
+  lowered = jax.jit(gradient).lower(abstract, _abstract(distance), clean, x_t, t, x_t)
   analysis = lowered.compile().memory_analysis()
   return analysis, time.perf_counter() - start
-
-
-def _degradation(delta, model, distance, clean, x_t, t):
-  """D of one perturbation, with the clean side embedded: `probe.make_degradation`."""
-  attacked = model.reconstruct(x_t + model.schedule.noise[t] * delta, t)
-  return distance.compare(clean, distance.embed(attacked))
 
 
 def _abstract(tree):

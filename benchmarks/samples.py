@@ -55,8 +55,7 @@ def _autoencode(model, audio):
 
 @jax.jit
 def _reconstruct(model, audio, key, t):
-  x_0 = model.encode(audio)
-  x_t = diffusion.add_noise(model.schedule, x_0, t, probe.clip_noise(key, x_0.shape))
+  x_t, _ = probe.noisy_state(model, key, model.encode(audio), t)
   return model.reconstruct(x_t, t)
 
 
