@@ -60,10 +60,7 @@ def make_degradation(model, distance, key, audio, t):
 
 
 def probe(model, distance, search, key, audio, t, tau):
-  """Searches for C_adv, the smallest budget at which D reaches the target tau.
-
-  Takes what `make_degradation` does, and a `search.Search`, whose result it returns.
-  """
+  """Finds C_adv, the smallest budget at which D reaches tau, by a `search.Search`."""
   degrade, shape = make_degradation(model, distance, key, audio, t)
   return search(degrade, _search_key(key), shape, tau)
 
