@@ -9,6 +9,7 @@ import pytest
 from configs import paper_diffwave, paper_musicldm, paper_train
 from lsaprobe_jax.models import registry
 from lsaprobe_jax.scoring import factories
+from lsaprobe_jax.scoring.settings import Experiment
 
 EVALUATED = {"diffwave": paper_diffwave, "musicldm": paper_musicldm}
 PAIRS = list(itertools.product(EVALUATED, ("maestro", "fma")))
@@ -17,10 +18,13 @@ PAIRS = list(itertools.product(EVALUATED, ("maestro", "fma")))
 @pytest.mark.parametrize(("model", "corpus"), PAIRS)
 def test_a_pair_has_the_papers_settings(model, corpus):
   config = EVALUATED[model].get_config(corpus)
-  search = factories.make_search(config.search)
+  experiment = Experiment.from_dict(config.to_dict())
+  search = factories.make_search(experiment.search)
   settings = (search.eta_max, search.halvings, search.ascent_steps, search.restarts)
   assert settings == (0.8, 10, 12, 5)
   assert (search.momentum, search.step_size) == (0.9, 0.25)
+  early = (search.min_gain, search.patience, search.min_gradient)
+  assert early == (0.01, 3, 1e-6)
   assert (config.t_ratio, config.distance, config.part) == (0.6, "cdpam", "all")
   assert (config.tau.eta_ref, config.tau.quantile) == (0.05, 0.95)
   baselines = {"loss", "trajectory", "secmi"}

@@ -1,19 +1,19 @@
-"""configs/larger.py names what configs/train_diffwave.py leaves on disk."""
+"""configs/sweep_larger.py names what configs/train_diffwave.py leaves on disk."""
 
 import pathlib
 
 import pytest
 
-from configs import larger, mini, train_diffwave
+from configs import sweep_larger, sweep_mini, train_diffwave
 
 
-@pytest.mark.parametrize("corpus", larger.EPOCHS)
+@pytest.mark.parametrize("corpus", sweep_larger.EPOCHS)
 def test_targets_are_snapshots_of_the_trainings(corpus):
-  config = larger.get_config(corpus)
+  config = sweep_larger.get_config(corpus)
   variants = config.sweep.variants.epochs
   by_epochs = {label: variants[label].get("targets") for label in variants}
   # The last is the main run, without changes.
-  last = str(larger.EPOCHS[corpus][-1])
+  last = str(sweep_larger.EPOCHS[corpus][-1])
   assert by_epochs.pop(last) is None
   for label, targets in (*by_epochs.items(), (last, config.targets)):
     for name in "ab":
@@ -23,7 +23,7 @@ def test_targets_are_snapshots_of_the_trainings(corpus):
 
 @pytest.mark.parametrize("corpus", ["multigenre", "piano"])
 def test_embedded_models_are_followed_along_their_own_trainings(corpus):
-  config = mini.get_config(corpus)
+  config = sweep_mini.get_config(corpus)
   variants = config.sweep.variants.epochs
   (last,) = (label for label, changes in variants.items() if not changes)
   assert int(last) == train_diffwave.get_config(f"{corpus},a").epochs
@@ -51,4 +51,4 @@ def epochs_of(snapshot, corpus, config, group):
 
 def test_an_unknown_corpus_is_refused():
   with pytest.raises(ValueError, match="known: core, core-full, chorales"):
-    larger.get_config("opera")
+    sweep_larger.get_config("opera")

@@ -1,15 +1,16 @@
 """The 2 x 2 grid: what its cells name is embedded, and is what they say."""
 
-import copy
 import itertools
 
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from configs import grid, mini, tune_musicldm
+from configs import grid, mini, sweep_grid, tune_musicldm
 from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.scoring.settings import Experiment
+from lsaprobe_jax.scoring.sweep_settings import SweepSettings
+from lsaprobe_jax.scoring.tuning import Tuning
 
 CELLS = [
   "-".join(names)
@@ -42,7 +43,10 @@ def test_a_cell_names_embedded_models_of_its_corpus(cell):
 
 def test_both_families_saw_the_same_music():
   for corpus, group in itertools.product(("multigenre", "piano"), ("a", "b")):
-    folders = (checkpoints.find_model(f"{f}-{corpus}-{group}") for f in grid.FAMILIES)
+    folders = (
+      checkpoints.find_model(f"{family}-{corpus}-{group}")
+      for family in ("diffwave", "musicldm")
+    )
     one, other = (
       {clip["id"] for clip in checkpoints.load_model(folder)[1]["training"]["clips"]}
       for folder in folders
@@ -52,16 +56,15 @@ def test_both_families_saw_the_same_music():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_sweep_scores_what_the_cell_alone_would(cell):
-  config = grid.get_config()
+  config = sweep_grid.get_config()
   changes = config.sweep.variants.cell[cell].to_dict()
   assert bool(changes) == (cell != CELLS[0])
-  varied, alone = copy.deepcopy(config), grid.get_config(cell)
-  with varied.unlocked():
-    varied.update(changes)
-  for settings in (varied, alone):
-    with settings.unlocked():
-      del settings.sweep
-  assert varied.to_dict() == alone.to_dict()
+  settings = SweepSettings.from_dict(config.to_dict())
+  alone = Experiment.from_dict(grid.get_config(cell).to_dict())
+  varied = settings.experiment.changed(changes)
+  # A sweep has methods of its own.
+  assert varied == alone.changed({"methods": []})
+  assert set(settings.sweep.methods) == set(alone.methods) - {"lsa_probe"}
 
 
 def test_the_diffwave_cells_are_the_embedded_benchmarks():
@@ -82,20 +85,15 @@ def test_the_latent_weights_are_small():
   assert sum(sizes) <= MAX_BYTES
 
 
-def test_settings_are_tried_on_tune_tracks():
-  for name in ("baselines", "waveform", "mr_stft"):
-    config = tune_musicldm.get_config(name)
-    assert config.base.part == "tune"
-    assert set(config.base.targets) == {"A", "B"}
-    assert len(config.grid) > 1
-    for changes in config.grid:
-      # Every name that is changed is there.
-      changed = ConfigDict(config.base.to_dict())
-      changed.lock()
-      changed.update_from_flattened_dict(changes)
+@pytest.mark.parametrize("name", ["baselines", "waveform", "mr_stft"])
+def test_settings_are_tried_on_tune_tracks(name):
+  tuning = Tuning.from_dict(tune_musicldm.get_config(name).to_dict())
+  assert tuning.base.part == "tune"
+  assert set(tuning.base.targets) == {"A", "B"}
+  assert len(tuning.grid) > 1
 
 
-@pytest.mark.parametrize("module", [grid, tune_musicldm])
+@pytest.mark.parametrize("module", [grid, sweep_grid, tune_musicldm])
 def test_another_name_is_refused(module):
   with pytest.raises(ValueError, match=r"no (cell|grid) 'jazz'; known:"):
     module.get_config("jazz")
