@@ -9,7 +9,7 @@ import jax.numpy as jnp
 class Wiener(nn.Module):
   """Predicts the noise by a gain for each step and band of frequencies.
 
-  Of Gaussian, stationary sound no denoiser does better.
+  No denoiser does better on Gaussian, stationary sound.
 
   Attributes:
     bands: gains between 0 Hz and half the sample rate, with straight lines between.

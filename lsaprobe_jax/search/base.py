@@ -16,8 +16,8 @@ class Ascent(struct.PyTreeNode):
 
   Attributes:
     degradation: largest D met so far.
-    values: D evaluated alone (forward passes of the reverse process).
-    gradients: D evaluated with its gradient.
+    values: how often D was taken without gradient.
+    gradients: how often D was taken with gradient.
     delta: a perturbation within the budget, where the ascent met its largest D (the
       continuation: where the best of its climbs ended).
     history: [steps] D at each point looked at, restart after restart; NaN where an
@@ -47,8 +47,8 @@ class SearchResult(struct.PyTreeNode):
     degradations: [n] D found at each.
     descents: budgets whose D lies below that of a smaller one, as far as the search
       saw: D as found by ascent need not grow with the budget.
-    values: number of evaluations of D without gradient.
-    gradients: number of evaluations of D with gradient.
+    values: how often D was taken without gradient.
+    gradients: how often D was taken with gradient.
     history: [n, steps] D at each point looked at for a budget; NaN where none was.
       Scoring does not read it, and what is not read is compiled away.
   """

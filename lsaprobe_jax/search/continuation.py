@@ -40,8 +40,8 @@ class Curve(struct.PyTreeNode):
   Attributes:
     budgets: [rungs], growing.
     degradations: [rungs] largest D found at each budget itself.
-    values: number of evaluations of D without gradient.
-    gradients: number of evaluations of D with gradient.
+    values: how often D was taken without gradient.
+    gradients: how often D was taken with gradient.
     history: [rungs, steps] D at each point looked at on a rung, restart after
       restart; NaN where a rung has fewer than another.
   """

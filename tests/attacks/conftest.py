@@ -26,5 +26,5 @@ def key():
 
 @pytest.fixture(scope="session")
 def naive(model, audio, key):
-  """The formulae of METHOD.md once more, with a loop for the reverse process."""
+  """The formulae of docs/method.md once more, with a loop for the reverse process."""
   return Naive(model, audio, key)

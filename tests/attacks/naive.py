@@ -1,4 +1,4 @@
-"""The formulae once more as loops in plain Python, and a count of real evaluations."""
+"""The formulae once more as loops in plain Python, and a count of the real NFE."""
 
 import functools
 import itertools
@@ -49,7 +49,7 @@ _count_backward.defvjp(lambda x: (x, None), _tally_backward)
 
 
 class Counting:
-  """Counts its network's evaluations as they happen."""
+  """Counts the NFE as they happen."""
 
   def predict_noise(self, x, t):
     noise = super().predict_noise(x, t)
@@ -57,7 +57,7 @@ class Counting:
     return _count_backward(noise)
 
 
-class CountingGenerator(Counting, waveform.WaveformDiffusion):
+class CountingWaveform(Counting, waveform.WaveformDiffusion):
   pass
 
 
@@ -130,7 +130,7 @@ class Naive:
     return degradations
 
   def ascend(self, key, eta, target):
-    """(largest D, plain evaluations, evaluations with gradient) of one ascent."""
+    """(largest D, values, gradients) of one ascent."""
     direction_key, radius_key = jax.random.split(key)
     direction = np.asarray(jax.random.normal(direction_key, (SAMPLES,)), np.float64)
     radius = float(jax.random.uniform(radius_key)) ** (1 / SAMPLES)
@@ -163,7 +163,7 @@ class Naive:
     return best, values, gradients
 
   def bisect(self, tau):
-    """(cost, rank, plain evaluations, evaluations with gradient)."""
+    """(cost, rank, values, gradients)."""
     keys = jax.random.split(
       jax.random.fold_in(self.key, SEARCH_DRAW), SEARCH.halvings + 1
     )
@@ -188,7 +188,7 @@ def run(attack, model, audio, key, t=T):
   """The attack's outcome, whose passes must be those that the network made."""
   fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
   latent = isinstance(model, LatentDiffusion)
-  counting = (CountingLatent if latent else CountingGenerator)(**fields)
+  counting = (CountingLatent if latent else CountingWaveform)(**fields)
   jax.effects_barrier()
   TALLY.update(forward=0, backward=0)
   found = jax.block_until_ready(_run(attack, counting, key, audio, t))

@@ -69,7 +69,7 @@ def test_secmi_repeats_over_times(model, audio, key, naive):
 
 
 def test_secmi_has_the_originals_steps(audio, key):
-  # Of T = 1000: t = 100 by tens, up to 110 and back; twelve evaluations.
+  # T = 1000, and t = 100 by tens, up to 110 and back: 12 NFE.
   asked = []
   long = MODEL["schedule"] | {
     "num_train_timesteps": 1000,

@@ -40,7 +40,7 @@ ATTACKS = {
 }
 
 
-def latent_generator(shape):
+def latent_model(shape):
   rng = np.random.default_rng(3)
   draw = lambda *shape: rng.normal(size=shape).astype(np.float32) / shape[-1] ** 0.5
   return LatentDiffusion(
@@ -58,17 +58,17 @@ def test_all_attacks_are_tried_here():
 @pytest.mark.parametrize("name", ATTACKS)
 def test_scores_a_latent_model_whatever_its_shape(audio, key, name):
   # `run` holds the passes to those that the network made.
-  found = run(ATTACKS[name], latent_generator((3, 4)), audio, key)
+  found = run(ATTACKS[name], latent_model((3, 4)), audio, key)
   assert np.isfinite(found.score)
   # The same model with its state in a row: no shape enters the score.
-  flat = run(ATTACKS[name], latent_generator((LATENT,)), audio, key)
+  flat = run(ATTACKS[name], latent_model((LATENT,)), audio, key)
   np.testing.assert_allclose(found.score, flat.score, rtol=1e-3)
 
 
 def test_a_budget_is_in_units_of_the_latent(audio, key):
   # rms over the 12 latent values, not over the 96 samples of the audio.
   attack = attacks.get("second_order", DISTANCE, eta=1e-3, steps=60)
-  model = latent_generator((3, 4))
+  model = latent_model((3, 4))
   found = run(attack, model, audio, key, t=1)
   x_1 = model.schedule.signal[1] * model.encode(audio)
   x_1 += model.schedule.noise[1] * jax.random.normal(jax.random.fold_in(key, 0), (3, 4))

@@ -122,7 +122,7 @@ def test_an_unreached_target_is_censored(matrix, exact, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_equals_single_examples(matrix, name):
-  # Of another loudness each, so that some are found earlier.
+  # Each has another loudness, so that some are found earlier.
   matrices = matrix * jnp.array([1.0, 0.8, 0.3])[:, None, None]
   keys = jax.random.split(KEY, 3)
   one = functools.partial(searched, ladder(name))
