@@ -15,7 +15,7 @@ import tiny_musicldm as tiny
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.models import checkpoints, registry
-from lsaprobe_jax.models.musicldm import porting, unet, vae, vocoder
+from lsaprobe_jax.models.musicldm import porting, scheduler, unet, vae, vocoder
 
 pytestmark = pytest.mark.parity
 
@@ -188,8 +188,8 @@ def test_ddim_step_by_step(prediction, to_one):
     "prediction_type": prediction,
     "set_alpha_to_one": to_one,
   }
-  scheduler = diffusers.DDIMScheduler.from_config(config)
-  scheduler.set_timesteps(10)
+  original = diffusers.DDIMScheduler.from_config(config)
+  original.set_timesteps(10)
   schedule, predicts_v = scheduler.build_schedule(config)
   assert predicts_v == (prediction == "v_prediction")
   params, model = tiny.params()
@@ -200,10 +200,10 @@ def test_ddim_step_by_step(prediction, to_one):
     lambda x, t: ldm.network.apply({"params": ldm.params}, x, t - 1, ldm.condition)
   )
   x = tiny.draw("latent", (6, 4, 4))
-  assert scheduler.timesteps.tolist() == list(range(901, 0, -100))
-  for index in scheduler.timesteps.tolist():
+  assert original.timesteps.tolist() == list(range(901, 0, -100))
+  for index in original.timesteps.tolist():
     t, s = index + 1, max(index - 100 + 1, 0)
-    theirs = scheduler.step(torch.tensor(np.asarray(raw(x, t))), index, torch.tensor(x))
+    theirs = original.step(torch.tensor(np.asarray(raw(x, t))), index, torch.tensor(x))
     ours = diffusion.ddim_step(schedule, x, predict(x, t), t, s)
     assert error(ours, theirs.prev_sample.numpy()) < 1e-4, index
     x = np.asarray(ours)
@@ -221,8 +221,8 @@ def test_reverse_and_decode_with_gradient(prediction):
   modules, states = tiny.torch_modules(config)
   for module in modules.values():
     module.double()
-  scheduler = diffusers.DDIMScheduler.from_config(config["scheduler"])
-  scheduler.set_timesteps(4)
+  original = diffusers.DDIMScheduler.from_config(config["scheduler"])
+  original.set_timesteps(4)
   latent = tiny.draw("latent", (6, 4, 4))
   condition = tiny.draw("condition", (6,))
   samples = 1700
@@ -231,10 +231,10 @@ def test_reverse_and_decode_with_gradient(prediction):
   x_t = to_torch(latent, torch.float64).requires_grad_(True)
   x = x_t
   labels = torch.tensor(condition, dtype=torch.float64)[None]
-  assert scheduler.timesteps.tolist() == [999, 749, 499, 249]
-  for index in scheduler.timesteps.tolist():
+  assert original.timesteps.tolist() == [999, 749, 499, 249]
+  for index in original.timesteps.tolist():
     out = modules["unet"](x, index, None, class_labels=labels).sample
-    x = scheduler.step(out, index, x).prev_sample
+    x = original.step(out, index, x).prev_sample
   log_mel = modules["vae"].decode(x / config["vae"]["scaling_factor"]).sample
   waveform = modules["vocoder"](log_mel[:, 0])[0, :samples]
   (expected,) = torch.autograd.grad(waveform, x_t, torch.tensor(cotangent))
