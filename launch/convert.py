@@ -10,7 +10,7 @@ diffusers saved in safetensors. It needs no PyTorch, and runs nothing that the f
 contain. Only `--prompt` runs PyTorch, once. See docs/musicldm.md.
 """
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from launch import command
 from lsaprobe_jax.models import conversion
@@ -33,8 +33,7 @@ _EMBEDDING = flags.DEFINE_string(
 
 def main(argv):
   """Converts the checkpoint."""
-  if argv[1:]:
-    raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+  command.refuse_arguments(argv)
   folder = conversion.convert(
     _SOURCE.value, _OUTPUT.value, prompt=_PROMPT.value, embedding=_EMBEDDING.value
   )
