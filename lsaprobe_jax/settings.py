@@ -126,13 +126,14 @@ class Settings:
         round, or a value that `RULES` refuse; it begins with the dotted name.
     """
     made = cls._build(values, "")
-    check(made.to_dict(), cls.RULES)
+    check(made._nested(), cls.RULES)
     return made
 
   @classmethod
   def _build(cls, values: Any, name: str) -> Self:
     if not isinstance(values, Mapping):
-      raise SettingError(f"{name}={_shown(values)}: a table of settings is wanted")
+      named = f"{name or 'settings'}={_shown(values)}"
+      raise SettingError(f"{named}: a table of settings is wanted")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     inside = f"{name}." if name else ""
     if unknown := [key for key in values if key not in fields]:
@@ -157,15 +158,16 @@ class Settings:
 
   def to_dict(self) -> dict[str, Any]:
     """The settings as nested dicts of JSON's values; tuples become lists."""
-    plain = {
-      field.name: (
-        value.to_dict()
-        if isinstance(value := getattr(self, field.name), Settings)
-        else value
-      )
-      for field in dataclasses.fields(self)
+    return json.loads(json.dumps(self._nested(), default=str))
+
+  def _nested(self) -> dict[str, Any]:
+    """The settings as nested dicts of whatever values they are."""
+    fields = dataclasses.fields(self)
+    values = {field.name: getattr(self, field.name) for field in fields}
+    return {
+      name: value._nested() if isinstance(value, Settings) else value
+      for name, value in values.items()
     }
-    return json.loads(json.dumps(plain, default=str))
 
   def changed(self, changes: Mapping[str, Any]) -> Self:
     """The settings with some of them changed, checked anew.

@@ -83,7 +83,7 @@ def probe_clip(
     t = diffusion.timestep(model.model.schedule, probe.t_ratio)
     distance = probe.make_distance(model.sample_rate)
   except ValueError as error:
-    raise ArgumentError(f"t_ratio or distance: {error}") from error
+    raise ArgumentError(str(error)) from error
   attack = DegradationCurve(distance=distance, search=search)
   run = jax.jit(lambda attack, model, *args: attack(model, *args))
   start = time.perf_counter()

@@ -93,8 +93,8 @@ class SearchSettings(Settings):
       if not isinstance(value, Mapping):
         inside = f"{name}." if name else ""
         raise SettingError(
-          f"{inside}{key}: there is no such setting; known: name, eta_max, norm, and the"
-          " names of searches"
+          f"{inside}{key}: there is no such setting; known: name, eta_max, norm, and"
+          " the names of searches"
         )
       options[key] = value
     if options:

@@ -72,7 +72,7 @@ def test_the_rest_of_the_settings_stays():
 
 
 def test_a_search_without_curves_climbs_at_eta_ref():
-  """Its tau is the quantile of the D that it finds there; a linear model's grows as eta²."""
+  """A linear model has a D that grows as the square of the budget."""
   search = searches.get(
     "bisection", eta_max=0.8, halvings=2, ascent_steps=4, restarts=1
   )
@@ -108,7 +108,7 @@ def test_a_model_that_answers_nothing_calibrates_no_tau():
     MODEL, model=MODEL.model.replace(params=np.full((32, 32), np.nan, np.float32))
   )
   probe = LSAProbe(distance="waveform", search=LADDER, t_ratio=0.2, eta_ref=0.1)
-  with pytest.raises(ArgumentError, match="^clips: 0 clips to calibrate"):
+  with pytest.raises(ArgumentError, match=r"^clips: 0 clips to calibrate"):
     calibrate_tau(deaf, probe, DEVELOPMENT)
 
 
