@@ -1,4 +1,4 @@
-"""A small folder of music-like files, and launchers as processes of their own."""
+"""Launchers as processes of their own, and the flags of small ones."""
 
 import contextlib
 import json
@@ -12,35 +12,8 @@ import tempfile
 import time
 
 import compiling
-from tiny_tracks import (
-  BAD_FILES,
-  MODEL,
-  RATE,
-  tiny_weights,
-  write_bad_files,
-  write_track,
-)
 
-__all__ = [
-  "BAD_FILES",
-  "MODEL",
-  "RATE",
-  "tiny_weights",
-  "write_bad_files",
-  "write_track",
-]
 ROOT = pathlib.Path(__file__).parents[2]
-TRACKS = {"a": 4, "b": 4, "dev": 7, "reference": 2}
-
-
-def write_corpus(folder: pathlib.Path, tracks=TRACKS) -> pathlib.Path:
-  """`folder/<group>/<group>NN.wav`."""
-  seed = 0
-  for group, count in tracks.items():
-    for i in range(count):
-      write_track(folder / group / f"{group}{i:02d}.wav", seed)
-      seed += 1
-  return folder
 
 
 def module_of(name: str) -> str:
@@ -115,20 +88,6 @@ class Launcher:
       process.kill()
       _, err = process.communicate()
     assert process.returncode == -signal.SIGKILL, f"it ended before the kill:\n{err}"
-
-
-def read_rows(path: pathlib.Path) -> list[dict]:
-  """Whole lines of a JSON-lines file, none if there is no file yet."""
-  text = path.read_text() if path.exists() else ""
-  return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
-def sorted_rows(path: pathlib.Path) -> list[str]:
-  """The rows of a file in an order of their own, without the time they took."""
-  rows = read_rows(path)
-  for row in rows:
-    assert row.pop("seconds") >= 0
-  return sorted(json.dumps(row, sort_keys=True) for row in rows)
 
 
 def complaint(done: subprocess.CompletedProcess) -> str:

@@ -3,14 +3,9 @@
 import json
 
 import pytest
-from launching import (
-  MODEL,
-  complaint,
-  read_rows,
-  tiny_weights,
-  write_bad_files,
-  write_track,
-)
+from launching import complaint
+from stored_rows import read_rows
+from tiny_tracks import MODEL, tiny_weights, write_bad_files, write_track
 
 from lsaprobe_jax.models import checkpoints
 

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from launching import eval_flags, read_rows
+from launching import eval_flags
+from stored_rows import read_rows
 
 SEARCHES = {
   "bisection",

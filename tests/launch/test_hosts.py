@@ -1,28 +1,87 @@
 """launch.eval as several processes that share a folder, on one machine."""
 
-import json
 import shutil
 import socket
 
 import jax
 import pytest
-from launching import complaint, eval_flags, read_rows, sorted_rows
+from absl import app, flags
+from absl.testing import flagsaver
+from launching import complaint, eval_flags
+from shared_folders import assert_like_one, kinds_by_share
+from stored_rows import read_rows
+from tiny_experiment import PAPERS
 
 from launch import hosts
-from lsaprobe_jax.scoring.shared_rows import Shard
+from lsaprobe_jax.scoring.shared_rows import ALONE, Shard
 
-# The paper's search has to know tau before it starts: processes wait for each other.
-PAPERS = {
-  "search.name": "bisection",
-  "search.bisection.halvings": 2,
-  "search.bisection.ascent_steps": 2,
-  "search.bisection.restarts": 1,
-}
+# The port from which JAX counts by a SLURM job's number, up to 2^12 of them.
+FIRST_PORT = 65_535 - 2**12 + 1
+
+
+@pytest.mark.parametrize("text", ["4/4", "-1/4", "1", "a/b", "1/2/3", "0/0"])
+def test_a_share_that_is_none_is_refused(text):
+  with pytest.raises(app.UsageError, match=f"--shard={text}: must be K/N"):
+    hosts.parse_shard(text)
+
+
+def test_shares_count_from_zero():
+  assert hosts.parse_shard("0/4") == Shard(0, 4)
+  assert hosts.parse_shard("3/4") == Shard(3, 4)
+
+
+@pytest.fixture
+def parsed():
+  """Flags as if a launcher had been called with none."""
+  flags.FLAGS.mark_as_parsed()
+  with flagsaver.flagsaver():
+    yield
+
+
+@pytest.mark.parametrize(
+  ("given", "match"),
+  [
+    (dict(shard="0/2", distributed=True), "--shard and --distributed exclude"),
+    (dict(process_id=1), "--process_id: need --distributed"),
+    (dict(shard="2/2"), "--shard=2/2: must be K/N"),
+  ],
+)
+def test_contradictory_flags_are_named(parsed, given, match):
+  with flagsaver.flagsaver(**given), pytest.raises(app.UsageError, match=match):
+    hosts.join()
+
+
+@pytest.fixture
+def cache():
+  """Compiled programs are kept, until a test says otherwise."""
+  before = jax.config.jax_compilation_cache_dir
+  jax.config.update("jax_compilation_cache_dir", "somewhere")
+  yield
+  jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_without_flags_a_process_is_alone_and_keeps_programs(parsed, cache):
+  assert hosts.join() == ALONE
+  assert jax.config.jax_compilation_cache_dir == "somewhere"
+
+
+def test_processes_that_share_keep_no_compiled_programs(parsed, cache):
+  with flagsaver.flagsaver(shard="1/3"):
+    assert hosts.join() == Shard(1, 3)
+  assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_no_cluster_ends_in_one_line(launcher, settings, tmp_path):
+  line = complaint(
+    launcher.run("eval", *eval_flags(tmp_path, settings, "--distributed"))
+  )
+  assert line.startswith("error: --distributed: ")
+  assert "give --coordinator_address, --num_processes and --process_id" in line
 
 
 def free_port():
-  """In the range from which JAX picks by a SLURM job's number."""
-  for port in range(65_535 - 2**12 + 1, 65_536):
+  """One of those that JAX picks by a SLURM job's number."""
+  for port in range(FIRST_PORT, 65_536):
     with socket.socket() as trial:
       if trial.connect_ex(("127.0.0.1", port)):
         return port
@@ -32,7 +91,7 @@ def free_port():
 def slurm(process, count, port):
   """What SLURM tells process `process` of `count` on this machine."""
   return {
-    "SLURM_JOB_ID": str(port - (65_535 - 2**12 + 1)),
+    "SLURM_JOB_ID": str(port - FIRST_PORT),
     "SLURM_STEP_NODELIST": "localhost",
     "SLURM_NTASKS": str(count),
     "SLURM_PROCID": str(process),
@@ -47,39 +106,13 @@ def end(process):
   return out, err
 
 
-def assert_like_a_single_process(workdir, finished):
-  names = {path.name for path in finished[0].glob("*.jsonl")}
-  assert {path.name for path in workdir.glob("*.jsonl")} == names
-  for name in names:
-    assert sorted_rows(workdir / name) == sorted_rows(finished[0] / name)
-  order = lambda folder: [
-    (row["method"], row["model"], row["clip"])
-    for row in read_rows(folder / "scores.jsonl")
-  ]
-  assert order(workdir) == order(finished[0])
-  records = [
-    json.loads((folder / "summary.json").read_text())
-    for folder in (workdir, finished[0])
-  ]
-  for record in (*records[0], *records[1]):
-    del record["seconds"]
-  assert records[0] == records[1]
-
-
-def clips_by_shard(workdir, name):
-  """For each shard's file, the kinds of rows in it."""
-  kind = lambda row: (row["method"], row["model"], row["clip"])
-  paths = sorted((workdir / "shards").glob(f"{name}-*"))
-  return {path.name: set(map(kind, read_rows(path))) for path in paths}
-
-
 @pytest.fixture(scope="module")
 def by_one(tmp_path_factory, launcher, settings):
-  """(working folder, process) of the paper's search, by one process."""
+  """The folder of the paper's search by one process, which has to know tau first."""
   workdir = tmp_path_factory.mktemp("hosts") / "one"
   done = launcher.run("eval", *eval_flags(workdir, settings | PAPERS))
   assert done.returncode == 0, done.stderr
-  return workdir, done
+  return workdir
 
 
 @pytest.fixture(scope="module")
@@ -104,22 +137,12 @@ def by_four(tmp_path_factory, launcher, settings):
       process.kill()
 
 
-@pytest.mark.parametrize("count", [1, 4])
-def test_processes_that_share_keep_no_compiled_programs(count):
-  before = jax.config.jax_compilation_cache_dir
-  try:
-    jax.config.update("jax_compilation_cache_dir", "somewhere")
-    hosts._without_cache(Shard(0, count))
-    assert jax.config.jax_compilation_cache_dir == ("somewhere" if count == 1 else None)
-  finally:
-    jax.config.update("jax_compilation_cache_dir", before)
-
-
+@pytest.mark.slow
 def test_four_processes_give_the_rows_of_one(by_four, by_one):
   workdir, outs = by_four
-  assert_like_a_single_process(workdir, by_one)
+  assert_like_one(workdir, by_one)
   for name in ("scores", "calibration"):
-    kinds = clips_by_shard(workdir, name)
+    kinds = kinds_by_share(workdir, name)
     assert list(kinds) == [f"{name}-{k:05d}-of-00004.jsonl" for k in range(4)]
     assert all(kinds.values())
     rows = len(read_rows(workdir / f"{name}.jsonl"))
@@ -130,6 +153,7 @@ def test_four_processes_give_the_rows_of_one(by_four, by_one):
   assert all("blind baseline" in report for report in reports)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_completes_what_is_missing(
   by_four, by_one, tmp_path, launcher, settings
 ):
@@ -140,9 +164,10 @@ def test_another_number_of_processes_completes_what_is_missing(
     path.unlink()
   done = launcher.run("eval", *eval_flags(workdir, settings | PAPERS))
   assert done.returncode == 0, done.stderr
-  assert_like_a_single_process(workdir, by_one)
+  assert_like_one(workdir, by_one)
 
 
+@pytest.mark.slow
 def test_one_of_two_is_killed_and_rerun_alone(finished, tmp_path, launcher, settings):
   # Process 0 holds the coordinator: with JAX's runtime alive its death kills all.
   args = eval_flags(tmp_path, settings)
@@ -160,23 +185,14 @@ def test_one_of_two_is_killed_and_rerun_alone(finished, tmp_path, launcher, sett
   assert "rows of shards [0] of 2 are missing" in err
   assert not (tmp_path / "summary.json").exists()
   assert not (tmp_path / "scores.jsonl").exists()
-  mine = clips_by_shard(tmp_path, "scores")["scores-00001-of-00002.jsonl"]
+  mine = kinds_by_share(tmp_path, "scores")["scores-00001-of-00002.jsonl"]
   assert mine
-  before = {
-    path: path.read_bytes() for path in (tmp_path / "shards").glob("*00001-of*")
-  }
+  shards = (tmp_path / "shards").glob("*00001-of*")
+  before = {path: path.read_bytes() for path in shards}
 
   done = launcher.run("eval", *args, "--shard=0/2")
   assert done.returncode == 0, done.stderr
-  assert_like_a_single_process(tmp_path, finished)
+  assert_like_one(tmp_path, finished[0])
   assert before == {path: path.read_bytes() for path in before}
-  kinds = clips_by_shard(tmp_path, "scores")
+  kinds = kinds_by_share(tmp_path, "scores")
   assert not kinds["scores-00000-of-00002.jsonl"] & mine
-
-
-def test_no_cluster_ends_in_one_line(launcher, settings, tmp_path):
-  line = complaint(
-    launcher.run("eval", *eval_flags(tmp_path, settings, "--distributed"))
-  )
-  assert "--distributed: " in line
-  assert "give --coordinator_address, --num_processes and --process_id" in line

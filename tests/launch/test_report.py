@@ -7,7 +7,8 @@ import shutil
 import crossover
 import numpy as np
 import pytest
-from launching import complaint, eval_flags, read_rows
+from launching import complaint, eval_flags
+from stored_rows import read_rows
 
 CHROMIUM = pathlib.Path("/usr/bin/chromium")
 QUIET = (

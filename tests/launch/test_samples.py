@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from launching import MODEL, complaint, tiny_weights, write_track
+from launching import complaint
+from tiny_tracks import MODEL, tiny_weights, write_track
 
 from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.models import checkpoints

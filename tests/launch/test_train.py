@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from launching import complaint, read_rows, train_flags
+from launching import complaint, train_flags
+from stored_rows import read_rows
 
 
 @pytest.fixture(scope="module")

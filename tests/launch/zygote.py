@@ -1,7 +1,7 @@
 """Forks launchers from a process that has imported the libraries they need.
 
-Reads lines of JSON, [module, arguments, file of stdout, file of stderr], and answers each
-with the exit code of what `python -m MODULE` does, project's imports included.
+Reads lines of JSON, [module, arguments, file of stdout, file of stderr]. The answer to
+each is the exit code of `python -m MODULE`, which imports the project itself.
 """
 
 import gc

@@ -111,7 +111,7 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
       r"^search\.continuation\.rungs=1: it must be at",
     ),
     ({"t_ratio": 1.5}, r"^t_ratio.*t_ratio=1\.5 gives t = 30"),
-    ({"part": "train"}, r"^part: .*tune, test"),
+    ({"part": "train"}, r"^part=train: one of tune, test"),
     ({"targets.B": "no-such"}, r"^targets\.B: no model folder no-such"),
     ({"targets": {}, "targets.A": "x"}, r"^targets\.A: no model folder x"),
     (
@@ -171,6 +171,16 @@ def test_a_missing_model_file_is_named(tmp_path, settings, model_folder, name):
   (model_folder / name).unlink()
   line = refusal(tmp_path / "run", settings, {"targets.A": str(model_folder)})
   assert line.startswith(f"targets.A: {model_folder}: no {name}")
+
+
+@pytest.mark.parametrize(
+  "text", ["[" * 100_000, "9" * 5000, "[]", '{"model": 3}'], ids=range(4)
+)
+def test_a_deep_or_odd_model_record_is_named(tmp_path, settings, model_folder, text):
+  (model_folder / "model.json").write_text(text)
+  line = refusal(tmp_path / "run", settings, {"targets.A": str(model_folder)})
+  assert line.startswith(f"targets.A: {model_folder}")
+  assert "damaged" in line
 
 
 def test_an_unknown_family_of_models_is_named(tmp_path, settings, model_folder):

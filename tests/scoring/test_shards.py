@@ -4,7 +4,8 @@ import concurrent.futures
 import shutil
 
 import pytest
-from stored_rows import read_rows, untimed, untimed_summary
+from shared_folders import assert_like_one, kinds_by_share
+from stored_rows import read_rows
 from tiny_experiment import PAPERS
 
 from lsaprobe_jax.scoring.evaluate import evaluate
@@ -12,26 +13,6 @@ from lsaprobe_jax.scoring.row_store import MissingRows
 from lsaprobe_jax.scoring.shared_rows import Shard
 
 METHODS = ("loss", "lsa_probe")
-
-
-def assert_like_one(folder, alone):
-  names = {path.name for path in alone.glob("*.jsonl")}
-  assert {path.name for path in folder.glob("*.jsonl")} == names
-  for name in names:
-    assert untimed(read_rows(folder / name)) == untimed(read_rows(alone / name))
-  order = lambda where: [
-    (row["method"], row["model"], row["clip"])
-    for row in read_rows(where / "scores.jsonl")
-  ]
-  assert order(folder) == order(alone)
-  assert untimed_summary(folder) == untimed_summary(alone)
-
-
-def kinds_by_share(folder, name):
-  """For each share's file, the kinds of rows in it."""
-  kind = lambda row: (row["method"], row["model"], row["clip"])
-  paths = sorted((folder / "shards").glob(f"{name}-*"))
-  return {path.name: set(map(kind, read_rows(path))) for path in paths}
 
 
 @pytest.fixture(scope="module")
