@@ -11,10 +11,12 @@ ends with status 1 and one line on stderr, an audit without a verdict with statu
 
 import argparse
 import ast
+import math
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from lsaprobe_jax import __version__
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
@@ -22,6 +24,8 @@ from lsaprobe_jax.text import printable
 
 # Status of an audit that comes to no verdict.
 NO_VERDICT = 3
+# The longest clip, in seconds.
+_HOURS = 4 * 3600
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,11 +47,21 @@ def main(argv: Sequence[str] | None = None) -> int:
   except ArgumentError as error:
     return _fail(f"--{error}")
   except SettingError as error:
-    return _fail(f"--set {error}")
+    # A setting that is an option of the command is that option.
+    name = re.match(r"[\w.]*", str(error))[0]
+    return _fail(f"--{error}" if hasattr(args, name) else f"--set {error}")
   except MemoryError:
     return _fail("out of memory; the same command goes on from what is on the disk")
   except (LsaProbeError, OSError) as error:
     return _fail(str(error))
+
+
+class _Parser(argparse.ArgumentParser):
+  """A parser that refuses a command line in one line, with status 1."""
+
+  def error(self, message: str) -> NoReturn:
+    """Ends the process."""
+    sys.exit(_fail(f"{message} ({self.prog} --help lists the options)"))
 
 
 def _fail(message: str) -> int:
@@ -57,7 +71,7 @@ def _fail(message: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
+  parser = _Parser(
     prog="lsaprobe", description="Membership audits of music diffusion models."
   )
   parser.add_argument("--version", action="version", version=__version__)
@@ -88,6 +102,20 @@ def _add_settings(parser) -> None:
 def _add_dry_run(parser) -> None:
   text = "check the inputs and estimate time and memory; write nothing"
   parser.add_argument("--dry_run", action="store_true", help=text)
+
+
+def _number(least: float, most: float, kind: type = float) -> Callable[[str], Any]:
+  """Makes what reads an option that is a number from `least` to `most`."""
+
+  def read(text: str) -> Any:
+    value = kind(text)
+    if not least <= value <= most:
+      raise argparse.ArgumentTypeError(f"{text}: from {least:g} to {most:g}")
+    return value
+
+  # What argparse calls text that is no number.
+  read.__name__ = "whole number" if kind is int else "number"
+  return read
 
 
 def _names(text: str) -> list[str]:
@@ -139,7 +167,10 @@ def _audit(args) -> int:
 
   names = ("model", "suspects", "reference", "reference_model")
   names += ("suspects_groups", "reference_groups")
-  given = {name: getattr(args, name) for name in names} | _settings(args.set)
+  settings = _settings(args.set)
+  if taken := {*names, "workdir"}.intersection(settings):
+    raise ArgumentError(f"set={min(taken)}=...: give --{min(taken)}=...")
+  given = {name: getattr(args, name) for name in names} | settings
   _use_devices()
   if args.dry_run:
     inputs = prepare(**given)
@@ -157,14 +188,18 @@ def _add_probe(commands) -> None:
   parser = _command(commands, "probe", _probe, text)
   parser.add_argument("--model", required=True, help="the model")
   parser.add_argument("--audio", required=True, help="an audio file")
-  parser.add_argument("--seconds", type=float, default=4.0, help="length of the clip")
-  parser.add_argument("--start", type=float, default=0.0, help="where it begins, s")
-  parser.add_argument("--t_ratio", type=float, default=0.6, help="time over T")
-  parser.add_argument("--num_inference_steps", type=int, default=10, help="S")
+  seconds, finite = _number(1e-3, _HOURS), _number(-math.inf, math.inf)
+  parser.add_argument("--seconds", type=seconds, default=4.0, help="of the clip")
+  start = _number(0, _HOURS)
+  parser.add_argument("--start", type=start, default=0.0, help="where it begins, s")
+  parser.add_argument("--t_ratio", type=finite, default=0.6, help="time over T")
+  steps = _number(1, 1_000, int)
+  parser.add_argument("--num_inference_steps", type=steps, default=10, help="S")
   parser.add_argument("--distance", default="mr_stft", help="the distance")
-  parser.add_argument("--eta_max", type=float, default=0.8, help="the largest budget")
-  parser.add_argument("--tau", type=float, help="the perceptual target")
-  parser.add_argument("--seed", type=int, default=0, help="seed of the noise")
+  parser.add_argument("--eta_max", type=finite, default=0.8, help="the largest budget")
+  parser.add_argument("--tau", type=finite, help="the perceptual target")
+  seed = _number(0, 2**31 - 1, int)
+  parser.add_argument("--seed", type=seed, default=0, help="of the noise")
 
 
 def _probe(args) -> int:
@@ -213,12 +248,14 @@ def _add_eval(commands) -> None:
   parser.add_argument("--corpus", required=True, help="its name, or a folder")
   parser.add_argument("--workdir", required=True, help="rows and the summary go here")
   parser.add_argument("--methods", default="lsa_probe", help="names, with commas")
-  parser.add_argument("--limit", type=int, help="at most so many clips of each half")
+  limit = _number(2, 10**9, int)
+  parser.add_argument("--limit", type=limit, help="at most so many clips of each half")
   _add_dry_run(parser)
   _add_settings(parser)
 
 
 def _eval(args) -> int:
+  from lsaprobe_jax import attacks
   from lsaprobe_jax.scoring.evaluate import estimate_cost, evaluate
   from lsaprobe_jax.scoring.settings import Experiment
 
@@ -234,6 +271,8 @@ def _eval(args) -> int:
       "corpus": {"path": args.corpus},
       "part": "all",
       "methods": _names(args.methods),
+      # At their own defaults, and there to be changed.
+      "baselines": {name: {} for name in attacks.names()},
     }
   ).changed(_settings(args.set))
   _use_devices()
