@@ -148,7 +148,7 @@ def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
     try:
       diffusion.timestep(target.model.schedule, ratio)
     except ValueError as error:
-      raise SettingError(f"{setting}: {error}") from error
+      raise SettingError(f"{setting.removesuffix('t_ratio')}{error}") from error
   try:
     for clip in clips:
       target.split(clip)

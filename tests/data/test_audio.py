@@ -186,3 +186,17 @@ def test_integers_stored_as_floats_are_refused(tmp_path):
   path = write(tmp_path / "x.wav", 32767 * tone(4.0, level=1.0))
   with pytest.raises(audio.AudioError, match="integers stored as floats"):
     preparation.prepare(path, sample_rate=RATE, segment_seconds=2.0)
+
+
+@pytest.mark.parametrize(
+  ("samples", "said"),
+  [
+    (10 ** (-60 / 20) * np.sqrt(2) * tone(level=1.0), r"silent \(-60 dBFS, below -50\)"),
+    (0.3 + 1e-4 * tone(level=1.0), r"constant \(0\.3, and -83 dBFS around it"),
+    (np.eye(1, 4 * RATE, 100, dtype=np.float32)[0], r"a single click \(.* without it"),
+  ],
+)
+def test_what_is_as_good_as_silent_is_refused(samples, said):
+  with pytest.raises(audio.AudioError, match=f"^x: {said}"):
+    audio.check(np.float32(samples), "x")
+  audio.check(tone(level=10 ** (-49 / 20) * np.sqrt(2)), "x")
