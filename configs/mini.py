@@ -8,7 +8,7 @@ corpus. What is varied around it stands in configs/sweep_mini.py.
 To keep to that time the reverse process is one step and the search is the fast one
 (docs/search.md): 34 gradients a clip, where the paper's bisection takes about 660.
 t, the distance, eta_ref and the baselines' settings were chosen on tune tracks
-(benchmarks/tune_mini.md). They are not the paper's, which configs/paper_diffwave.py has.
+(benchmarks/tune_mini.md). The paper's are in configs/paper_diffwave.py.
 The figures are those of test tracks.
 """
 
@@ -94,7 +94,7 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
     relative_degradation=dict(t_ratio=0.1, eta=0.4, draws=4),
   )
 
-  # The blocks of the networks run in this; bfloat16 is for accelerators (docs/speed.md).
+  # The networks' blocks run in this; bfloat16 is for accelerators (docs/speed.md).
   config.precision = "float32"
   # What latent models are decoded to: `mel` ends before the vocoder.
   config.stop_at = "waveform"

@@ -39,8 +39,8 @@ hour of an idle CPU core (82 and 89 minutes beside other work), the sweep as lon
     python -m launch.train --config=configs/train_diffwave.py:chorales,$group \
       --workdir=runs/train/chorales-$group
   done
-  python -m launch.sweep --config=configs/sweep_larger.py:chorales --workdir=runs/chorales \
-    --ablations=epochs --limit=48
+  python -m launch.sweep --config=configs/sweep_larger.py:chorales \
+    --workdir=runs/chorales --ablations=epochs --limit=48
 
 `chorales`: Bach's chorales of music21 and the pieces of `piano`, rendered on one piano;
 settings of one tune stand in one group. Needs the extra [recipes], fluidsynth and npm;

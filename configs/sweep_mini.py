@@ -127,7 +127,7 @@ def get_config(arg: str = "multigenre") -> ConfigDict:
     methods=METHODS,
     # Baselines that besides get the probe's NFE: in the main table and wherever
     # `compared` are, but for `t_ratio` (for which there is `equal_compute`), `times`
-    # and `draws`. Without a study the cheapest of all, and the probe without its search.
+    # and `draws`. Without `study`: the cheapest, and the probe without its search.
     nfe_matched=COMPARED[1:] if study else ("loss", "random_stability"),
     equal_compute=(0.1, 0.2, 0.6),
     # The paper's t and tau, with a distance that a CPU has time for; `paper_distance`

@@ -23,7 +23,7 @@ def pytest_configure(config):
 
 
 def _pin(worker: int) -> None:
-  """Keeps a worker on a core of its own, with a thread: two that share slow each other."""
+  """Keeps a worker on a core of its own, with one thread; sharing slows both."""
   os.environ.setdefault("OMP_NUM_THREADS", "1")
   cores = sorted(os.sched_getaffinity(0))
   os.sched_setaffinity(0, {cores[worker % len(cores)]})

@@ -3,19 +3,49 @@
 import pathlib
 import re
 
+import lsaprobe_jax
+
 ROOT = pathlib.Path(__file__).parents[1]
+API = ROOT / "docs" / "api"
 
 
-def test_the_reference_has_every_public_module_once():
-  pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
+def test_the_reference_has_every_module_once():
+  pages = "\n".join(path.read_text() for path in API.glob("*.md"))
   listed = re.findall(r"^::: (\S+)$", pages, re.MULTILINE)
   assert len(set(listed)) == len(listed)
-  modules = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+  files = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(
+      ".__init__"
+    ): path
     for path in (ROOT / "lsaprobe_jax").rglob("*.py")
     if path.name == "__init__.py" or not path.name.startswith("_")
   }
-  assert set(listed) <= modules
-  # Packages that hold nothing but their modules need no entry.
-  empty = {"", ".data", ".evaluation", ".models", ".report"}
-  assert modules - set(listed) == {f"lsaprobe_jax{name}" for name in empty}
+  assert set(listed) <= set(files)
+  # Packages that hold nothing but their modules need no entry; the page of public names
+  # is that of the package itself.
+  for name in set(files) - set(listed):
+    assert files[name].name == "__init__.py", name
+    assert "def " not in files[name].read_text() or name == "lsaprobe_jax"
+
+
+def test_the_reference_opens_with_the_public_names():
+  page = (API / "index.md").read_text()
+  named = dict(re.findall(r"^\| \[`(\w+)`\][\[(]([\w.]+)[\])] \|", page, re.MULTILINE))
+  assert set(named) == set(lsaprobe_jax.__all__) - {"__version__"}
+  for name, place in named.items():
+    if place.endswith(".md"):
+      assert (API / place).exists()
+      continue
+    module, _, own = place.rpartition(".")
+    found = getattr(lsaprobe_jax, name)
+    assert own == name
+    # `audit` is a package that is called as the function.
+    home = found.__call__.__module__ if name == "audit" else found.__module__
+    assert module == home
+
+
+def test_every_page_of_the_reference_is_in_the_navigation():
+  text = (ROOT / "mkdocs.yml").read_text()
+  assert set(re.findall(r"api/(\w+)\.md", text)) == {
+    path.stem for path in API.glob("*")
+  }

@@ -108,9 +108,7 @@ def test_a_method_that_does_not_vary_under_the_reference_model_alone():
   """Its control cannot be run, and the verdict stands without it."""
   clips = clips_of(9, 9, 20)
   rows = score_rows(clips, "loss") + score_rows(clips, "loss", calibration="reference")
-  rows += [
-    row | {"model": pivot.REFERENCE, "score": 1.0} for row in rows[: len(clips)]
-  ]
+  rows += [row | {"model": pivot.REFERENCE, "score": 1.0} for row in rows[: len(clips)]]
   found = procedure.conclude(inputs_of(clips), rows)
   assert found.findings is not None
   assert found.gates[-1].holds is None

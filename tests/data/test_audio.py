@@ -191,7 +191,7 @@ def test_integers_stored_as_floats_are_refused(tmp_path):
 @pytest.mark.parametrize(
   ("samples", "said"),
   [
-    (10 ** (-60 / 20) * np.sqrt(2) * tone(level=1.0), r"silent \(-60 dBFS, below -50\)"),
+    (tone(level=0.001 * np.sqrt(2)), r"silent \(-60 dBFS, below -50\)"),
     (0.3 + 1e-4 * tone(level=1.0), r"constant \(0\.3, and -83 dBFS around it"),
     (np.eye(1, 4 * RATE, 100, dtype=np.float32)[0], r"a single click \(.* without it"),
   ],
