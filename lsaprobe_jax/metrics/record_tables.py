@@ -133,7 +133,7 @@ def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
   cells, same = [[records[0]["ablation"], *map(str, values)]], []
   method_of = lambda r: tables.label(r["method"], r["difficulty_calibration"])
   for name, own in pivot.groups(shown, method_of).items():
-    # Of several settings at one value the last is shown.
+    # Where several settings share a value, the last is shown.
     at = {r["value"]: show(r) for r in own}
     if len(values) > 1 and len(at) == len(values) and len(set(at.values())) == 1:
       same.append(f"{name} {at[values[0]]}")

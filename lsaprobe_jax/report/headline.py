@@ -4,7 +4,7 @@ from lsaprobe_jax.metrics import pivot, study, tables
 
 # The order of RESULTS.md; other studies come behind by name.
 _ORDER = ("mini", "larger", "core-full", "chorales", "grid")
-# Of a grid of models each cell has a row; that one is the study `mini` again.
+# Each cell of a grid of models has a row; that one is the study `mini` again.
 _GRID, _CELLS = "grid", "cell"
 _REPEATED = "diffwave-multigenre"
 

@@ -12,9 +12,16 @@ from typing import Any
 
 from absl import logging
 
-from lsaprobe_jax import rows as row_schema
 from lsaprobe_jax.files import open_own
-from lsaprobe_jax.rows import Row, RowError, has_score, key_of
+from lsaprobe_jax.rows import (
+  Row,
+  RowError,
+  check_row,
+  has_score,
+  key_of,
+  parse_rows,
+  row_lines,
+)
 from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable
 
@@ -35,7 +42,7 @@ def read_rows(path: pathlib.Path) -> list[Row]:
     raise RowError(f"{path}: holds no rows; let the evaluation finish")
   if not data.endswith(b"\n"):
     raise RowError(f"{path}: ends in half a row; let the evaluation finish")
-  return [row for row in row_schema.parse_rows(path, data).values() if has_score(row)]
+  return [row for row in parse_rows(path, data).values() if has_score(row)]
 
 
 class RowStore:
@@ -161,14 +168,14 @@ class RowFile(RowStore):
     with open_own(self._path, os.O_RDWR, "r+b") as file:
       data = file.read()
       whole = whole_lines(data)
-      self._rows |= row_schema.parse_rows(self._path, data[:whole])
+      self._rows |= parse_rows(self._path, data[:whole])
       if whole < len(data):
         file.truncate(whole)
 
   def _write(self, rows: list[dict[str, Any]]) -> None:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     with open_own(self._path, flags, "a") as file:
-      file.write(row_schema.row_lines(rows))
+      file.write(row_lines(rows))
       file.flush()
       os.fsync(file.fileno())
 
@@ -180,6 +187,6 @@ def whole_lines(data: bytes) -> int:
 
 def _require_score(row: dict[str, Any]) -> None:
   """RowError unless a row may be kept as a result."""
-  row_schema.check_row(row)
+  check_row(row)
   if not has_score(row):
     raise RowError(f"score is {row['score']}")
