@@ -43,9 +43,9 @@ hour of an idle CPU core (82 and 89 minutes beside other work), the sweep as lon
     --workdir=runs/chorales --ablations=epochs --limit=48
 
 `chorales`: Bach's chorales of music21 and the pieces of `piano`, rendered on one piano;
-settings of one tune stand in one group. It needs the extra [corpora], fluidsynth and npm;
-nothing of it may be passed on, and no model of it is embedded. Building takes about 10
-minutes, each training 25 on one core.
+settings of one tune stand in one group. It needs the extra [corpora], fluidsynth and
+npm; nothing of it may be passed on, and no model of it is embedded. Building takes
+about 10 minutes, each training 25 on one core.
 
 Nothing is chosen here: settings are those of configs/mini.py, from tune tracks of the
 embedded multigenre corpus, whose tracks lie in the same half and part of `core`.
