@@ -33,8 +33,12 @@ _LIMIT = flags.DEFINE_integer(
   "limit", None, "Score at most this many clips of each half.", lower_bound=2
 )
 _ABLATIONS = flags.DEFINE_list(
-  "ablations", ["t_ratio", "eta_max", "eta_ref"], "Which of `config.sweep` to run."
+  "ablations",
+  None,
+  "Which of `config.sweep` to run (default: t_ratio, eta_max and eta_ref, those of them"
+  " that have values there).",
 )
+_USUAL = ("t_ratio", "eta_max", "eta_ref")
 
 
 def main(argv):
@@ -47,8 +51,14 @@ def main(argv):
     summary.summarise, resamples=settings.bootstrap_resamples, seed=settings.seed
   )
   with command.ending_in_one_line(f"the rows in {workdir}"):
-    sweep(settings, workdir, _ABLATIONS.value, limit=_LIMIT.value)
+    sweep(settings, workdir, _names(settings), limit=_LIMIT.value)
     print(studies.report(study.read(workdir), workdir, summarise))
+
+
+def _names(settings: SweepSettings) -> list[str]:
+  if _ABLATIONS.value is not None:
+    return _ABLATIONS.value
+  return [name for name in _USUAL if getattr(settings.sweep, name)]
 
 
 if __name__ == "__main__":
