@@ -1,12 +1,14 @@
 """Memory of the probe's gradient, as benchmarks/memory.py tabulates it."""
 
 import jax
+import pytest
 import tiny_latent
 
 from benchmarks import footprint
 from lsaprobe_jax.models import registry
 
 
+@pytest.mark.slow
 def test_memory_is_read_off_the_compiler():
   model = tiny_latent.config()
   params = registry.abstract_params(model)

@@ -12,7 +12,6 @@ from stored_rows import read_rows, untimed, untimed_summary
 from tiny_tracks import BAD_FILES
 
 from configs import mini
-from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.scoring.evaluate import evaluate
 from lsaprobe_jax.scoring.settings import Experiment
 
@@ -72,19 +71,6 @@ def test_a_function_call_goes_on_with_a_folder_of_the_command(
   whole = Experiment.from_dict(mini.get_config().to_dict())
   evaluate(whole.changed(settings), folder)
   assert before == {name: (folder / name).read_bytes() for name in before}
-
-
-def test_a_model_that_launch_train_made_is_scored(trained, settings):
-  """It knows its members, and would refuse another clip of its group."""
-  source = trained / "model"
-  model = load_model(source, name="A")
-  assert model.group == "a"
-  assert len(model.members) == 4
-  whole = Experiment.from_dict(mini.get_config().to_dict())
-  changes = settings | {"targets.A": str(source), "methods": ("loss",)}
-  result = evaluate(whole.changed(changes))
-  members = {row["clip"] for row in result.rows if row["split"] == "member"}
-  assert members >= set(model.members)
 
 
 def test_a_dry_run_prints_an_estimate_and_writes_nothing(tmp_path, launcher, settings):

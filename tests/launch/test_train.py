@@ -6,6 +6,11 @@ import pytest
 from launching import complaint, train_flags
 from stored_rows import read_rows
 
+from configs import mini
+from lsaprobe_jax.models.trained import load_model
+from lsaprobe_jax.scoring.evaluate import evaluate
+from lsaprobe_jax.scoring.settings import Experiment
+
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory, corpus_folder, launcher, trained):
@@ -58,3 +63,16 @@ def test_a_dry_run_estimates_and_writes_nothing(tmp_path, corpus_folder, launche
   hours = float(re.search(r"estimate: (\S+) h on ", done.stdout)[1])
   assert hours == pytest.approx(epochs * steps * float(found[4]) / 3600, abs=0.006)
   assert not (tmp_path / "none").exists()
+
+
+def test_a_model_that_it_made_is_scored(trained, settings):
+  """It knows its members, and would refuse another clip of its group."""
+  source = trained / "model"
+  model = load_model(source, name="A")
+  assert model.group == "a"
+  assert len(model.members) == 4
+  whole = Experiment.from_dict(mini.get_config().to_dict())
+  changes = settings | {"targets.A": str(source), "methods": ("loss",)}
+  result = evaluate(whole.changed(changes))
+  members = {row["clip"] for row in result.rows if row["split"] == "member"}
+  assert members >= set(model.members)

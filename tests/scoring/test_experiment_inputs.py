@@ -110,7 +110,7 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
       {"search.continuation.rungs": 1},
       r"^search\.continuation\.rungs=1: it must be at",
     ),
-    ({"t_ratio": 1.5}, r"^t_ratio.*t_ratio=1\.5 gives t = 30"),
+    ({"t_ratio": 1.5}, r"^t_ratio.*=1\.5 gives t = 30"),
     ({"part": "train"}, r"^part=train: one of tune, test"),
     ({"targets.B": "no-such"}, r"^targets\.B: no model folder no-such"),
     ({"targets": {}, "targets.A": "x"}, r"^targets\.A: no model folder x"),

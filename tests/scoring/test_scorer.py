@@ -1,38 +1,36 @@
+"""Scoring of clips by an attack: splits, draws, and clips without a score."""
+
+import dataclasses
 import hashlib
-import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy_corpus
+import toy_model
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.probe import clip_noise
 from lsaprobe_jax.scoring.row_store import RowFile
 from lsaprobe_jax.scoring.scorer import Scorer, clip_number
 from lsaprobe_jax.scoring.shared_rows import Shard, SharedRows
 
-
-def clip(name, group, sha256="h"):
-  return types.SimpleNamespace(id=name, group=group, sha256=sha256)
-
-
-TARGET = TrainedModel(name="A", model=None, group="a", members={"x": "h", "d": "h"})
+TARGET = dataclasses.replace(toy_model.model(), group="a", members={"x": "h", "d": "h"})
 
 
 def test_split_follows_the_training_record():
-  assert TARGET.split(clip("x", "a")) == "member"
-  assert TARGET.split(clip("y", "b")) == "nonmember"
-  assert TARGET.split(clip("z", "dev")) == "dev"
+  assert TARGET.split(toy_corpus.clip("x", "a")) == "member"
+  assert TARGET.split(toy_corpus.clip("y", "b")) == "nonmember"
+  assert TARGET.split(toy_corpus.clip("z", "dev")) == "dev"
 
 
 @pytest.mark.parametrize(
   ("bad", "message"),
   [
-    (clip("x", "a", "other"), "other samples under this id"),
-    (clip("d", "dev"), "this development clip"),
-    (clip("w", "a"), "not on this clip"),
+    (toy_corpus.clip("x", "a", sha256="other"), "other samples under this id"),
+    (toy_corpus.clip("d", "dev"), "this development clip"),
+    (toy_corpus.clip("w", "a"), "not on this clip"),
   ],
 )
 def test_a_clip_that_is_neither_is_refused(bad, message):
@@ -40,22 +38,21 @@ def test_a_clip_that_is_neither_is_refused(bad, message):
     TARGET.split(bad)
 
 
-def loudness(generator, key, audio, t):
+def loudness(model, key, audio, t):
   """An attack that has no score for silence."""
   level = jnp.mean(jnp.square(audio))
   score = jnp.where(level > 0, level, jnp.nan)
   return Outcome(score=score, nfe_forward=t, nfe_backward=0 * t)
 
 
-def first_noise(generator, key, audio, t):
+def first_noise(model, key, audio, t):
   """An attack whose score is the first value of the clip's eps."""
   score = clip_noise(key, audio.shape)[0]
   return Outcome(score=score, nfe_forward=0 * t, nfe_backward=0 * t)
 
 
 def test_a_reseeded_scorer_draws_what_one_of_that_seed_draws(tmp_path):
-  clips = [types.SimpleNamespace(id="u", track="u", group="dev", sha256="h")]
-  corpus = types.SimpleNamespace(name="c", clips=clips, audio=np.ones((1, 2), "f4"))
+  corpus = toy_corpus.corpus([toy_corpus.clip("u")], np.ones((1, 2)))
   attack = jax.tree_util.Partial(first_noise)
   scores = {}
   scorer = Scorer(0, 1)
@@ -65,7 +62,7 @@ def test_a_reseeded_scorer_draws_what_one_of_that_seed_draws(tmp_path):
     "3 anew": Scorer(3, 1),
   }.items():
     file = RowFile(tmp_path / f"{name}.jsonl")
-    (row,) = own(file, attack, TARGET, corpus, t=3, method="m")
+    (row,) = own(file, attack, TARGET, corpus, t_ratio=0.15, method="m")
     assert row["seed"] == int(name[0])
     scores[name] = row["score"]
   key = jax.random.fold_in(jax.random.key(3), clip_number("u"))
@@ -75,22 +72,18 @@ def test_a_reseeded_scorer_draws_what_one_of_that_seed_draws(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_clip_without_a_score_counts_as_done_for_others(tmp_path, count):
-  clips = [
-    types.SimpleNamespace(id=name, track=name, group="dev", sha256="h")
-    for name in "uvw"
-  ]
-  audio = np.array([[1, 1], [0, 0], [2, 2]], np.float32)
-  corpus = types.SimpleNamespace(name="c", clips=clips, audio=audio)
+  clips = [toy_corpus.clip(name) for name in "uvw"]
+  corpus = toy_corpus.corpus(clips, [[1, 1], [0, 0], [2, 2]])
   files = [SharedRows(tmp_path, "scores", Shard(k, count)) for k in range(count)]
   attack = jax.tree_util.Partial(loudness)
   for file in files:
-    Scorer(0, 2)(file, attack, TARGET, corpus, t=3, method="m")
+    Scorer(0, 2)(file, attack, TARGET, corpus, t_ratio=0.15, method="m")
   for file in files:
     assert file.missing_shards() == []
     assert [row["clip"] for row in file.asked] == ["u", "w"]
 
 
-def odd(generator, key, audio, t):
+def odd(model, key, audio, t):
   """An attack with a figure that is not finite where the clip says so."""
   tau = jnp.where(audio[0] > 1, jnp.nan, 1.0)
   zero = 0 * t
@@ -101,16 +94,11 @@ def odd(generator, key, audio, t):
 
 def test_a_score_beside_a_figure_that_is_not_finite_is_left_out(tmp_path, caplog):
   """The score alone would be ranked: a tau of NaN reads as one never reached."""
-  names = ["u", "v\n\udce9", "w"]
-  clips = [
-    types.SimpleNamespace(id=name, track=name, group="dev", sha256="h")
-    for name in names
-  ]
-  audio = np.array([[1, 1], [2, 2], [0, 0]], np.float32)
-  corpus = types.SimpleNamespace(name="c", clips=clips, audio=audio)
+  clips = [toy_corpus.clip(name) for name in ("u", "v\n\udce9", "w")]
+  corpus = toy_corpus.corpus(clips, [[1, 1], [2, 2], [0, 0]])
   file = RowFile(tmp_path / "rows.jsonl")
   attack = jax.tree_util.Partial(odd)
-  rows = Scorer(0, 10**9, 3)(file, attack, TARGET, corpus, t=3, method="m")
+  rows = Scorer(0, 10**9, 3)(file, attack, TARGET, corpus, t_ratio=0.15, method="m")
   assert [row["clip"] for row in rows] == ["u", "w"]
   assert "v\\n\\udce9: tau is nan, not a number above 0; left out" in caplog.text
   assert [row["clip"] for row in RowFile(tmp_path / "rows.jsonl").rows] == ["u", "w"]
