@@ -9,12 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from originals import COPIED, PERFORMANCES, write_fma, write_maestro
 
 from configs import paper_diffwave
-from launch import corpus as launcher
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data.audio import AudioError
 from lsaprobe_jax.data.build.tfds import building, maestro, planning
@@ -22,13 +19,6 @@ from lsaprobe_jax.data.build.tfds.fma import Fma
 from lsaprobe_jax.data.build.tfds.maestro import MaestroV3
 from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.scoring import recording
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _flags():
-  """What pytest was given is not for the launcher."""
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS(["test"])
 
 
 @pytest.fixture(scope="module")
@@ -263,21 +253,6 @@ def test_a_plan_needs_a_file_that_can_be_used(tmp_path):
   with pytest.raises(AudioError, match="none of 1 files can be used"):
     planning.make_plan(tmp_path, [source], [])
   assert dataclasses.asdict(source)["track"] == "x"
-
-
-def test_the_launcher_builds_and_names_the_folder(
-  originals, tmp_path, capsys, monkeypatch
-):
-  # Versions of the same music are looked for in the other builds.
-  monkeypatch.setattr(planning.fingerprints, "covers", lambda prints: iter(()))
-  settings = {"sample_rate": 16000, "segments_per_track": 1, "segment_seconds": 4.0}
-  given = {"downloads": str(originals), "output": str(tmp_path), "describe": None}
-  with flagsaver.flagsaver(corpus="maestro_v3", **settings, **given):
-    launcher.main(["corpus"])
-  path = capsys.readouterr().out.split("--config.corpus.path=")[1].strip()
-  assert len(open_corpus(path, sample_rate=16000, clip_seconds=4.0)) == len(
-    manifests.read(path).tracks
-  )
 
 
 @pytest.mark.parametrize(

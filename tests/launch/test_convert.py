@@ -5,27 +5,22 @@ import pickle
 import zipfile
 
 import numpy as np
-import pytest
 import tiny_musicldm as tiny
-from absl import app, flags
-from absl.testing import flagsaver
 from launching import complaint
 
-from launch import convert
 from lsaprobe_jax.models import checkpoints
 
 
-def test_flags_reach_the_library(tmp_path):
+def test_flags_reach_the_library(tmp_path, launcher):
   source = tiny.save_pipeline(tmp_path / "pipeline")
   output, embedding = tmp_path / "model", tmp_path / "embedding.npy"
   np.save(embedding, np.arange(6.0))
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()
   given = {"source": source, "output": output, "embedding": embedding}
-  with flagsaver.flagsaver(**{name: str(path) for name, path in given.items()}):
-    convert.main(["convert"])
-    with pytest.raises(app.UsageError, match="unknown arguments: more"):
-      convert.main(["convert", "more"])
+  given = [f"--{name}={path}" for name, path in given.items()]
+  refused = launcher.run("convert", *given, "more")
+  assert complaint(refused) == "error: unknown arguments: more"
+  done = launcher.run("convert", *given)
+  assert done.returncode == 0, done.stderr
   params, record = checkpoints.load_model(output)
   assert record["training"]["condition"] == {"embedding": "embedding.npy"}
   np.testing.assert_array_equal(params["conditioning"]["embedding"], np.arange(6))
