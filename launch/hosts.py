@@ -36,8 +36,7 @@ def join() -> Shard:
   """The share of this process, by its flags; call before JAX starts.
 
   A process that is not alone keeps no compiled programs: without JAX's runtime each
-  takes itself for the first, and all would write the same files at once. Of four
-  processes on a CPU one then had wrong scores under one method, in two of four runs.
+  takes itself for the first, and all would write the same files at once.
 
   Raises:
     app.UsageError: the flags contradict each other, or no cluster was detected.

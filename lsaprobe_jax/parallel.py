@@ -6,6 +6,7 @@ vmapped on accelerators but one at a time on CPU, where a working set that stays
 cache beat a batch threefold.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,11 +51,16 @@ def map_examples(fn: Callable[..., Any], *batches: Any) -> Any:
 
 
 def shard_examples(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
-  """Compiles `fn(shared, *example)` for a tuple of batches split over the mesh."""
+  """Compiles `fn(shared, *example)` for a tuple of batches split over the mesh.
+
+  The compiled function takes `node_types` of the shared pytree behind the batches, as a
+  static argument.
+  """
   batched, shared = PartitionSpec(_EXAMPLE), PartitionSpec()
 
-  @jax.jit
-  def program(weights, batches):
+  @functools.partial(jax.jit, static_argnums=2)
+  def program(weights, batches, types):
+    del types  # It tells programs apart, see `node_types`.
     return jax.shard_map(
       lambda weights, batches: map_examples(
         lambda *example: fn(weights, *example), *batches
@@ -66,6 +72,22 @@ def shard_examples(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     )(weights, batches)
 
   return program
+
+
+def node_types(tree: Any) -> tuple:
+  """Returns the types of all nodes of a pytree, which tell programs apart.
+
+  jaxlib (0.10.2) takes the structures of two classes for equal where they have the same
+  static fields and no leaves: `Loss(draws=2)` and `ReDiffuse(draws=2)`. Their hashes
+  differ, so that a jitted function finds the program of the wrong one only where hashes
+  fall into one place of its table, which is another one in every process.
+  """
+
+  def types(structure) -> tuple:
+    data = structure.node_data()
+    return (data and data[0], *map(types, structure.children()))
+
+  return types(jax.tree.structure(tree))
 
 
 def over_examples(
@@ -95,20 +117,25 @@ def over_examples(
     if batch_size:
       return batch_size + -batch_size % mesh.size
     leaves, structure = jax.tree.flatten(weights)
-    kind = (structure, *map(jax.typeof, leaves), *(a.shape[1:] for a in arrays))
+    kind = (
+      node_types(weights),
+      structure,
+      *map(jax.typeof, leaves),
+      *(a.shape[1:] for a in arrays),
+    )
     if kind not in found:
       found[kind] = _find_batch_size(program, split, weights, arrays, most)
     return found[kind]
 
   def run(weights, *arrays):
-    weights = jax.device_put(weights, replicate)
+    weights, types = jax.device_put(weights, replicate), node_types(weights)
     size, length = size_for(weights, arrays), len(arrays[0])
     for start in range(0, length, size):
       stop = min(start + size, length)
       index = np.minimum(np.arange(start, start + size), stop - 1)
       batch = tuple(np.asarray(array[index]) for array in arrays)
       batch = jax.device_put(batch, split)
-      result = jax.device_get(program(weights, batch))
+      result = jax.device_get(program(weights, batch, types))
       yield slice(start, stop), jax.tree.map(lambda x: x[: stop - start], result)  # noqa: B023
 
   return run
@@ -124,7 +151,9 @@ def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> in
       jax.ShapeDtypeStruct((devices, *a.shape[1:]), a.dtype, sharding=split)
       for a in arrays
     )
-    memory = program.lower(weights, one_each).compile().memory_analysis()
+    memory = (
+      program.lower(weights, one_each, node_types(weights)).compile().memory_analysis()
+    )
     shared_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(weights))
     fit = examples_that_fit(memory, shared_bytes, _device_bytes())
     each = min(fit, _MOST_ON_ACCELERATOR)

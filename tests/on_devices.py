@@ -89,7 +89,8 @@ def program_text(shared) -> str:
   program = parallel.shard_examples(score, mesh)
   shared = jax.device_put(shared, jax.NamedSharding(mesh, jax.P()))
   batch = jax.device_put(examples(mesh.size), jax.NamedSharding(mesh, jax.P("example")))
-  return program.lower(shared, batch).compile().as_text()
+  types = parallel.node_types(shared)
+  return program.lower(shared, batch, types).compile().as_text()
 
 
 def communicating_text() -> str:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from lsaprobe_jax import parallel
 
@@ -94,3 +95,51 @@ def test_mean_value_and_grad_leaves_padding_out(together):
   np.testing.assert_allclose(grads["w"], jax.grad(naive)(params)["w"], rtol=1e-6)
   expected = [loss(params, x[0]), loss(params, x[1])]
   np.testing.assert_allclose(losses[:2], expected, rtol=1e-6)
+
+
+class Plus(struct.PyTreeNode):
+  count: int = struct.field(pytree_node=False, default=1)
+
+  def __call__(self, x):
+    return x + self.count
+
+
+class Minus(struct.PyTreeNode):
+  count: int = struct.field(pytree_node=False, default=1)
+
+  def __call__(self, x):
+    return x - self.count
+
+
+def test_classes_with_equal_static_fields_have_programs_of_their_own(monkeypatch):
+  assert parallel.node_types((0, Plus())) != parallel.node_types((0, Minus()))
+  assert parallel.node_types({"a": [1, None]}) == parallel.node_types({"b": [2, None]})
+  calls = []
+
+  def fn(shared, x):
+    calls.append(type(shared))
+    return shared(x)
+
+  run = parallel.over_examples(fn, 2)
+  for kind, expected in ((Plus, 2), (Minus, 0), (Plus, 2), (Minus, 0)):
+    ((_, found),) = run(kind(), np.ones(2, np.float32))
+    np.testing.assert_array_equal(found, [expected, expected])
+  assert calls == [Plus, Minus]
+
+
+def test_a_program_is_never_that_of_a_class_whose_structure_compares_equal():
+  # As many classes as make a collision of hashes certain enough: without `node_types`
+  # about one in ten calls found the program of another class.
+  def make(number):
+    call = lambda self, x: x + number
+    body = {
+      "__annotations__": {"count": int},
+      "count": struct.field(pytree_node=False, default=1),
+      "__call__": call,
+    }
+    return type(f"Plus{number}", (struct.PyTreeNode,), body)
+
+  run = parallel.over_examples(lambda shared, x: shared(x), 1)
+  for number in range(40):
+    ((_, found),) = run(make(number)(), np.zeros(1, np.float32))
+    np.testing.assert_array_equal(found, [number])
