@@ -118,7 +118,7 @@ def test_a_probe_with_a_distance_and_a_search_of_ones_own(
 
 
 def test_one_gradient_finds_an_upper_bound(model, audio):
-  """Of a quadratic in one direction it is exact but for its rungs."""
+  """It is exact but for its rungs on a quadratic in one direction."""
   found_by = lsa.search.get("one_gradient", eta_max=1.0, rungs=100)
   degradation = lambda delta: jnp.square(jnp.mean(delta))
   run = jax.jit(lambda tau: found_by(degradation, jax.random.key(0), (16,), tau))
@@ -159,7 +159,7 @@ def test_the_attack_is_scored_as_it_is_passed_in(model, clips):
 
 
 def test_the_function_is_the_optimal_denoiser(model, clips):
-  """Of sound with this very spectrum nothing predicts the noise better."""
+  """Nothing predicts the noise of sound with this very spectrum better."""
   params = model.model.params
   rng = np.random.default_rng(0)
   samples = clips.audio.shape[1]

@@ -42,7 +42,7 @@ def build(results: Results) -> dict[str, Any]:
     "comparisons": comparisons.against(results.rows),
     "walk": walk.walk(results, probe),
     "curves": curves(results.rows, about),
-    # Of those that a distance makes another.
+    # Methods that compare by a distance are other methods at each.
     "distances": ablation(results, "distance", (study.PROBE, "random_stability")),
     "times": ablation(results, "t_ratio"),
     "budgets": budgets,

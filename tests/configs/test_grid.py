@@ -16,7 +16,7 @@ CELLS = [
   "-".join(names)
   for names in itertools.product(("diffwave", "musicldm"), ("multigenre", "piano"))
 ]
-# Of the MusicLDMs' folders, together.
+# The MusicLDMs' folders together take at most this.
 MAX_BYTES = 12e6
 
 

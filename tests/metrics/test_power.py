@@ -38,7 +38,7 @@ def test_promised_power_holds_where_albums_are_exchanged():
 
 
 def test_critical_effects_by_trying_all_ways():
-  """Of one noise, three suspects and five others: from this shift on p is 2 / 56."""
+  """From this shift on, three suspects and five others of one noise have p = 2 / 56."""
   made = permutation.design(np.arange(8) < 3)
   for noise in np.random.default_rng(power._SEED).normal(size=(power._NOISES, 8))[:3]:
     p = lambda shift, noise=noise: permutation.p_values(

@@ -139,7 +139,7 @@ def test_precision_at_the_clips_own_base_rate_is_scikit_learns(clips, cut):
 
 
 def test_precision_by_hand():
-  # Of 1,000 clips 10 are members: 5 are found, with 1% of 990 that are none.
+  # Ten of 1,000 clips are members: 5 are found, with 1% of 990 that are none.
   assert roc.precision(0.5, 0.01, 0.01) == pytest.approx(5 / (5 + 9.9))
   assert roc.precision(0.5, 0.0, 0.01) == 1
   with pytest.raises(ValueError, match="base rate lies in"):

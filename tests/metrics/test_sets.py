@@ -102,7 +102,7 @@ def test_sets_that_cannot_be_tested_are_refused():
 def test_sides_that_do_not_vary_are_the_strongest_evidence_or_none():
   found = sets.compare_sets({"s": [1, 1, 1]}, [0, 0, 0, 0])["s"]
   assert found.p_value == pytest.approx(1 / 35)
-  # Of four reference tracks, the first number with more than a hundred divisions.
+  # Four reference tracks are the first number with over a hundred divisions.
   assert (found.effect, found.tracks_needed) == (math.inf, 5)
   assert math.isnan(found.p_welch)
   assert "+inf" in sets.format_tests({"s": found})
@@ -114,7 +114,7 @@ def test_sides_that_do_not_vary_are_the_strongest_evidence_or_none():
 def test_a_set_whose_scores_are_cut_off_can_be_tested():
   """All suspects at the largest budget: 1 of the 35 divisions is as extreme."""
   found = sets.compare_sets({"album": [9.0, 9.0, 9.0]}, [1.0, 2.0, 9.0, 3.0])["album"]
-  # Of the 4 ways to choose three of the four nines, each is as extreme.
+  # There are 4 ways to choose three of the four nines, each as extreme.
   assert found.p_value == pytest.approx(4 / 35)
   assert found.p_welch == pytest.approx(
     stats.ttest_1samp([1.0, 2.0, 9.0, 3.0], 9.0, alternative="less").pvalue

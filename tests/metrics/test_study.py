@@ -62,7 +62,7 @@ def test_an_ablation_has_tidy_records_for_each_value():
 
 def test_the_gates_of_each_value_stand_beside_its_records():
   made = [row | {"value": value} for value in (1, 2) for row in rows()]
-  # Of the second value alone: the null control.
+  # The second value alone has a null control.
   made += [row | {"value": 2} for row in rows(models=("reference",), effect=0.0)]
   whole = study.records_by_value("steps", made, summarise)
   controls = [(r["value"], r["method"]) for r in whole if r["model"] == "reference"]

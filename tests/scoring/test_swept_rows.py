@@ -168,7 +168,7 @@ def test_every_value_has_gates_rates_and_comparisons(tables, name):
     own = f"\n{shared}\n{gates.get(str(value), '')}"
     assert own.count("\nblind baseline, A against B (") == 1
     assert own.count("\nnull control, lsa_probe ") == 1
-  # Of four non-members a side nothing is known at 5%.
+  # Four non-members a side say nothing at 5%.
   assert re.search(r"lsa_probe( \|)? not estimable", part("tpr"))
   compared = re.findall(r"^(\S.*?)  +\w+ by ref ", part("comparisons"), re.MULTILINE)
   assert list(dict.fromkeys(compared)) == list(map(str, values_of(name)))
