@@ -103,7 +103,7 @@ class Scores:
     return Estimate(record["auc"], *record["auc_ci"])
 
   def by_reference(self, reference: "Scores") -> Self:
-    """Difficulty-calibrated scores: those less a reference model's of the same clips.
+    """Difficulty-calibrated scores, by a reference model's of the same clips.
 
     Args:
       reference: scores by the same method under a model that saw none of the clips.

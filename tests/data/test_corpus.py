@@ -9,47 +9,19 @@ import types
 import numpy as np
 import pytest
 import soundfile
+from noise_files import RATE, noise, opened
 
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import manifest as manifests
 from lsaprobe_jax.data import splits, vorbis
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.corpus import load_audio, open_corpus
+from lsaprobe_jax.data.corpus import load_audio
 from lsaprobe_jax.errors import ArgumentError
 
-RATE = 16000
 SHIPPED_TRACKS = {
   "multigenre": {"a": 35, "b": 36, "dev": 10, "reference": 7},
   "piano": {"a": 7, "b": 7, "dev": 2, "reference": 2},
 }
-
-
-def noise(seed, seconds=8.0, rate=RATE):
-  samples = np.random.default_rng(seed).normal(size=round(seconds * rate))
-  return (0.05 * samples).astype(np.float32)
-
-
-def write(path, samples, rate=RATE):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  soundfile.write(path, samples, rate, subtype="FLOAT")
-  return path
-
-
-def opened(path, **settings):
-  return open_corpus(path, **{"sample_rate": RATE, "clip_seconds": 1.0, **settings})
-
-
-@pytest.fixture(scope="module")
-def piano():
-  return opened("piano")
-
-
-@pytest.fixture
-def folder(tmp_path):
-  """One file in each of two groups."""
-  write(tmp_path / "a" / "one.wav", noise(1))
-  write(tmp_path / "b" / "two.wav", noise(2))
-  return tmp_path
 
 
 @pytest.fixture

@@ -5,41 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-import soundfile
+from noise_files import RATE, noise, opened, write
 
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.audio import AudioError
-from lsaprobe_jax.data.corpus import open_corpus
-
-RATE = 16000
-
-
-def noise(seed, seconds=8.0, rate=RATE):
-  samples = np.random.default_rng(seed).normal(size=round(seconds * rate))
-  return (0.05 * samples).astype(np.float32)
-
-
-def write(path, samples, rate=RATE):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  soundfile.write(path, samples, rate, subtype="FLOAT")
-  return path
-
-
-def opened(path, **settings):
-  return open_corpus(path, **{"sample_rate": RATE, "clip_seconds": 1.0, **settings})
-
-
-@pytest.fixture(scope="module")
-def piano():
-  return opened("piano")
-
-
-@pytest.fixture
-def folder(tmp_path):
-  """One file in each of two groups."""
-  write(tmp_path / "a" / "one.wav", noise(1))
-  write(tmp_path / "b" / "two.wav", noise(2))
-  return tmp_path
 
 
 def test_folder_is_a_corpus(folder):

@@ -7,22 +7,11 @@ import time
 import numpy as np
 import pytest
 import tiny_musicldm as tiny
+from tiny_diffwave import MODEL as DIFFWAVE
 
 from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.models.trained import load_model
 
-DIFFWAVE = {
-  "family": "diffwave",
-  "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {
-    "name": "linear",
-    "num_train_timesteps": 20,
-    "beta_start": 1e-3,
-    "beta_end": 0.2,
-  },
-  "sample_rate": 8000,
-  "scale": 4.0,
-}
 NAN, INFINITY, HUGE = float("nan"), float("inf"), 10**400
 BAD_DIFFWAVE = [
   ("scale", (NAN, INFINITY, 0, -1.0, "4", None, True, HUGE, [4.0], 1e30)),

@@ -4,22 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_diffwave import MODEL
 
 from lsaprobe_jax.models import registry, schedules
 from lsaprobe_jax.models.diffwave import family as diffwave
 
-MODEL = {
-  "family": "diffwave",
-  "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {
-    "name": "linear",
-    "num_train_timesteps": 20,
-    "beta_start": 1e-3,
-    "beta_end": 0.2,
-  },
-  "sample_rate": 8000,
-  "scale": 4.0,
-}
 AUDIO = np.random.default_rng(0).normal(scale=0.2, size=64).astype(np.float32)
 
 

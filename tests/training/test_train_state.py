@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from tiny_diffwave import MODEL
 
 from lsaprobe_jax.errors import LsaProbeError
 from lsaprobe_jax.models import registry
@@ -15,18 +16,6 @@ from lsaprobe_jax.training.loss_log import LossLog
 from lsaprobe_jax.training.optimiser import make_optimiser
 from lsaprobe_jax.training.settings import TrainCorpus, TrainSettings
 
-MODEL = {
-  "family": "diffwave",
-  "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {
-    "name": "linear",
-    "num_train_timesteps": 20,
-    "beta_start": 1e-3,
-    "beta_end": 0.2,
-  },
-  "sample_rate": 8000,
-  "scale": 4.0,
-}
 SETTINGS = TrainSettings(
   corpus=TrainCorpus(path="x", groups=("a",), clip_seconds=0.016),
   model=MODEL,
