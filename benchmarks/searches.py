@@ -55,7 +55,7 @@ def compare_searches(run: Evaluation) -> list[dict[str, Any]]:
   """Records of every search on the clips of one evaluation."""
   settings = run.settings
   distance = factories.make_distance(settings.distance, run.halves)
-  taus = probe_rows.calibrate(run, distance)
+  taus = probe_rows.calibrate(run, distance, factories.probe_form(run.settings))
   rows = []
   # The slowest come last.
   names = sorted(settings.search.options, key=lambda name: (name in _SLOWEST, name))

@@ -1,6 +1,6 @@
 """What launch.audit does where it is not told otherwise.
 
-  python -m launch.audit --model=DIR --suspects=FOLDER --reference=FOLDER --workdir=DIR
+  python -m launch.audit --model=DIR --suspects=FOLDER --reference=DIR --workdir=DIR
 
 It takes a minute or two of two CPU cores for small models and some dozens of tracks;
 --dry_run says what others take.
@@ -32,11 +32,25 @@ def get_config() -> ConfigDict:
   )
   config.methods = ("loss", "rediffuse", "gradient_norm", "lsa_probe")
 
+  # Twins that are scored beside every clip where there are reference tracks. Of these
+  # two those are left out that carry no signal under a model; others are refused.
+  config.twins = dict(names=("polarity", "reversal"), development=True)
+  # Twins that are scored without reference tracks, and whose test of the suspects alone
+  # is shown with some: none that models may prefer without training.
+  config.reference_free_twins = ("polarity",)
+  # Whether tests of versions take the size of a difference: a master of inverted
+  # polarity scores below its polarity twin.
+  config.two_sided = False
+  # Whether it was drawn at random which version was published, with --held_back.
+  config.canary_randomised = False
+
   # The probe.
   config.t_ratio = 0.1
   config.num_inference_steps = 1
   config.distance = "waveform"
   config.tau = dict(eta_ref=0.4, quantile=0.95)
+  # The probe anchored at the clip, the method lsa_probe_anchored.
+  config.anchored = dict(t_ratio=0.2, tau=dict(eta_ref=0.11, quantile=0.5))
   config.search = dict(
     # One of the searches below.
     name="continuation",

@@ -37,6 +37,7 @@ def get_config(cell: str = "diffwave-multigenre") -> ConfigDict:
     raise ValueError(f"no cell {cell!r}; known: {', '.join(CELLS)}")
   family, corpus = cell.split("-")
   config = mini.get_config(corpus)
+  config.twins.names = ()
   config.targets = {name: f"{cell}-{group}" for name, group in _GROUPS.items()}
   config.methods = (*METHODS, "lsa_probe")
   if family == "musicldm":

@@ -45,13 +45,18 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
   config.part = "test"
   # These are scored in this order: the probe, names of baselines, and those with
   # `_nfe_matched` behind, which get as many network function evaluations as the probe.
-  config.methods = ("loss", "rediffuse", "random_stability", "lsa_probe")
+  config.methods = ("loss", "rediffuse", "lsa_probe", "lsa_probe_anchored")
 
   # The probe.
   config.t_ratio = 0.1
   config.num_inference_steps = 1
   config.distance = "waveform"
   config.tau = dict(eta_ref=0.4, quantile=0.95)
+  # The probe anchored at the clip, and twins that every method scores beside a clip:
+  # chosen on tune tracks (benchmarks/tune_twins.md). Development clips set tau and need
+  # no twins.
+  config.anchored = dict(t_ratio=0.2, tau=dict(eta_ref=0.11, quantile=0.5))
+  config.twins = dict(names=("polarity", "reversal"), development=False)
   config.search = dict(
     # One of the searches below; a report replays the paper's too.
     name="continuation",
@@ -88,6 +93,7 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
     sima=dict(t_ratio=0.1, order=4.0),
     pfami=dict(t_ratio=0.4, draws=20, gain=0.1, shift=16),
     rediffuse=dict(t_ratio=0.2, draws=10),
+    path_error=dict(t_ratio=0.4, times=10, draws=1, width=0.2),
     gradient_norm=dict(t_ratio=0.6, times=10),
     noise_optimisation=dict(t_ratio=0.2, steps=5, line_search=5),
     second_order=dict(t_ratio=0.1, eta=0.01, steps=8),

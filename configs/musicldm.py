@@ -29,6 +29,8 @@ def get_config() -> ConfigDict:
   config.tau.eta_ref = 0.05
   config.tau.quantile = 0.95
   config.methods = ("loss", "random_stability", "lsa_probe")
+  # A mel spectrogram has neither polarity nor phase.
+  config.twins.names = ("reversal",)
   # As many clips at once as fit the device.
   config.batch_size = 0
   return config

@@ -78,6 +78,7 @@ def get_config(corpus: str = "core") -> ConfigDict:
     raise ValueError(f"configs/sweep_larger.py:{corpus}: known: {', '.join(EPOCHS)}")
   epochs = EPOCHS[corpus]
   config = mini.get_config("multigenre")
+  config.twins.names = ()
   config.corpus.update(
     path=f"runs/corpora/{corpus}", dev_clips_per_track=_DEV_CLIPS[corpus]
   )

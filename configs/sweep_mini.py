@@ -123,6 +123,8 @@ def get_config(arg: str = "multigenre") -> ConfigDict:
   if study not in ("", "study"):
     raise ValueError(f"configs/sweep_mini.py:{arg}: known: CORPUS and CORPUS,study")
   config = mini.get_config(corpus)
+  # Twins have a study of their own (configs/sweep_extra.py).
+  config.twins.names = ()
   config.sweep = dict(
     methods=METHODS,
     # Baselines that besides get the probe's NFE: in the main table and wherever

@@ -142,6 +142,7 @@ def get_config(grid: str = "probe") -> ConfigDict:
   if grid not in _GRIDS:
     raise ValueError(f"no grid {grid!r}; known: {', '.join(_GRIDS)}")
   base = mini.get_config("multigenre")
+  base.twins.names = ()
   # Stated here, not taken from mini.py, which was changed by what was found. What the
   # grids leave alone of baselines was not.
   base.part = "tune"

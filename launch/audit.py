@@ -1,13 +1,14 @@
 """Was this music in the training set of this model? A dossier with a verdict.
 
-python -m launch.audit --model=DIR --suspects=FOLDER --reference=FOLDER --workdir=DIR
-  [--reference_model=DIR] [--dry_run] [--config.alpha=0.01]
+python -m launch.audit --model=DIR --suspects=FOLDER --workdir=DIR [--reference=FOLDER]
+  [--reference_model=DIR] [--held_back=FOLDER] [--dry_run] [--config.alpha=0.01]
 
---reference is music of the same kind that was surely not in training. Both sides are
-checked first. Where a check fails nothing is scored, and the dossier says what would
-mend it. WORKDIR/dossier.html is the page, audit.json the same as data, and tracks.csv
-has a line a file. The same command continues a run that was interrupted. It ends with
-status 3 where there is no verdict. How to read one: docs/audit.md.
+--reference is music of the same kind that was surely not in training. Without any the
+suspects are compared with their own twins, or with versions that were --held_back. What
+is given is checked first. Where a check fails nothing is scored, and the dossier says
+what would mend it. WORKDIR/dossier.html is the page, audit.json the same as data, and
+tracks.csv has a line a file. The same command continues a run that was interrupted. It
+ends with status 3 where there is no verdict. How to read one: docs/audit.md.
 """
 
 import pathlib
@@ -31,6 +32,9 @@ _SUSPECTS = flags.DEFINE_string(
 )
 _REFERENCE = flags.DEFINE_string(
   "reference", None, "Folder or manifest of tracks of the same kind, not trained on."
+)
+_HELD_BACK = flags.DEFINE_string(
+  "held_back", None, "Folder of versions of the suspects that were not published."
 )
 _SUSPECTS_GROUPS = flags.DEFINE_list(
   "suspects_groups", None, "Only tracks of these groups of a built corpus: a,b."
@@ -63,6 +67,7 @@ def main(argv):
     suspects=_SUSPECTS.value,
     reference=_REFERENCE.value,
     reference_model=_REFERENCE_MODEL.value,
+    held_back=_HELD_BACK.value,
     suspects_groups=_SUSPECTS_GROUPS.value,
     reference_groups=_REFERENCE_GROUPS.value,
     **_CONFIG.value.to_dict(),
@@ -82,5 +87,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["model", "suspects", "reference", "workdir"])
+  flags.mark_flags_as_required(["model", "suspects", "workdir"])
   command.run(main)

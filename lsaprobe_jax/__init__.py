@@ -42,9 +42,10 @@ _PUBLIC = {
   "register": "models.registry",
   "score": "scoring.scores",
   "search": "search",
+  "twins": "twins",
 }
 # Those that are modules; others are names in a module.
-_MODULES = frozenset({"attacks", "distances", "metrics", "search"})
+_MODULES = frozenset({"attacks", "distances", "metrics", "search", "twins"})
 
 __all__ = [
   "ArgumentError",
@@ -73,10 +74,11 @@ __all__ = [
   "register",
   "score",
   "search",
+  "twins",
 ]
 
 if TYPE_CHECKING:
-  from lsaprobe_jax import attacks, distances, metrics, search
+  from lsaprobe_jax import attacks, distances, metrics, search, twins
   from lsaprobe_jax.audit import AuditResult, audit
   from lsaprobe_jax.data.border import AudioError
   from lsaprobe_jax.data.clips import Corpus

@@ -1,6 +1,6 @@
 """The console script `lsaprobe`: audit, probe, convert and eval.
 
-  lsaprobe audit --model=MODEL --suspects=FOLDER --reference=FOLDER --workdir=DIR
+  lsaprobe audit --model=MODEL --suspects=FOLDER [--reference=FOLDER] --workdir=DIR
   lsaprobe probe --model=MODEL --audio=FILE
   lsaprobe convert --source=FILE --output=DIR
   lsaprobe eval --target=A=MODEL --target=B=MODEL --corpus=FOLDER --workdir=DIR
@@ -150,7 +150,17 @@ def _add_audit(commands) -> None:
   parser.add_argument("--model", required=True, help="the model under audit")
   parser.add_argument("--suspects", required=True, help="folder of tracks, or a file")
   parser.add_argument(
-    "--reference", required=True, help="folder of such tracks, surely not trained on"
+    "--reference", help="folder of such tracks, surely not trained on"
+  )
+  parser.add_argument(
+    "--held_back",
+    help="folder of versions of the suspects that were not published, named as they are"
+    " (several in sub-folders v1, v2, ...)",
+  )
+  parser.add_argument(
+    "--canary_randomised",
+    action="store_true",
+    help="it was drawn at random which version was published",
   )
   parser.add_argument("--workdir", required=True, help="scores and the dossier go here")
   parser.add_argument("--reference_model", help="a model that saw neither side")
@@ -165,12 +175,14 @@ def _audit(args) -> int:
   from lsaprobe_jax.audit import audit, estimate, prepare, to_plain
   from lsaprobe_jax.report import dossier
 
-  names = ("model", "suspects", "reference", "reference_model")
+  names = ("model", "suspects", "reference", "reference_model", "held_back")
   names += ("suspects_groups", "reference_groups")
   settings = _settings(args.set)
   if taken := {*names, "workdir"}.intersection(settings):
     raise ArgumentError(f"set={min(taken)}=...: give --{min(taken)}=...")
   given = {name: getattr(args, name) for name in names} | settings
+  if args.canary_randomised:
+    given["canary_randomised"] = True
   _use_devices()
   if args.dry_run:
     inputs = prepare(**given)

@@ -8,6 +8,9 @@ Liu et al., ICASSP 2026 (arXiv 2602.01645). For a clip x and a time t,
 
 with R_t the deterministic reverse process and D a perceptual distance. A clip the
 model was trained on is expected to hold out longer: a higher C_adv means member.
+
+Anchored at the clip, our variant, D(delta) = D(x_0, R_t(x_t + sigma_t delta)): how far
+until the model no longer gives back this very clip?
 """
 
 import functools
@@ -16,7 +19,13 @@ import math
 import jax
 import jax.numpy as jnp
 
+from lsaprobe_jax import search as searches
 from lsaprobe_jax.diffusion import add_noise
+from lsaprobe_jax.search.base import at_rest
+
+# What attacked reconstructions are compared with: the clean one, as in the paper, or
+# the clip.
+ANCHORS = ("reconstruction", "clip")
 
 
 def clip_noise(key: jax.Array, shape: tuple[int, ...], draw: int = 0) -> jax.Array:
@@ -36,11 +45,11 @@ def attacked(model, x_t, t, delta) -> jax.Array:
 
 
 def degradation(model, distance, clean, x_t, t, delta) -> jax.Array:
-  """Returns D(delta~), a scalar; `clean` is the embedding of R_t(x_t)."""
+  """Returns D(delta~), a scalar; `clean` is the embedding of the anchor."""
   return distance.compare(clean, distance.embed(attacked(model, x_t, t, delta)))
 
 
-def make_degradation(model, distance, key, audio, t):
+def make_degradation(model, distance, key, audio, t, anchor="reconstruction"):
   """Makes D a function of the perturbation alone, for one clip at one time.
 
   Args:
@@ -49,32 +58,42 @@ def make_degradation(model, distance, key, audio, t):
     key: the clip's key; it fixes eps.
     audio: the clip, float32 [samples] in [-1, 1].
     t: scalar integer in 1..T.
+    anchor: one of `ANCHORS`.
 
   Returns:
     The function `delta~ -> D`, and the shape of delta~, which is that of x_t. The clean
-    side is reconstructed and embedded here, once for a whole search.
+    side is reconstructed and embedded here, once for a whole search. Anchored at it, D
+    is 0 at no perturbation and its gradient undefined there; anchored at the clip, D is
+    the error of the reconstruction at no perturbation.
   """
-  x_t, _ = noisy_state(model, key, model.encode(audio), t)
-  clean = distance.embed(model.reconstruct(x_t, t))
-  return functools.partial(degradation, model, distance, clean, x_t, t), x_t.shape
+  return _from_rest(model, distance, key, audio, t, anchor)[:2]
 
 
-def probe(model, distance, search, key, audio, t, tau):
-  """Finds C_adv, the smallest budget at which D reaches tau, by a `search.Search`."""
-  degrade, shape = make_degradation(model, distance, key, audio, t)
-  return search(degrade, _search_key(key), shape, tau)
+def probe(model, distance, search, key, audio, t, tau, anchor="reconstruction"):
+  """Finds C_adv, the smallest budget at which D reaches tau, by a `search.Search`.
+
+  Anchored at the clip, it is 0 where D reaches tau at no perturbation.
+  """
+  if searches.gives_curves(search):
+    curve = degradation_curve(model, distance, search, key, audio, t, anchor)
+    return curve.search_result(tau)
+  degrade, shape, rest = _from_rest(model, distance, key, audio, t, anchor)
+  return at_rest(search(degrade, _search_key(key), shape, tau), rest, tau)
 
 
-def degradation_curve(model, distance, search, key, audio, t):
+def degradation_curve(model, distance, search, key, audio, t, anchor="reconstruction"):
   """Returns D against the budget, by a search that climbs it whole (`search.curve`)."""
-  degrade, shape = make_degradation(model, distance, key, audio, t)
-  return search.curve(degrade, _search_key(key), shape)
+  degrade, shape, rest = _from_rest(model, distance, key, audio, t, anchor)
+  return search.curve(degrade, _search_key(key), shape).replace(rest=rest)
 
 
-def max_degradation(model, distance, search, key, audio, t, eta):
+def max_degradation(
+  model, distance, search, key, audio, t, eta, anchor="reconstruction"
+):
   """Returns the ascent that finds the largest D within the budget eta."""
-  degrade, shape = make_degradation(model, distance, key, audio, t)
-  return search.worst(degrade, _search_key(key), shape, eta, jnp.inf)
+  degrade, shape, rest = _from_rest(model, distance, key, audio, t, anchor)
+  found = search.worst(degrade, _search_key(key), shape, eta, jnp.inf)
+  return found.replace(degradation=jnp.maximum(found.degradation, rest))
 
 
 def random_degradation(model, distance, key, audio, t, eta, draws):
@@ -92,6 +111,16 @@ def random_degradation(model, distance, key, audio, t, eta, draws):
 def calibrate_tau(max_degradations, quantile: float = 0.95):
   """Returns tau: a quantile of the worst D of development non-members at eta_ref."""
   return jnp.quantile(jnp.asarray(max_degradations), quantile)
+
+
+def _from_rest(model, distance, key, audio, t, anchor):
+  """Returns what `make_degradation` does, and D at no perturbation."""
+  x_t, _ = noisy_state(model, key, model.encode(audio), t)
+  clean, rest = distance.embed(model.reconstruct(x_t, t)), 0.0
+  if anchor == "clip":
+    clip = distance.embed(audio)
+    clean, rest = clip, distance.compare(clip, clean)
+  return functools.partial(degradation, model, distance, clean, x_t, t), x_t.shape, rest
 
 
 def _search_key(key):

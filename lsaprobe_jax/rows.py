@@ -21,14 +21,18 @@ from lsaprobe_jax.text import printable
 # What makes a row the only one of its kind.
 ROW_KEY = ("clip", "model", "corpus", "method", "distance", "t_ratio", "seed")
 
-# Rows of this method are read for costs at any tau; no budget of them may be missing.
-CURVE = "degradation_curve"
+# Rows of these methods are read for costs at any tau; no budget of them may be missing.
+# The second is anchored at the clip.
+CURVE, ANCHORED_CURVE = CURVES = ("degradation_curve", "anchored_degradation_curve")
 
-# Whether the difficulty of a clip was taken off its score, and by what.
-DIFFICULTY_CALIBRATIONS = ("none", "reference")
+# Whether the difficulty of a clip was taken off its score, and by what: a model that
+# did not see it, its twins, or both.
+DIFFICULTY_CALIBRATIONS = ("none", "reference", "twins", "both")
 _SPLITS = ("member", "nonmember", "dev")
 # Larger numbers, whose squares overflow, are no scores of anything.
 _MOST = 1e100
+# What a row with twins has of them, all or nothing.
+_OF_TWINS = ("twins", "twin_scores", "twin_nfe_forward", "twin_nfe_backward")
 # More than any method gives: rungs, or norms by time.
 _LONGEST = 1_000_000
 
@@ -60,6 +64,16 @@ class Row(TypedDict):
     budgets: budgets that a search tried, None where it was over.
     degradations: D found at each of them.
     value: of an ablation, what was varied.
+    magnitude: True where the score is minus a magnitude, so that ratios tell how two of
+      them differ.
+    twins: names of the clip's twins, with commas (`twins`).
+    twin_scores: scores of the twins, in that order; higher = member.
+    twin_nfe_forward: as `nfe_forward`, of all twins together.
+    twin_nfe_backward: likewise.
+    twin_seconds: likewise.
+    rest: D at no perturbation, which is not 0 where the probe is anchored at the clip.
+    twin_degradations: `degradations` of each twin.
+    twin_rest: `rest` of each twin.
   """
 
   clip: str
@@ -71,7 +85,7 @@ class Row(TypedDict):
   method: str
   distance: str | None
   t_ratio: float | None
-  difficulty_calibration: Literal["none", "reference"]
+  difficulty_calibration: Literal["none", "reference", "twins", "both"]
   seed: int
   score: float | None
   cost: NotRequired[float | None]
@@ -85,6 +99,15 @@ class Row(TypedDict):
   budgets: NotRequired[list[float | None]]
   degradations: NotRequired[list[float | None]]
   value: NotRequired[str | float | None]
+  magnitude: NotRequired[bool]
+  twins: NotRequired[str]
+  twin_scores: NotRequired[list[float]]
+  twin_nfe_forward: NotRequired[float]
+  twin_nfe_backward: NotRequired[float]
+  twin_seconds: NotRequired[float]
+  rest: NotRequired[float]
+  twin_degradations: NotRequired[list[list[float]]]
+  twin_rest: NotRequired[list[float]]
 
 
 class RowError(LsaProbeError):
@@ -112,6 +135,7 @@ def check_row(row: Any) -> None:
     if name not in _IDENTITY and name not in _FIGURES:
       _check_detail(name, value)
   _check_curve(row)
+  _check_twins(row)
 
 
 def has_score(row: Mapping[str, Any]) -> bool:
@@ -251,7 +275,10 @@ def _check_detail(name: str, value: Any) -> None:
     # Null where a search has not tried as many budgets as it may.
     holds = isinstance(value, list) and all(map(_or_null(_is_number), value))
   elif isinstance(value, list):
-    holds = len(value) <= _LONGEST and all(map(_is_number, value))
+    # One list a twin where there are several.
+    nested = all(isinstance(item, list) for item in value)
+    flat = [number for item in value for number in item] if nested else value
+    holds = len(flat) <= _LONGEST and all(map(_is_number, flat))
   else:
     # The `value` of an ablation may be null.
     holds = value is None or isinstance(value, (str, bool)) or _is_number(value)
@@ -261,7 +288,7 @@ def _check_detail(name: str, value: Any) -> None:
 
 def _check_curve(row: Mapping[str, Any]) -> None:
   """Refuses budgets and degradations that do not belong together."""
-  if row["method"] == CURVE and not ("budgets" in row and "degradations" in row):
+  if row["method"] in CURVES and not ("budgets" in row and "degradations" in row):
     raise RowError("has no budgets and degradations")
   if "budgets" not in row and "degradations" not in row:
     return
@@ -271,10 +298,20 @@ def _check_curve(row: Mapping[str, Any]) -> None:
   tried = [not _missing(value) for value in budgets]
   if tried != [not _missing(value) for value in degradations]:
     raise RowError("budgets and degradations do not have a value each")
-  if not any(tried) or (row["method"] == CURVE and not all(tried)):
+  if not any(tried) or (row["method"] in CURVES and not all(tried)):
     raise RowError("D is not finite along the curve")
   if not any(degradations):
     raise RowError("D is 0 at every budget, so that nothing was perturbed")
+
+
+def _check_twins(row: Mapping[str, Any]) -> None:
+  """Refuses twins without scores, names or NFE, or with too many of them."""
+  own = [name for name in _OF_TWINS if name in row]
+  if own and len(own) < len(_OF_TWINS):
+    missing = next(name for name in _OF_TWINS if name not in row)
+    raise RowError(f"has {own[0]} without {missing}")
+  if own and len(row["twins"].split(",")) != len(row["twin_scores"]):
+    raise RowError(f"has not one of twin_scores for each of twins={row['twins']}")
 
 
 def _shown(value: Any) -> str:

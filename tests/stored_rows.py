@@ -13,11 +13,11 @@ def read_rows(path: pathlib.Path) -> list[dict]:
 
 def untimed(rows: Iterable[Mapping]) -> list[str]:
   """Rows in an order of their own, without the time they took."""
-  kept = [{key: row[key] for key in row if key != "seconds"} for row in rows]
+  kept = [{key: row[key] for key in row if not key.endswith("seconds")} for row in rows]
   return sorted(json.dumps(row, sort_keys=True) for row in kept)
 
 
 def untimed_summary(folder: pathlib.Path) -> list[dict]:
   """The records of FOLDER/summary.json, without the time that they took."""
   records = json.loads((folder / "summary.json").read_text())
-  return [{k: v for k, v in record.items() if k != "seconds"} for record in records]
+  return [{k: v for k, v in record.items() if not k.endswith("seconds")} for record in records]

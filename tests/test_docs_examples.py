@@ -1,20 +1,17 @@
 """The worked examples of docs/extending.md, used from outside as that page says."""
 
-import importlib.util
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
+from examples import load_example
 
 import lsaprobe_jax as lsa
 from lsaprobe_jax import diffusion, rows
 from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.training import losses
 
-EXAMPLES = pathlib.Path(__file__).parents[1] / "docs" / "examples"
 RATE, SECONDS = 8000, 0.128
 MODEL = {
   "family": "wiener",
@@ -30,19 +27,11 @@ MODEL = {
 }
 
 
-def example(module: str):
-  """An example's file as a module."""
-  spec = importlib.util.spec_from_file_location(module, EXAMPLES / f"{module}.py")
-  loaded = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(loaded)
-  return loaded
-
-
-PreEmphasis = example("pre_emphasis").PreEmphasis
-StepGap = example("step_gap").StepGap
-OneGradient = example("one_gradient").OneGradient
-Wiener = example("wiener").Wiener
-gaussian = example("gaussian")
+PreEmphasis = load_example("pre_emphasis").PreEmphasis
+StepGap = load_example("step_gap").StepGap
+OneGradient = load_example("one_gradient").OneGradient
+Wiener = load_example("wiener").Wiener
+gaussian = load_example("gaussian")
 
 
 @pytest.fixture(scope="module", autouse=True)

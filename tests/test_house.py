@@ -19,6 +19,7 @@ LAYERS = (
   ("parallel", "compilation_cache"),
   ("diffusion",),
   ("models", "distances", "search"),
+  ("twins",),
   ("probe",),
   ("attacks",),
   ("rows",),

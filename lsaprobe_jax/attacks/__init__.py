@@ -14,6 +14,7 @@ from lsaprobe_jax.attacks.loss import Loss
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegradation
 from lsaprobe_jax.attacks.noise_optimisation import NoiseOptimisation
 from lsaprobe_jax.attacks.outcome import Attack, Outcome
+from lsaprobe_jax.attacks.path_error import PathError
 from lsaprobe_jax.attacks.pfami import PFAMI
 from lsaprobe_jax.attacks.pia import PIA, STANDARD_NORMAL
 from lsaprobe_jax.attacks.random_stability import RandomStability
@@ -23,6 +24,7 @@ from lsaprobe_jax.attacks.secmi import SecMI
 from lsaprobe_jax.attacks.second_order import SecondOrder
 from lsaprobe_jax.attacks.sima import SimA
 from lsaprobe_jax.attacks.trajectory import Trajectory
+from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.text import printable
 
@@ -37,6 +39,7 @@ __all__ = [
   "MaxDegradation",
   "NoiseOptimisation",
   "Outcome",
+  "PathError",
   "RandomStability",
   "ReDiffuse",
   "RelativeDegradation",
@@ -44,6 +47,7 @@ __all__ = [
   "SecondOrder",
   "SimA",
   "Trajectory",
+  "Twinned",
   "get",
   "names",
   "nfe_matched",
@@ -56,6 +60,7 @@ _OWN: dict[str, Callable[..., Attack]] = {
   "loss": Loss,
   "random_stability": RandomStability,
   "trajectory": Trajectory,
+  "path_error": PathError,
   "secmi": SecMI,
   "pia": PIA,
   "pian": functools.partial(PIA, mean_absolute=STANDARD_NORMAL),
@@ -144,11 +149,11 @@ def nfe_matched(attack: Any, nfe: int, num_inference_steps: int, num_times: int)
 
   Returns:
     The attack with as many repeats, at least one, as bring it nearest to `nfe`. It is
-    off by half a repeat at most, which is 6 NFE for SecMI in ten steps, 2 S for
-    Trajectory at four times, and S / 2 or 3 S / 2 for the others that reconstruct. It
-    spends less where the times are used up. For noise optimisation the NFE are an
-    estimate from below, as its line searches are as long as the loss makes them; its
-    rows say what it spent.
+    off by half a repeat at most, which is 6 NFE for SecMI in ten steps, 5 for the path
+    error at ten times, 2 S for Trajectory at four times, and S / 2 or 3 S / 2 for the
+    others that reconstruct. It spends less where the times are used up. For noise
+    optimisation the NFE are an estimate from below, as its line searches are as long as
+    the loss makes them; its rows say what it spent.
 
   Raises:
     ArgumentError: the attack has nothing to repeat. The NFE of `relative_degradation`

@@ -20,6 +20,7 @@ class Loss(struct.PyTreeNode):
   draws: int = struct.field(pytree_node=False, default=4)
 
   repeats: ClassVar[str] = "draws"
+  magnitude: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:
     """Returns its NFE, forward and backward, for S steps of the reverse process."""

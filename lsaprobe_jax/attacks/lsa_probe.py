@@ -1,6 +1,6 @@
 """LSA-Probe as an attack: C_adv of a clip, higher = member."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,20 @@ class LSAProbe(struct.PyTreeNode):
     distance: a distance (`distances.get`).
     tau: the perceptual target, a scalar, which development non-members set.
     search: a search (`search.get`).
+    anchor: what D compares with (`probe.ANCHORS`): the clean reconstruction, or the
+      clip.
   """
 
   distance: Any
   tau: Any
   search: Any = struct.field(pytree_node=False)
+  anchor: str = struct.field(pytree_node=False, default="reconstruction")
 
   def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (`attacks.Attack`)."""
-    found = probe.probe(model, self.distance, self.search, key, audio, t, self.tau)
+    found = probe.probe(
+      model, self.distance, self.search, key, audio, t, self.tau, self.anchor
+    )
     # The clean reconstruction is one more reverse without gradient.
     forward, backward = reverse_passes(
       model.num_inference_steps, found.values + 1, found.gradients
@@ -58,16 +63,20 @@ class MaxDegradation(struct.PyTreeNode):
     distance: a distance (`distances.get`).
     eta: the budget, a scalar.
     search: a search (`search.get`).
+    anchor: what D compares with (`probe.ANCHORS`).
   """
 
   distance: Any
   eta: Any
   search: Any = struct.field(pytree_node=False)
+  anchor: str = struct.field(pytree_node=False, default="reconstruction")
+
+  magnitude: ClassVar[bool] = True
 
   def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (`attacks.Attack`)."""
     found = probe.max_degradation(
-      model, self.distance, self.search, key, audio, t, self.eta
+      model, self.distance, self.search, key, audio, t, self.eta, self.anchor
     )
     forward, backward = reverse_passes(
       model.num_inference_steps, found.values + 1, found.gradients
@@ -83,14 +92,20 @@ class DegradationCurve(struct.PyTreeNode):
   Attributes:
     distance: a distance (`distances.get`).
     search: a search that gives curves (`search.gives_curves`).
+    anchor: what D compares with (`probe.ANCHORS`).
   """
 
   distance: Any
   search: Any = struct.field(pytree_node=False)
+  anchor: str = struct.field(pytree_node=False, default="reconstruction")
+
+  twin_details: ClassVar[tuple[str, ...]] = ("degradations", "rest")
 
   def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (`attacks.Attack`)."""
-    curve = probe.degradation_curve(model, self.distance, self.search, key, audio, t)
+    curve = probe.degradation_curve(
+      model, self.distance, self.search, key, audio, t, self.anchor
+    )
     forward, backward = reverse_passes(
       model.num_inference_steps, curve.values + 1, curve.gradients
     )
@@ -98,24 +113,30 @@ class DegradationCurve(struct.PyTreeNode):
       score=-curve.worst[-1],
       nfe_forward=forward,
       nfe_backward=backward,
-      details={"budgets": curve.budgets, "degradations": curve.degradations},
+      details={
+        "budgets": curve.budgets,
+        "degradations": curve.degradations,
+        "rest": jnp.asarray(curve.rest),
+      },
     )
 
 
-def read_degradations(budgets, degradations, eta) -> np.ndarray:
+def read_degradations(budgets, degradations, eta, rest=None) -> np.ndarray:
   """Reads the worst D within the budget eta of n clips, [n], off curves [n, rungs].
+
+  `rest` is [n], D at no perturbation; None for 0.
 
   Raises:
     ArgumentError: eta is not above 0, or a curve cannot be read (`read_costs`).
   """
   _check_positive("eta", eta)
-  budgets, degradations = _checked_curves(budgets, degradations)
-  return np.asarray(
-    _vmap_curves(lambda curve: curve.degradation_at(eta), budgets, degradations)
-  )
+  curves = _checked_curves(budgets, degradations, rest)
+  return np.asarray(_vmap_curves(lambda curve: curve.degradation_at(eta), *curves))
 
 
-def read_costs(budgets, degradations, tau, eta_max=np.inf) -> list[dict[str, Any]]:
+def read_costs(
+  budgets, degradations, tau, eta_max=np.inf, rest=None
+) -> list[dict[str, Any]]:
   """Reads what a row of the probe says, for n clips, off their curves.
 
   Args:
@@ -123,6 +144,7 @@ def read_costs(budgets, degradations, tau, eta_max=np.inf) -> list[dict[str, Any
     degradations: [n, rungs], likewise.
     tau: the target, a scalar.
     eta_max: the largest budget allowed, a scalar.
+    rest: [n], D at no perturbation; None for 0, as it is unless anchored at the clip.
 
   Returns:
     One dict a clip, with `score`, `cost`, `reached`, `margin`, `descents` and `tau`.
@@ -135,7 +157,7 @@ def read_costs(budgets, degradations, tau, eta_max=np.inf) -> list[dict[str, Any
   _check_positive("tau", tau)
   if eta_max != np.inf:
     _check_positive("eta_max", eta_max)
-  budgets, degradations = _checked_curves(budgets, degradations)
+  curves = _checked_curves(budgets, degradations, rest)
 
   def read(curve):
     found = curve.search_result(tau, eta_max)
@@ -147,10 +169,10 @@ def read_costs(budgets, degradations, tau, eta_max=np.inf) -> list[dict[str, Any
       "descents": found.descents,
     }
 
-  columns = jax.device_get(_vmap_curves(read, budgets, degradations))
+  columns = jax.device_get(_vmap_curves(read, *curves))
   return [
     {name: column[i].item() for name, column in columns.items()} | {"tau": float(tau)}
-    for i in range(len(budgets))
+    for i in range(len(curves[0]))
   ]
 
 
@@ -162,8 +184,8 @@ def _check_positive(name: str, value) -> None:
     raise ArgumentError(f"{name}={value} is not a finite number above 0")
 
 
-def _checked_curves(budgets, degradations) -> tuple[np.ndarray, np.ndarray]:
-  """Returns curves [n, rungs] as float32; refuses one that cannot be read."""
+def _checked_curves(budgets, degradations, rest) -> tuple[np.ndarray, ...]:
+  """Returns curves [n, rungs] and D at rest [n] as float32; refuses what is none."""
   budgets, degradations = (np.asarray(x, np.float32) for x in (budgets, degradations))
   if budgets.shape != degradations.shape or budgets.ndim != 2:
     raise ArgumentError(
@@ -178,11 +200,14 @@ def _checked_curves(budgets, degradations) -> tuple[np.ndarray, np.ndarray]:
     raise ArgumentError("budgets are not finite numbers above 0")
   if np.any(np.diff(budgets, axis=1) <= 0):
     raise ArgumentError("budgets do not grow along a curve")
-  return budgets, degradations
+  rest = np.zeros(len(budgets)) if rest is None else rest
+  rest = np.asarray(rest, np.float32)
+  if rest.shape != (len(budgets),) or not np.all(np.isfinite(rest)):
+    raise ArgumentError(f"rest: D at no perturbation of shape {rest.shape}, or no D")
+  return budgets, degradations, rest
 
 
-def _vmap_curves(read, budgets, degradations):
+def _vmap_curves(read, budgets, degradations, rest):
   none = jnp.int32(0)
-  return jax.vmap(lambda b, d: read(Curve(b, d, none, none, d[:, None])))(
-    jnp.asarray(budgets, jnp.float32), jnp.asarray(degradations, jnp.float32)
-  )
+  one = lambda b, d, r: read(Curve(b, d, none, none, d[:, None], r))
+  return jax.vmap(one)(*map(jnp.asarray, (budgets, degradations, rest)))

@@ -29,6 +29,7 @@ class NoiseOptimisation(struct.PyTreeNode):
   line_search: int = struct.field(pytree_node=False, default=5)
 
   repeats: ClassVar[str] = "steps"
+  magnitude: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:
     """Returns its NFE, forward and backward: an estimate from below.

@@ -32,6 +32,7 @@ class PIA(struct.PyTreeNode):
   times: int = struct.field(pytree_node=False, default=1)
 
   repeats: ClassVar[str] = "times"
+  magnitude: ClassVar[bool] = True
   distinct_times: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:

@@ -31,6 +31,7 @@ class SecMI(struct.PyTreeNode):
   times: int = struct.field(pytree_node=False, default=1)
 
   repeats: ClassVar[str] = "times"
+  magnitude: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:
     """Returns its NFE, forward and backward, for S steps of the reverse process."""

@@ -47,6 +47,7 @@ class SecondOrder(struct.PyTreeNode):
   steps: int = struct.field(pytree_node=False, default=8)
 
   repeats: ClassVar[str] = "steps"
+  magnitude: ClassVar[bool] = True
 
   def nfe(self, num_inference_steps: int) -> int:
     """Returns its NFE, forward and backward, for S steps of the reverse process."""

@@ -9,22 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from lsaprobe_jax.audit import gates as input_gates
-from lsaprobe_jax.audit import sides, statistics
+from lsaprobe_jax.audit import opening, twin_choice, version_gates
+from lsaprobe_jax.audit.findings import ALONE, BY_REFERENCE, CANARY
 from lsaprobe_jax.audit.gates import Gate
-from lsaprobe_jax.audit.reference_split import smallest_reference, split_reference
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.audit.track_scores import GROUPS, MODEL
-from lsaprobe_jax.data import inspection
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import pivot
 from lsaprobe_jax.models.checkpoints import CheckpointError
 from lsaprobe_jax.models.trained import TrainedModel, load_model
-from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 
-RECORD = "reference not in the model's own record"
-REFERENCE_RECORD = "neither side in the reference model's own record"
 # Where no record says how long the clips were that a model was trained on.
 _CLIP_SECONDS = 4.0
 _LONGEST_CLIP = 3600.0
@@ -33,33 +28,22 @@ Source = str | os.PathLike | TrainedModel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Inputs:
+class Inputs(opening.Opened):
   """What an audit was given, checked.
 
   Attributes:
-    settings: all settings.
-    given: `model`, `suspects`, `reference` and `reference_model`, as they were named.
+    settings: all settings; twins and methods are those that are scored.
+    mode: see `Findings`.
+    given: `model`, `suspects`, `reference`, `reference_model` and `held_back`, as they
+      were named.
     targets: the model and, where there is one, the reference model; what their records
       say of training is taken off, as it must not enter the scores.
-    suspects: clips of group a.
-    comparison: clips of group b; of the whole reference where that is too small.
-    development: clips of group dev, none where the reference is too small.
-    facts: what is known of each track's file, by `suspect` and `reference`.
-    albums: by track, where whole albums are exchanged; None where tracks are.
-    gates: those that need no score.
-    notes: what a reader should know of the two sides.
   """
 
   settings: AuditSettings
+  mode: str
   given: Mapping[str, str | None]
   targets: list[TrainedModel]
-  suspects: Corpus
-  comparison: Corpus
-  development: Corpus
-  facts: Mapping[str, list[inspection.Facts]]
-  albums: Mapping[str, str] | None
-  gates: list[Gate]
-  notes: list[str]
 
   @property
   def refused(self) -> bool:
@@ -68,8 +52,8 @@ class Inputs:
 
   @property
   def halves(self) -> Corpus:
-    """Clips of the suspects and of the comparison tracks."""
-    return together(self.suspects, self.comparison)
+    """Clips of the suspects and of what they are compared with."""
+    return together(self.suspects, self.comparison, *self.held_back)
 
   @property
   def clips(self) -> Corpus:
@@ -78,20 +62,23 @@ class Inputs:
 
   def identity(self) -> dict[str, Any]:
     """What decides the results: settings, and hashes of weights and clips."""
+    data = {part: getattr(self, part).fingerprint() for part in GROUPS}
+    data |= {f"held_back_{i}": c.fingerprint() for i, c in enumerate(self.held_back, 1)}
     return {
       "config": self.settings.to_dict(),
       "weights": {target.name: weights_hash(target) for target in self.targets},
-      "data": {part: getattr(self, part).fingerprint() for part in GROUPS},
+      "data": data,
     }
 
 
 def open_inputs(
   model: Source,
   suspects: str | os.PathLike,
-  reference: str | os.PathLike,
+  reference: str | os.PathLike | None = None,
   *,
   settings: AuditSettings,
   reference_model: Source | None = None,
+  held_back: str | os.PathLike | None = None,
   suspects_groups: Sequence[str] | None = None,
   reference_groups: Sequence[str] | None = None,
 ) -> Inputs:
@@ -100,9 +87,10 @@ def open_inputs(
   Args:
     model: see `audit`, as are the others.
     suspects: a folder, a manifest or an audio file.
-    reference: a folder or a manifest.
+    reference: a folder or a manifest; None for none.
     settings: all settings.
     reference_model: a model that saw neither side.
+    held_back: a folder of versions of the suspects; None for none.
     suspects_groups: groups of the suspects' tracks that are taken; all by default.
     reference_groups: the same of the reference.
 
@@ -110,47 +98,51 @@ def open_inputs(
     ArgumentError: it begins with the argument that cannot be used at all.
     SettingError: it begins with the setting.
   """
+  groups = {"suspect": suspects_groups, "reference": reference_groups}
+  mode = _mode(reference, held_back, reference_model, groups)
   targets = _load(model, reference_model, settings)
-  given = {"suspect": os.fspath(suspects), "reference": os.fspath(reference)}
-  opened, notes = sides.open_sides(
-    given,
-    groups={"suspect": suspects_groups, "reference": reference_groups},
-    sample_rate=targets[0].sample_rate,
-    clip_seconds=settings.corpus.clip_seconds or _trained_seconds(targets[0]),
-    clips_per_track=settings.corpus.clips_per_track,
-  )
-  facts, opened, left_out = sides.inspect_sides(given, opened)
-  notes += left_out + inspection.differences(*facts.values())
-  development, comparison, enough = _split(settings, opened["reference"])
-  albums = None if settings.albums == "tracks" else sides.known_albums(given)
-  gates = [enough, input_gates.duplicates(facts)]
-  gates += _record_gates(targets, opened)
-  gates += _exchange_gates(settings, opened, comparison, albums)
+  paths = {"suspect": os.fspath(suspects)}
+  how = {
+    "sample_rate": targets[0].sample_rate,
+    "clip_seconds": settings.corpus.clip_seconds or _trained_seconds(targets[0]),
+    "clips_per_track": settings.corpus.clips_per_track,
+  }
+  if mode == CANARY:
+    held_back = os.fspath(held_back)
+    opened = opening.with_held_back(settings, targets, paths["suspect"], held_back, how)
+  elif mode == ALONE:
+    opened = opening.alone(settings, targets, paths, groups, how)
+  else:
+    paths["reference"] = os.fspath(reference)
+    opened = opening.with_reference(settings, targets, paths, groups, how)
+  notes = []
+  if not any(gate.holds is False for gate in opened.gates):
+    # It asks the models, which costs some seconds.
+    settings, notes = twin_choice.choose(settings, mode, targets, opened.suspects)
+  fields = {f.name: getattr(opened, f.name) for f in dataclasses.fields(opened)}
+  fields["gates"] = opened.gates + _version_gates(settings, mode, opened)
+  fields["notes"] = opened.notes + notes
   return Inputs(
     settings=settings,
+    mode=mode,
     given={
       "model": _name_of(model),
-      "suspects": _with_groups(given["suspect"], suspects_groups),
-      "reference": _with_groups(given["reference"], reference_groups),
+      "suspects": _with_groups(paths["suspect"], suspects_groups),
+      "reference": reference and _with_groups(paths["reference"], reference_groups),
       "reference_model": reference_model and _name_of(reference_model),
+      "held_back": held_back,
     },
     targets=[dataclasses.replace(t, group=None, members=None) for t in targets],
-    suspects=_regroup(opened["suspect"], "suspects"),
-    comparison=_regroup(opened["reference"], "comparison", comparison),
-    development=_regroup(opened["reference"], "development", development),
-    facts=facts,
-    albums=albums,
-    gates=gates,
-    notes=notes + _seen(targets[0], opened["suspect"]),
+    **fields,
   )
 
 
-def together(one: Corpus, other: Corpus) -> Corpus:
-  """Clips of both."""
+def together(*parts: Corpus) -> Corpus:
+  """Clips of all parts."""
   return dataclasses.replace(
-    one,
-    clips=one.clips + other.clips,
-    audio=np.concatenate([one.audio, other.audio]),
+    parts[0],
+    clips=tuple(clip for part in parts for clip in part.clips),
+    audio=np.concatenate([part.audio for part in parts]),
   )
 
 
@@ -162,6 +154,50 @@ def weights_hash(model: TrainedModel) -> str:
   for leaf in map(np.asarray, jax.tree.leaves(model.model)):
     digest.update(f"{leaf.dtype} {leaf.shape}\n".encode() + leaf.tobytes())
   return digest.hexdigest()
+
+
+def _mode(reference, held_back, reference_model, groups) -> str:
+  """The mode that arguments ask for, refused where they do not go together."""
+  if held_back is not None:
+    others = {"reference": reference, "reference_model": reference_model}
+    others |= {"suspects_groups": groups["suspect"]}
+    for name, value in others.items():
+      if value:
+        raise ArgumentError(
+          f"{name} and held_back: every track is compared with its own versions that"
+          f" were held back; leave {name} out"
+        )
+    return CANARY
+  if reference is not None:
+    return BY_REFERENCE
+  if groups["reference"]:
+    raise ArgumentError("reference_groups: there is no reference")
+  if reference_model is not None:
+    raise ArgumentError(
+      "reference_model takes a reference: what shows that it saw neither side are"
+      " tracks to compare with; give those, or leave it out"
+    )
+  return ALONE
+
+
+def _version_gates(
+  settings: AuditSettings, mode: str, opened: opening.Opened
+) -> list[Gate]:
+  """Gates of tests of versions, where these decide."""
+  if mode == BY_REFERENCE:
+    return []
+  names = settings.twins.names
+  twins = [] if mode == CANARY else [version_gates.some_twin(names)]
+  size = version_gates.enough_tracks(
+    opened.suspects.tracks,
+    opened.albums,
+    count=1 + (len(opened.held_back) if mode == CANARY else max(len(names), 1)),
+    mode=mode,
+    alpha=settings.alpha,
+    permutations=settings.permutations,
+    two_sided=settings.two_sided,
+  )
+  return [*twins, *size, *version_gates.not_run(mode)]
 
 
 def _load(
@@ -218,76 +254,3 @@ def _trained_seconds(model: TrainedModel) -> float:
   """Length of the clips that a model was trained on, or 4 s where none is known."""
   seconds = model.clip_seconds or 0.0
   return seconds if 0 < seconds <= _LONGEST_CLIP else _CLIP_SECONDS
-
-
-def _record_gates(
-  targets: Sequence[TrainedModel], opened: Mapping[str, Corpus]
-) -> list[Gate]:
-  """Gates on what the models themselves say that they were trained on."""
-  model, *references = targets
-  sides_of_model = {"reference": opened["reference"]}
-  gates = [input_gates.not_recorded(model, sides_of_model, RECORD)]
-  for reference in references:
-    gates.append(input_gates.not_recorded(reference, opened, REFERENCE_RECORD))
-  return gates
-
-
-def _seen(model: TrainedModel, suspects: Corpus) -> list[str]:
-  """What to note where the model's own record names suspects."""
-  seen = input_gates.recorded(model, suspects)
-  if not seen:
-    return []
-  return [
-    f"the model's own record holds {len(seen)} of {len(suspects.tracks)} suspects as"
-    f" trained on ({sum(seen.values())} by their samples, others by name)"
-  ]
-
-
-def _exchange_gates(
-  settings: AuditSettings,
-  opened: Mapping[str, Corpus],
-  comparison: Sequence[str],
-  albums: Mapping[str, str] | None,
-) -> list[Gate]:
-  """Gates on whether the sides can be exchanged."""
-  suspects, reference = opened["suspect"], opened["reference"]
-  # The tracks that the verdict compares, exchanged as it exchanges them. Where tracks
-  # are exchanged, the development tracks are as good, and make the gate see more.
-  judged = statistics.exchange(suspects.tracks, comparison, albums)
-  known = None
-  if albums is not None:
-    names = (*suspects.tracks, *comparison)
-    known = sum(track in albums for track in names), len(names)
-    reference = _regroup(reference, "comparison", comparison)
-  heard = statistics.exchange(suspects.tracks, reference.tracks, albums)
-  alpha = settings.alpha
-  return [
-    input_gates.albums(judged, known, alpha=alpha, permutations=settings.permutations),
-    input_gates.blind_baseline(
-      suspects, reference, heard, alpha=alpha, seed=settings.seed
-    ),
-  ]
-
-
-def _split(
-  settings: AuditSettings, reference: Corpus
-) -> tuple[Sequence[str], Sequence[str], Gate]:
-  """Development tracks, comparison tracks, and whether there are enough of both."""
-  needed = smallest_reference(
-    alpha=settings.alpha,
-    clips_per_track=int(sides.clips_of_tracks(reference).min()),
-    clips_for_tau=MIN_DEVELOPMENT_CLIPS,
-  )
-  tracks = reference.tracks
-  gate = input_gates.reference_size(len(tracks), needed, alpha=settings.alpha)
-  if not gate.holds:
-    return [], tracks, gate
-  return *split_reference(tracks, needed, seed=settings.seed), gate
-
-
-def _regroup(corpus: Corpus, part: str, tracks=None) -> Corpus:
-  """Clips of some tracks, of all by default, in the group that stands for a part."""
-  kept = [i for i, c in enumerate(corpus.clips) if tracks is None or c.track in tracks]
-  chosen = corpus.take(kept)
-  regroup = lambda clip: dataclasses.replace(clip, group=GROUPS[part])
-  return dataclasses.replace(chosen, clips=tuple(map(regroup, chosen.clips)))

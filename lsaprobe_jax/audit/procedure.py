@@ -1,4 +1,4 @@
-"""An audit from two folders of tracks and a model to a verdict."""
+"""An audit from folders of tracks and a model to a verdict."""
 
 import dataclasses
 import os
@@ -6,40 +6,33 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from absl import logging
-
-from lsaprobe_jax.audit import statistics
-from lsaprobe_jax.audit.findings import Findings
+from lsaprobe_jax.audit import conclusions
+from lsaprobe_jax.audit.findings import BY_REFERENCE, Findings
 from lsaprobe_jax.audit.gates import Gate
-from lsaprobe_jax.audit.inputs import (
-  REFERENCE_RECORD,
-  Inputs,
-  Source,
-  open_inputs,
-)
+from lsaprobe_jax.audit.inputs import Inputs, Source, open_inputs
+from lsaprobe_jax.audit.opening import REFERENCE_RECORD
 from lsaprobe_jax.audit.result import AuditResult, claim_unscored
-from lsaprobe_jax.audit.score_gates import score_gates
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.audit.track_scores import (
   MODEL,
   TrackScores,
   difficulty_calibration_of,
-  tabulate,
 )
 from lsaprobe_jax.audit.verdict import verdict
-from lsaprobe_jax.errors import LsaProbeError
 from lsaprobe_jax.metrics import difficulty
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import cost_estimate, experiment, experiment_inputs
+from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 from lsaprobe_jax.scoring.method_rows import run_methods
 
 
 def audit(
   model: Source,
   suspects: str | os.PathLike,
-  reference: str | os.PathLike,
+  reference: str | os.PathLike | None = None,
   *,
   reference_model: Source | None = None,
+  held_back: str | os.PathLike | None = None,
   workdir: str | os.PathLike | None = None,
   suspects_groups: Sequence[str] | None = None,
   reference_groups: Sequence[str] | None = None,
@@ -47,7 +40,7 @@ def audit(
 ) -> AuditResult:
   """Asks whether tracks were in the training set of a model.
 
-  Both sides are checked first. Where a check fails nothing is scored, and the verdict
+  What is given is checked first. Where a check fails nothing is scored, and the verdict
   says what would mend it.
 
   Args:
@@ -55,8 +48,13 @@ def audit(
       folder, a published checkpoint.
     suspects: a folder of tracks, a built corpus's manifest.json, or one file.
     reference: a folder or manifest of tracks of the same kind, surely not trained on.
+      Without any the suspects are compared with their own twins, and the verdict begins
+      with what that assumes.
     reference_model: a model of the same kind that saw neither side; it calibrates
-      scores for difficulty.
+      scores for difficulty. It takes reference tracks.
+    held_back: a folder of other versions of the suspects that were held back when these
+      were published, named as they are; several in sub-folders v1, v2, ... They take
+      the place of reference tracks.
     workdir: a folder where every score is kept as it comes, so that the same call goes
       on where it was interrupted; by default scores are kept in memory.
     suspects_groups: only tracks of these groups of a built corpus; all by default.
@@ -73,6 +71,7 @@ def audit(
     suspects,
     reference,
     reference_model=reference_model,
+    held_back=held_back,
     suspects_groups=suspects_groups,
     reference_groups=reference_groups,
     **settings,
@@ -88,7 +87,7 @@ def audit(
 def prepare(
   model: Source,
   suspects: str | os.PathLike,
-  reference: str | os.PathLike,
+  reference: str | os.PathLike | None = None,
   **given: Any,
 ) -> Inputs:
   """Opens and checks what an audit is given, and scores nothing; see `audit`.
@@ -99,7 +98,7 @@ def prepare(
     reference: tracks of the same kind, surely not trained on.
     **given: the other arguments of `audit`, but for `workdir`.
   """
-  names = ("reference_model", "suspects_groups", "reference_groups")
+  names = ("reference_model", "held_back", "suspects_groups", "reference_groups")
   others = {name: given.pop(name, None) for name in names}
   settings = AuditSettings().changed(given)
   return open_inputs(model, suspects, reference, settings=settings, **others)
@@ -125,47 +124,30 @@ def score(inputs: Inputs, folder: pathlib.Path | None = None) -> list[Row]:
     All rows, and with a reference model those by reference besides.
   """
   settings = inputs.settings.experiment()
+  development = inputs.development
+  if inputs.mode != BY_REFERENCE:
+    # Nothing is calibrated on development clips, and there are none. What is checked
+    # with them is checked with the suspects' own.
+    indices = [i % len(inputs.suspects) for i in range(MIN_DEVELOPMENT_CLIPS)]
+    development = inputs.suspects.take(indices)
   fitted = experiment_inputs.fit_inputs(
-    settings, inputs.targets, inputs.halves, inputs.development
+    settings, inputs.targets, inputs.halves, development
   )
   # The audit's own settings decide its results too, such as alpha.
-  fitted = dataclasses.replace(fitted, identity=inputs.identity())
-  run = experiment.start_evaluation(settings, fitted, folder)
+  fitted = dataclasses.replace(
+    fitted, identity=inputs.identity(), development=inputs.development
+  )
+  run = experiment.start_evaluation(
+    settings, fitted, folder, cuts=inputs.mode == BY_REFERENCE
+  )
   rows = run_methods(run, settings.methods)
-  return rows + difficulty.by_reference(rows)
+  return rows + difficulty.calibrated(rows)
 
 
 def conclude(inputs: Inputs, rows: Sequence[Row]) -> AuditResult:
   """Judges the scores of an audit, whose inputs passed their gates."""
-  clips = inputs.clips.clips
-  scores, failed = tabulate(rows, clips)
-  for clip in failed:
-    logging.error("%s: no score under every method; left out", clip)
-  gates = inputs.gates + score_gates(
-    scores, rows, clips, albums=inputs.albums, **_how(inputs)
-  )
-  if any(gate.holds is False for gate in gates):
-    return _result(inputs, gates, rows=rows, failed=failed)
-  try:
-    scores = scores.with_panel()
-  except LsaProbeError as error:
-    mend = "leave that method out of `methods`, or give other reference tracks"
-    gates = [*gates, Gate(name="panel", holds=False, text=str(error), mend=mend)]
-    return _result(inputs, gates, rows=rows, failed=failed)
-  contrasts = [statistics.reference_contrast(scores, inputs.albums)]
-  findings = statistics.judge(scores, contrasts, **_how(inputs))
-  null = statistics.null_rejections(
-    scores, alpha=inputs.settings.alpha, seed=inputs.settings.seed
-  )
-  findings = dataclasses.replace(findings, null=null)
-  return _result(
-    inputs, gates, rows=rows, failed=failed, findings=findings, scores=scores
-  )
-
-
-def _how(inputs: Inputs) -> dict[str, Any]:
-  settings = inputs.settings
-  return {name: getattr(settings, name) for name in ("alpha", "permutations", "seed")}
+  found = conclusions.conclude(inputs, rows)
+  return _result(inputs, found.gates, rows=rows, failed=found.failed, found=found)
 
 
 def _result(
@@ -174,10 +156,11 @@ def _result(
   *,
   rows: Sequence[Row] = (),
   failed: Sequence[str] = (),
-  findings: Findings | None = None,
-  scores: TrackScores | None = None,
+  found: conclusions.Conclusion | None = None,
 ) -> AuditResult:
-  found = {
+  findings: Findings | None = found and found.findings
+  scores: TrackScores | None = found and found.scores
+  said = {
     "difficulty_calibration": difficulty_calibration_of(
       [row for row in rows if row["model"] == MODEL]
     ),
@@ -186,12 +169,12 @@ def _result(
     ),
   }
   return AuditResult(
-    verdict=verdict(gates, findings, **found),
+    verdict=verdict(gates, findings, **said),
     gates=tuple(gates),
     findings=findings,
     scores=scores,
     rows=tuple(rows),
     failed=tuple(failed),
     inputs=inputs,
-    **found,
+    **said,
   )

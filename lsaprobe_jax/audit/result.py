@@ -32,9 +32,10 @@ class AuditResult:
     gates: all conditions of a verdict, and whether they hold.
     findings: everything that follows from the scores; None where a gate fails.
     scores: scores of tracks, with the panel; None where a gate fails.
-    rows: every score, by reference too where there is a reference model.
+    rows: every score, raw and difficulty-calibrated.
     failed: ids of clips that some method has no score for.
-    difficulty_calibration: `none` or `reference`.
+    difficulty_calibration: that of the scores which decide: `none`, `reference`,
+      `twins` or `both`.
     reference_unknown: whether the reference model's folder does not say what it was
       trained on.
     inputs: what the audit was given.
@@ -67,7 +68,7 @@ class AuditResult:
 
   @property
   def facts(self) -> Mapping[str, list[inspection.Facts]]:
-    """What is known of each track's file, by `suspect` and `reference`."""
+    """What is known of each track's file, by side: `suspect`, `reference`, ..."""
     return self.inputs.facts
 
   @property
@@ -82,7 +83,7 @@ class AuditResult:
       f"AuditResult(evidence={self.evidence}, p_value={self.p_value},"
       f" gates={holding} of {len(self.gates)} hold,"
       f" suspects={len(self.facts['suspect'])},"
-      f" reference={len(self.facts['reference'])})"
+      f" reference={len(self.facts.get('reference', []))})"
     )
 
   def __str__(self) -> str:
@@ -124,13 +125,14 @@ class AuditResult:
       write_whole(folder / _SCORES, row_lines(scored))
 
   def _panel_scores(self) -> dict[str, list[float]] | None:
-    """Panel scores of both sides, for a figure."""
+    """Panel scores of each side, for a figure."""
     if self.scores is None:
       return None
-    return {
+    found = {
       "suspects": list(self.scores.suspects[PANEL].values()),
       "comparison tracks": list(self.scores.comparison[PANEL].values()),
     }
+    return {side: values for side, values in found.items() if values}
 
   def _built(self, environments: list[dict[str, Any]]) -> dict[str, Any]:
     """The dossier as JSON-able values."""
@@ -138,6 +140,7 @@ class AuditResult:
     clips = {
       "suspect": inputs.suspects.clips,
       "reference": inputs.comparison.clips + inputs.development.clips,
+      **{f"held_back_{i}": c.clips for i, c in enumerate(inputs.held_back, 1)},
     }
     found = self.findings and to_plain(self.findings) | {
       "difficulty_calibration": self.difficulty_calibration,
@@ -149,7 +152,7 @@ class AuditResult:
       facts={
         side: [fact.plain() for fact in facts] for side, facts in inputs.facts.items()
       },
-      clips={side: [clip.track for clip in own] for side, own in clips.items()},
+      clips={side: [clip.track for clip in clips[side]] for side in inputs.facts},
       clip_seconds=inputs.suspects.clip_seconds,
       gates=to_plain(self.gates),
       notes=inputs.notes,

@@ -4,14 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from lsaprobe_jax import twins as twin_lib
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.scoring.settings import (
   EXPERIMENT_RULES,
+  AnchoredSettings,
   Experiment,
   SearchSettings,
   TauSettings,
+  TwinSettings,
 )
-from lsaprobe_jax.settings import Rule, Settings, above, one_of, whole
+from lsaprobe_jax.settings import Rule, Settings, above, one_of, true_or_false, whole
+from lsaprobe_jax.text import printable
 
 # Tests exchange whole albums where they are known, or tracks in any case.
 ALBUMS = ("known", "tracks")
@@ -87,6 +91,17 @@ class AuditSettings(Settings):
     distance: name of a distance (`distances.get`).
     search: the search.
     tau: how tau is calibrated.
+    anchored: the probe anchored at the clip.
+    twins: the twins that are scored beside a clip where there are reference tracks.
+      Of the default ones those are left out that carry no signal under a model; others
+      are refused.
+    reference_free_twins: the twins that are scored where there are no reference tracks,
+      and whose test of the suspects alone is shown where there are some. None that
+      models may prefer without training (`twins.kind`).
+    two_sided: whether tests of versions take the size of a difference: a master of
+      inverted polarity scores below its polarity twin.
+    canary_randomised: whether it was drawn at random which version of each track is the
+      published one, where versions were held back.
     methods: what is scored, in this order; their mean, at equal weights, is the panel.
     baselines: by name, the settings of each.
     batch_size: clips on a device at once; 0 finds what fits.
@@ -101,6 +116,7 @@ class AuditSettings(Settings):
     above(0, 0.5, "alpha"),
     whole(99, 1_000_000, "permutations"),
     one_of(ALBUMS, "albums"),
+    true_or_false("two_sided", "canary_randomised"),
   )
 
   corpus: ClipSettings = ClipSettings()
@@ -114,6 +130,15 @@ class AuditSettings(Settings):
     default_factory=lambda: SearchSettings(options=_SEARCHES)
   )
   tau: TauSettings = dataclasses.field(default_factory=TauSettings)
+  anchored: AnchoredSettings = dataclasses.field(default_factory=AnchoredSettings)
+  twins: TwinSettings = dataclasses.field(
+    default_factory=lambda: TwinSettings(
+      names=("polarity", "reversal"), development=True
+    )
+  )
+  reference_free_twins: tuple[str, ...] = ("polarity",)
+  two_sided: bool = False
+  canary_randomised: bool = False
   methods: tuple[str, ...] = ("loss", "rediffuse", "gradient_norm", "lsa_probe")
   baselines: Mapping[str, Mapping[str, Any]] = dataclasses.field(
     default_factory=lambda: _BASELINES
@@ -129,7 +154,8 @@ class AuditSettings(Settings):
 
     Raises:
       SettingError: see `Settings.from_dict`; besides, alpha is not below 0.5, there is
-        no method, or no p-value of so few permutations would be as low as alpha.
+        no method or no such twin, no p-value of so few permutations would be as low as
+        alpha, or a twin that models may prefer is to be used without reference tracks.
     """
     made = super().from_dict(values)
     if made.alpha == 0.5:
@@ -143,10 +169,32 @@ class AuditSettings(Settings):
         f"permutations={made.permutations}: no p-value would be as low as"
         f" alpha={made.alpha:g}; give at least {1 / made.alpha - 1:.0f}"
       )
+    made._check_twins()
     return made
+
+  def _check_twins(self) -> None:
+    """Refuses twins that there are not, or whose null takes reference tracks."""
+    for name in self.twins.names:
+      _kind("twins.names", name)
+    for name in self.reference_free_twins:
+      kind = _kind("reference_free_twins", name)
+      if kind.prefers:
+        raise SettingError(
+          f"reference_free_twins={name}: models may prefer the clip to it without any"
+          f" training ({kind.assumes} is not known to hold); give it in twins.names and"
+          " reference tracks"
+        )
 
   def experiment(self) -> Experiment:
     """The settings of the evaluation that scores the clips of an audit."""
     shared = {field.name for field in dataclasses.fields(Experiment)}
     shared &= {field.name for field in dataclasses.fields(self)} - {"corpus"}
     return Experiment(targets={}, **{name: getattr(self, name) for name in shared})
+
+
+def _kind(setting: str, name: str) -> twin_lib.Kind:
+  """What is known of a twin; an error that begins with a setting where it is not."""
+  if name not in twin_lib.names():
+    known = ", ".join(twin_lib.names())
+    raise SettingError(f"{setting}={printable(name)}: known: {known}")
+  return twin_lib.kind(name)

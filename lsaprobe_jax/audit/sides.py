@@ -18,6 +18,7 @@ from lsaprobe_jax.text import printable
 
 # The argument of `audit` that gives a side.
 ARGUMENTS = {"suspect": "suspects", "reference": "reference"}
+_HELD_BACK = "held_back"
 
 Groups = Mapping[str, Sequence[str] | None]
 
@@ -30,10 +31,10 @@ def open_sides(
   clip_seconds: float,
   clips_per_track: int,
 ) -> tuple[dict[str, Corpus], list[str]]:
-  """Opens both sides, with as many clips of every track.
+  """Opens one side or both, with as many clips of every track.
 
   Args:
-    given: path by side, `suspect` and `reference`.
+    given: path by side, `suspect` and perhaps `reference`.
     groups: groups of tracks by side; all of a side that is not there.
     sample_rate: of the model, in Hz.
     clip_seconds: length of a clip.
@@ -94,7 +95,7 @@ def inspect_sides(
     ]
     facts[side] = [fact for fact in found if fact.track not in doubled]
     if not facts[side]:
-      raise ArgumentError(f"{ARGUMENTS[side]}: no track can be read: {failed[0]}")
+      raise ArgumentError(f"{argument(side)}: no track can be read: {failed[0]}")
     names = {fact.track for fact in facts[side]}
     kept[side] = opened[side].take(
       i for i, clip in enumerate(opened[side].clips) if clip.track in names
@@ -106,7 +107,7 @@ def known_albums(given: Mapping[str, str]) -> dict[str, str] | None:
   """Looks up the albums of both sides, by track; None where none is known."""
   found = {}
   for side, path in given.items():
-    with _blaming(side):
+    with blaming(side):
       own = album_lib.of_tracks(path, side)
     found |= {f"{side}-{track}": album for track, album in own.items()}
   return found or None
@@ -121,7 +122,7 @@ def _inspect(
   side: str, path: str, corpus: Corpus
 ) -> tuple[list[inspection.Facts], list[str]]:
   """(facts of the tracks that have clips, what to say of those that failed)."""
-  with _blaming(side):
+  with blaming(side):
     readers = corpora.recordings(path)
   facts, failed = [], []
   for track in tqdm(corpus.tracks, unit="track", desc=f"reading {side}"):
@@ -139,7 +140,7 @@ def _check_alike(given: Mapping[str, str]) -> None:
   """Refuses sides of different kinds, which would be decoded by different code."""
   kinds = {}
   for side, path in given.items():
-    with _blaming(side):
+    with blaming(side):
       kinds[side] = corpora.kind(path)
   if len(set(kinds.values())) > 1:
     side = next(side for side, kind in kinds.items() if kind != "files")
@@ -151,17 +152,22 @@ def _check_alike(given: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _blaming(side: str) -> Iterator[None]:
+def blaming(side: str) -> Iterator[None]:
   """Makes what cannot be used of a side an error that names its argument."""
   try:
     yield
   except ValueError as error:
-    raise ArgumentError(f"{ARGUMENTS[side]}: {error}") from error
+    raise ArgumentError(f"{argument(side)}: {error}") from error
+
+
+def argument(side: str) -> str:
+  """The argument of `audit` that gives a side."""
+  return ARGUMENTS.get(side, _HELD_BACK)
 
 
 def _open(side: str, path: str, **how) -> Corpus:
   """Clips of one side, its tracks and clips named so that no name is on both sides."""
-  with _blaming(side):
+  with blaming(side):
     corpus = corpora.open_corpus(path, **how)
     # Records are read too: a few clips of a track fit in memory, and gates need them
     # at once.

@@ -33,6 +33,20 @@ from lsaprobe_jax.audit.findings import (
 from lsaprobe_jax.audit.track_scores import PANEL, TrackScores
 from lsaprobe_jax.metrics import comparisons, permutation, power, roc, sets
 
+# What a contrast with reference tracks is called, by how its scores are calibrated.
+CONTRASTS = {
+  "none": "raw",
+  "twins": "by twins",
+  "reference": "by reference",
+  "both": "by both",
+}
+_TAKEN_OFF = {
+  "none": "what is hard about them included",
+  "twins": "once what their own twins score is taken off",
+  "reference": "once what the reference model gives them is taken off",
+  "both": "once what their own twins score is taken off, and the same of the reference"
+  " model",
+}
 # Alpha times a whole number is rounded by so much at most.
 _ROUNDING = 1e-9
 
@@ -46,12 +60,14 @@ class Contrast:
     design: who the suspects are, and which others could have been.
     scores: by method [n], in the order of the design; the panel is among them.
     by_album: whether every track's album is known, and albums are exchanged.
+    assumes: what must hold without training for the p-value to be one, in words.
   """
 
   name: str
   design: permutation.Design
   scores: Mapping[str, np.ndarray]
   by_album: bool
+  assumes: str = ""
 
 
 def conformal(suspects, comparison) -> np.ndarray:
@@ -82,17 +98,23 @@ def exchange(
 
 
 def reference_contrast(
-  scores: TrackScores, albums: Mapping[str, str] | None = None
+  scores: TrackScores,
+  albums: Mapping[str, str] | None = None,
+  *,
+  difficulty_calibration: str = "none",
 ) -> Contrast:
   """The suspects beside the comparison tracks of a reference.
 
   Args:
     scores: scores of tracks, with the panel.
     albums: see `exchange`.
+    difficulty_calibration: that of the scores.
   """
   suspects, comparison = sorted(scores.suspects[PANEL]), list(scores.comparison[PANEL])
   return Contrast(
-    name="reference",
+    name=CONTRASTS[difficulty_calibration],
+    assumes="without training, suspects and reference tracks could be exchanged,"
+    f" {_TAKEN_OFF[difficulty_calibration]}",
     design=exchange(suspects, comparison, albums),
     scores={
       method: np.array(
@@ -113,6 +135,7 @@ def judge(
   alpha: float,
   permutations: int = 9_999,
   seed: int = 0,
+  others: Sequence[SuspectsTest] = (),
 ) -> Findings:
   """Finds everything that follows from the scores of an audit.
 
@@ -122,10 +145,12 @@ def judge(
     alpha: level of the verdicts.
     permutations: at most so many permutations for a set's p-value.
     seed: of them.
+    others: further tests, which decide nothing.
   """
   tests = tuple(
     _tested(c, alpha=alpha, permutations=permutations, seed=seed) for c in contrasts
   )
+  tests = (*tests, *others)
   tracks = track_findings(scores, alpha)
   comparison = len(scores.comparison[PANEL])
   return Findings(
@@ -137,6 +162,7 @@ def judge(
     flagged=sum(track.flagged for track in tracks),
     expected_flags=expected_flags(len(tracks), comparison, alpha),
     cutoffs={method: _cutoff(scores, method, alpha) for method in scores.methods},
+    lowest_track=1 / (comparison + 1),
   )
 
 
@@ -146,8 +172,12 @@ def expected_flags(suspects: int, comparison: int, alpha: float) -> float:
   Conformal p-values are multiples of 1 / (n + 1), so that a track is flagged with
   probability floor(alpha (n + 1)) / (n + 1), which is less than alpha.
   """
-  steps = comparison + 1
-  return suspects * math.floor(alpha * steps + _ROUNDING) / steps
+  return suspects * on_grid(alpha, 1 / (comparison + 1))
+
+
+def on_grid(alpha: float, step: float) -> float:
+  """The largest multiple of a step that is at most alpha."""
+  return math.floor(alpha / step + _ROUNDING) * step
 
 
 def track_findings(scores: TrackScores, alpha: float) -> tuple[TrackFinding, ...]:
@@ -235,6 +265,7 @@ def _tested(
     by_album=contrast.by_album,
     sets=tests,
     power=power_of(design, alpha, tests[PANEL], permutations),
+    assumes=contrast.assumes,
   )
 
 

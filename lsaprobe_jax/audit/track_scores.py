@@ -12,6 +12,8 @@ from lsaprobe_jax.rows import Row
 
 PANEL = "panel"
 MODEL = "model"
+# By what scores are calibrated for difficulty, what takes off most of it first.
+CALIBRATIONS = ("both", "reference", "twins", "none")
 # Groups of clips that stand for the parts of an audit.
 GROUPS = {"suspects": "a", "comparison": "b", "development": "dev"}
 
@@ -67,13 +69,13 @@ class TrackScores:
 
 
 def difficulty_calibration_of(rows: Sequence[Row]) -> str:
-  """Says by what the scores of a model's rows are calibrated for difficulty.
+  """Says by what the scores of a model's rows that decide are calibrated.
 
   Returns:
-    `reference` where rows by reference are there, else `none`.
+    The first of `CALIBRATIONS` that there are rows of; `none` where there are no rows.
   """
   kinds = {row["difficulty_calibration"] for row in rows}
-  return "reference" if "reference" in kinds else "none"
+  return next((name for name in CALIBRATIONS if name in kinds), "none")
 
 
 def tabulate(
@@ -89,8 +91,8 @@ def tabulate(
     rows: rows of all methods, one a clip, method and model.
     clips: all clips that should have been scored.
     model: the model whose rows count.
-    difficulty_calibration: that of the rows that count; `reference` by default where
-      the model has such rows, else `none`.
+    difficulty_calibration: that of the rows that count; by default the one that decides
+      (`difficulty_calibration_of`).
 
   Returns:
     (scores without the panel, ids of the clips that some method has no score for).

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lsaprobe_jax.audit.findings import Findings
+from lsaprobe_jax.audit.findings import BY_REFERENCE, CANARY, Findings
 from lsaprobe_jax.audit.gates import Gate
 
 
@@ -15,18 +15,20 @@ def verdict(
 ) -> str:
   """Says that there is no verdict, evidence, or none, and what the answer rests on.
 
-  The first sentence says whether scores are calibrated for difficulty by a reference
-  model.
+  Without reference tracks the first sentence is what the answer assumes. With some it
+  says whether scores are calibrated for difficulty.
 
   Args:
     gates: all gates.
     findings: None where there is no verdict.
-    difficulty_calibration: `none` or `reference`.
+    difficulty_calibration: `none`, `reference`, `twins` or `both`.
     reference_unknown: whether the reference model's folder does not say what it was
       trained on.
   """
   if findings is None:
     return _refusal([gate for gate in gates if gate.holds is False])
+  if findings.mode != BY_REFERENCE:
+    return _by_versions(findings)
   p_value, alpha = findings.p_value, findings.alpha
   plain = difficulty_calibration == "none"
   how = ", not calibrated for difficulty" if plain else ""
@@ -37,8 +39,9 @@ def verdict(
     )
   single = len(findings.tracks) == 1
   who = "the suspect scores" if single else "the suspects score"
+  less = " less what their twins score," if difficulty_calibration == "twins" else ""
   sentences = [
-    f"Evidence of training{how}: {who} above tracks that the model has not seen"
+    f"Evidence of training{how}:{less} {who} above tracks that the model has not seen"
     f" (p = {p_value:.2g}, at most {alpha:g}).",
     "It is about one track: whatever else sets it apart would look the same."
     if single
@@ -46,19 +49,54 @@ def verdict(
   ]
   if plain:
     sentences.append(
-      "No reference model was given: music that is easier for any model would look the"
-      " same, and the gates see gross differences only."
+      "Neither a reference model nor twins were there: music that is easier for any"
+      " model would look the same, and the gates see gross differences only."
     )
-  elif reference_unknown:
+  elif difficulty_calibration in ("reference", "both") and reference_unknown:
     sentences.append(
       "That the reference model saw neither side is taken on trust: its folder does not"
       " say what it was trained on."
     )
   if not findings.tests[0].by_album:
+    sentences.append(_INDEPENDENT)
+  return " ".join(sentences)
+
+
+_INDEPENDENT = (
+  "Tracks, or some of them, were taken for independent: likeness to tracks of the same"
+  " album that were trained on would look the same."
+)
+
+
+def _by_versions(findings: Findings) -> str:
+  """The verdict of a test that compares tracks with their own other versions."""
+  (test,), p_value, alpha = findings.tests, findings.p_value, findings.alpha
+  held_back = findings.mode == CANARY
+  others = "the versions that were held back" if held_back else "their twins"
+  first = f"This assumes that {test.assumes}"
+  first += "." if held_back else ", and no reference music has checked it."
+  if not findings.evidence:
+    found = _found_with_power(test.power.detectable)
+    found = f"No evidence of training (p = {p_value:.2g}, above {alpha:g}); {found}."
+    return f"{first} {found}"
+  sentences = [
+    first,
+    f"Evidence of training: the suspects score above {others} (p = {p_value:.2g}, at"
+    f" most {alpha:g}).",
+    "It is about the set as a whole.",
+  ]
+  if not held_back:
     sentences.append(
-      "Tracks, or some of them, were taken for independent: likeness to tracks of the"
-      " same album that were trained on would look the same."
+      "A model that prefers music as it was mastered would look the same: reference"
+      " tracks show whether this one does."
     )
+  elif not findings.drawn:
+    sentences.append(
+      "Nothing says that the draw was a draw: versions that were published because they"
+      " were better would look the same."
+    )
+  if not (test.by_album or findings.drawn):
+    sentences.append(_INDEPENDENT)
   return " ".join(sentences)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from lsaprobe_jax.metrics import intervals, pivot
-from lsaprobe_jax.rows import Row
+from lsaprobe_jax.rows import DIFFICULTY_CALIBRATIONS, Row
 
 
 class Comparison(NamedTuple):
@@ -139,16 +139,17 @@ def against(
 ) -> list[dict]:
   """Every other setting against one of the probe, paired and clustered by track.
 
-  Raw scores are compared with the raw probe, those calibrated by a reference model with
-  the probe's so calibrated. On a cross-over the contrast is of means: (1/2, 1/2, -1/2,
-  -1/2) of the method and the probe under A and B. Where either lacks one of the two,
-  each model that both have is compared alone. Only clips that both have scored count,
-  under both models on a cross-over. Holm's correction is over all records together. The
-  blind baseline (a gate, and cross-fitted, which the variance here does not know) and
-  the null control are not compared.
+  Raw scores are compared with the raw probe, and difficulty-calibrated ones with the
+  probe calibrated alike: by reference, by twins, or by both. On a cross-over the
+  contrast is of means: (1/2, 1/2, -1/2, -1/2) of the method and the probe under A and
+  B. Where either lacks one of the two, each model that both have is compared alone.
+  Only clips that both have scored count, under both models on a cross-over. Holm's
+  correction is over all records together, raw and calibrated. The blind baseline (a
+  gate, and cross-fitted, which the variance here does not know) and the null control
+  are not compared.
 
   Args:
-    rows: result rows (see `summary`); add those of `difficulty.by_reference` for both.
+    rows: result rows (see `summary`); add those of `difficulty.calibrated` for all.
     method: to compare the others with; its own other settings are among them.
     distance: that method's, where it has several; any by default.
     t_ratio: likewise.
@@ -177,6 +178,43 @@ def against(
         names = (corpus, *other, calibrated)
         names = dict(zip(pivot.SETTING, names, strict=True))
         records += _compare_settings(names, by_model, probe, confidence)
+  return sorted(corrected(records), key=_order)
+
+
+def twins_against_reference(
+  rows: Iterable[Row], *, confidence: float = 0.95
+) -> list[dict]:
+  """Every setting by twins against the same by reference, paired and by track.
+
+  The contrast is that of `against`, on the clips that have both. Holm's correction is
+  over all records together.
+
+  Args:
+    rows: result rows with those of `difficulty.calibrated`. Settings that lack one of
+      the two have no record.
+    confidence: coverage asked for, in (0, 1).
+
+  Returns:
+    Records sorted by setting: the names of `pivot.SETTING`, `model` ('mean' on a
+    cross-over), `auc_twins` and `auc_reference`, `difference` (positive where twins are
+    the better), its `ci`, `p_value`, `p_holm`, `n` clips of `n_tracks` tracks, and
+    `nfe_twins` and `nfe_reference`, all that either spends on a clip, a median.
+
+  Raises:
+    ValueError: a clip scored twice; clips in common of one side only.
+  """
+  judged = (r for r in pivot.targets_only(rows) if r["method"] != pivot.BLIND)
+  settings = pivot.pivot(judged, pivot.SETTING, "model", "clip")
+  sides = {"auc": "auc_twins", "auc_probe": "auc_reference"}
+  sides |= {"nfe": "nfe_twins", "nfe_probe": "nfe_reference"}
+  records = []
+  for key, by_model in settings.items():
+    reference = settings.get((*key[:-1], "reference"))
+    if key[-1] != "twins" or reference is None:
+      continue
+    names = dict(zip(pivot.SETTING, key, strict=True))
+    found = _compare_settings(names, by_model, reference, confidence)
+    records += [{sides.get(k, k): v for k, v in record.items()} for record in found]
   return sorted(corrected(records), key=_order)
 
 
@@ -222,8 +260,8 @@ def _compare_settings(names, other, probe, confidence) -> list[dict]:
       records.append({**names, "model": name, **_paired(lanes, confidence)})
     except ValueError as error:
       raise ValueError(
-        f"{names} against the probe under {', '.join(models)}: {error}; score both on"
-        " the same clips"
+        f"{names} and what it is compared with, under {', '.join(models)}: {error};"
+        " score both on the same clips"
       ) from error
   return records
 
@@ -260,4 +298,5 @@ def _nfe(lanes: list[dict[str, dict]]) -> float:
 def _order(record: dict) -> tuple:
   t_ratio = -1 if record["t_ratio"] is None else record["t_ratio"]
   names = (record["corpus"], record["method"], record["distance"] or "", t_ratio)
-  return (*names, record["difficulty_calibration"], record["model"])
+  calibration = DIFFICULTY_CALIBRATIONS.index(record["difficulty_calibration"])
+  return (*names, calibration, record["model"])

@@ -1,14 +1,23 @@
-"""Records (`summary`) as tables: gates, main table, both models, operating points."""
+"""Records (`summary`) as tables: gates, calibrations side by side, operating points."""
 
 from collections.abc import Callable, Sequence
 
 from lsaprobe_jax.metrics import gates, pivot, tables
+
+SIDE_BY_SIDE = """\
+AUC with its 95% interval by track; 0.5 is guessing, and the best AUC of a line decides
+its place. By reference: less the score under a reference model, which must have seen
+neither half. By twins: less the mean score of the clip's twins under the same model,
+which needs nothing but the clip. By both: less both. NFE: network function evaluations
+a clip of the raw score, forward/backward; each twin spends as many again, and so does
+a reference model."""
 
 NOT_ESTIMABLE = (
   "not estimable: n non-members say nothing of a rate below 1 / (n + 1) of a model."
 )
 _FEW = "* fewer than 10 false positives expected: read with care."
 _SHOWN = ("0.01", "0.05")  # FPRs of the main table
+_WIDEST = 100  # columns of a screen
 
 
 def format_gates(records: list[dict]) -> str:
@@ -36,6 +45,48 @@ def format_gates(records: list[dict]) -> str:
   return "\n".join(lines)
 
 
+def format_side_by_side(records: list[dict]) -> str:
+  """A fixed-width table of AUCs, one line a method, one column a calibration.
+
+  It has cross-over means or, where there is one target only, its own records; the line
+  whose best AUC is the highest comes first. It is at most 100 columns wide for names of
+  up to 18 letters. `SIDE_BY_SIDE` says what the columns are.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    Lines of text: a header and one line a method, with a dash for a calibration that
+    is missing.
+  """
+  header = ["method", "t/T", "distance", "NFE", *tables.CALIBRATIONS.values()]
+  cells = [[*_line(own), *_columns(own, _narrow_auc)] for own in _side_by_side(records)]
+  for row in cells:
+    row[0] = row[0].replace(pivot.NFE_MATCHED, " at equal NFE")
+  lines = tables.align([header, *cells])
+  if max(map(len, lines)) > _WIDEST:
+    lines = tables.align([header, *cells], " ")
+  return "\n".join(lines)
+
+
+def markdown_side_by_side(
+  records: list[dict], methods: Sequence[str] | None = None
+) -> str:
+  """The table of `format_side_by_side` in Markdown, with whole intervals.
+
+  Args:
+    records: see `summary.summarise`.
+    methods: those to show; all by default.
+  """
+  lines = _side_by_side(
+    [r for r in records if methods is None or r["method"] in methods]
+  )
+  header = ["method", "t/T", "distance", "NFE", *tables.CALIBRATIONS.values()]
+  cells = [[*_line(own), *_columns(own, tables.auc)] for own in lines]
+  shown = [record for own in lines for record in own.values()]
+  return _with_notes(tables.markdown([header, *cells]), tables.readings(shown))
+
+
 def format_table(records: list[dict]) -> str:
   """A fixed-width table of all records but the null control's.
 
@@ -45,7 +96,7 @@ def format_table(records: list[dict]) -> str:
   Returns:
     Lines of text: a header, one line a record, and what the columns mean.
   """
-  shown = [r for r in records if r["model"] != pivot.REFERENCE]
+  shown = tables.in_order(r for r in records if r["model"] != pivot.REFERENCE)
   targets = list(shown[0]["tpr"]) if shown else []
   header = ["method", "model", "distance", "t/T", "n m/n", "AUC [95% by track]"]
   header += ["[DeLong]", *(f"TPR% at {float(t):.1%} FPR" for t in targets)]
@@ -73,13 +124,13 @@ def format_operating_points(records: list[dict]) -> str:
     Lines of text: a header, one line a record and target, and what the columns mean.
   """
   means = {pivot.setting_of(r) for r in records if r["model"] == "mean"}
-  shown = [
+  shown = tables.in_order(
     r
     for r in records
     if r["method"] != pivot.BLIND
     and r["model"] != pivot.REFERENCE
     and (r["model"] == "mean" or pivot.setting_of(r) not in means)
-  ]
+  )
   header = ["method", "model", "distance", "t/T", "FPR", "TPR% (FPR%) on ROC", "ties"]
   header += ["TPR% (FPR%) cut on dev", "n dev"]
   rates = list(next(iter(shown[0]["precision"].values()))) if shown else []
@@ -132,7 +183,7 @@ def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
   values = list(dict.fromkeys(r["value"] for r in shown))
   cells, same = [[records[0]["ablation"], *map(str, values)]], []
   method_of = lambda r: tables.label(r["method"], r["difficulty_calibration"])
-  for name, own in pivot.groups(shown, method_of).items():
+  for name, own in pivot.groups(tables.in_order(shown), method_of).items():
     # Where several settings share a value, the last is shown.
     at = {r["value"]: show(r) for r in own}
     if len(values) > 1 and len(at) == len(values) and len(set(at.values())) == 1:
@@ -141,6 +192,21 @@ def markdown_ablation(records: list[dict], tpr_at: str | None = None) -> str:
       cells.append([name, *(at.get(value, "") for value in values)])
   notes = [f"The same at every value: {'; '.join(same)}."] if same else []
   return _with_notes(tables.markdown(cells), notes + tables.readings(shown))
+
+
+def narrow_ablation(records: list[dict]) -> str:
+  """A fixed-width table of AUCs as `format_side_by_side` has them, a column a value.
+
+  Args:
+    records: headline records of an ablation, in the order of their lines.
+  """
+  values = sorted({r["value"] for r in records})
+  label_of = lambda r: tables.label(r["method"], r["difficulty_calibration"])
+  cells = [[records[0]["ablation"], *map(str, values)]]
+  for name, own in pivot.groups(records, label_of).items():
+    at = {r["value"]: _narrow_auc(r) for r in own}
+    cells.append([name, *(at.get(value, "-") for value in values)])
+  return "\n".join(tables.align(cells))
 
 
 def by_value(
@@ -163,6 +229,38 @@ def by_value(
     parts = ["\n".join(["at every value:", *shared])] if shared else []
   parts += ["\n".join([f"{value}:", *own]) for value, own in texts.items() if own]
   return "\n\n".join(parts)
+
+
+def _side_by_side(records: list[dict]) -> list[dict[str, dict]]:
+  """Headline records by calibration, one dictionary a method, best AUC first."""
+  shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
+  key = (*pivot.SETTING[:-1], "model")
+  lines = pivot.pivot(shown, key, "difficulty_calibration").values()
+  return sorted(lines, key=lambda own: -max(r["auc"] for r in own.values()))
+
+
+def _line(own: dict[str, dict]) -> list[str]:
+  """Method, t/T, distance and the NFE of the raw score."""
+  any_of = next(iter(own.values()))
+  # Without a cross-over each target has a line.
+  model = "" if any_of["model"] == "mean" else f" ({any_of['model']})"
+  _, _, distance, t_ratio = tables.setting_cells(any_of)
+  nfe = tables.nfe(own["none"]) if "none" in own else "-"
+  return [any_of["method"] + model, t_ratio, distance, nfe]
+
+
+def _columns(own: dict[str, dict], show: Callable[[dict], str]) -> list[str]:
+  return [show(own[name]) if name in own else "-" for name in tables.CALIBRATIONS]
+
+
+def _narrow_auc(record: dict) -> str:
+  """An AUC and its interval in twelve columns: `.652 .58-.72`."""
+  narrow = lambda value, digits: f"{value:.{digits}f}".removeprefix("0")
+  # One of 1 has a digit before its point.
+  text = narrow(record["auc"], 3)[:4]
+  if record["auc_ci"] is None:
+    return text
+  return text + " " + "-".join(narrow(v, 2)[:3] for v in record["auc_ci"])
 
 
 def _with_notes(lines: list[str], notes: list[str]) -> str:

@@ -124,7 +124,7 @@ def main_rows(parts: dict[str, list[Row]]) -> list[dict]:
       fitted += combination.from_scores(
         _complete(tune, together), _complete(rows, together), together, name=COMBINATION
       )
-  return rows + fitted + difficulty.by_reference(rows)
+  return rows + fitted + difficulty.calibrated(rows)
 
 
 def _complete(rows: list[Row], methods: list[str]) -> list[dict]:
@@ -157,7 +157,7 @@ def records_by_value(
 def with_reference(rows: Iterable[Row]) -> dict[Any, list[Row]]:
   """Rows of an ablation by value, difficulty-calibrated ones behind the raw ones."""
   found = pivot.groups(rows, "value")
-  return {value: own + difficulty.by_reference(own) for value, own in found.items()}
+  return {value: own + difficulty.calibrated(own) for value, own in found.items()}
 
 
 def ablation_records(

@@ -11,6 +11,13 @@ _NOT_ESTIMABLE = "not estimable"
 # Methods that their sources leave open, or that differ from them: see
 # docs/evaluation.md.
 OUR_READING = ("trajectory", "pfami", "noise_optimisation")
+# Difficulty calibrations in the order of columns, by what tables call them.
+CALIBRATIONS = {
+  "none": "raw",
+  "reference": "by reference",
+  "twins": "by twins",
+  "both": "by both",
+}
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -23,22 +30,34 @@ def markdown(cells: Sequence[Sequence[str]]) -> list[str]:
   return [lines[0], "|---" * len(cells[0]) + "|", *lines[1:]]
 
 
-def align(cells: Sequence[Sequence[str]]) -> list[str]:
+def align(cells: Sequence[Sequence[str]], between: str = "  ") -> list[str]:
   """Lines of a fixed-width table, a rule below the first, its header.
 
   Args:
     cells: one sequence of texts a row, the header first.
+    between: what stands between two columns.
   """
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
   lines = [
-    "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+    between.join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
     for row in cells
   ]
   return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
+def in_order(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+  """Records of each setting raw first, then calibrated in the order of columns.
+
+  Settings stay in the order in which they come, and so do records of one calibration.
+  """
+  order = list(CALIBRATIONS)
+  found = pivot.groups(records, pivot.SETTING[:-1])
+  place = lambda record: order.index(record["difficulty_calibration"])
+  return [record for own in found.values() for record in sorted(own, key=place)]
+
+
 def label(method: str, difficulty_calibration: str, *, short: bool = False) -> str:
-  """A method's name: `loss`, `loss by reference`, or `loss by ref` in wide tables."""
+  """A method's name: `loss`, `loss by twins`, or `loss by ref` in wide tables."""
   if difficulty_calibration == "none":
     return method
   by = difficulty_calibration

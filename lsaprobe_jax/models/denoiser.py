@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.models.diffusion_model import StateKind
 
 
 class DenoiserModel(struct.PyTreeNode):
@@ -33,6 +34,11 @@ class DenoiserModel(struct.PyTreeNode):
   sample_rate: int = struct.field(pytree_node=False)
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
   samples: int | None = struct.field(pytree_node=False, default=None)
+
+  @property
+  def state_kind(self) -> StateKind:
+    """The waveform, where nothing encodes it."""
+    return "waveform" if self.encode_fn is None else "other"
 
   def for_length(self, samples: int) -> "DenoiserModel":
     """Returns the model for clips of so many samples, which it decodes to."""

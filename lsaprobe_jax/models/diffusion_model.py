@@ -1,10 +1,14 @@
 """What the probe and the attacks ask of a diffusion model."""
 
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import jax
 
 from lsaprobe_jax import diffusion
+
+# What a state is: the waveform itself up to a factor, frames of it along the first
+# axis, or something else.
+StateKind = Literal["waveform", "frames", "other"]
 
 
 @runtime_checkable
@@ -22,6 +26,9 @@ class DiffusionModel(Protocol):
     schedule: the noise schedule at t = 0..T.
     sample_rate: of the audio, in Hz.
     num_inference_steps: S, the DDIM steps of the reverse process.
+
+  A model may have `state_kind` (`StateKind`), which says how `twins` move a state; one
+  that has none is of the kind `other`.
   """
 
   params: Any

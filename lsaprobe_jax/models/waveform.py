@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ from flax import struct
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checks, schedules
+from lsaprobe_jax.models.diffusion_model import StateKind
 
 # `scale` brings music to about unit variance; beyond these it would leave float32.
 _SCALES = (1e-6, 1e6)
@@ -39,6 +40,8 @@ class WaveformDiffusion(struct.PyTreeNode):
   sample_rate: int = struct.field(pytree_node=False)
   scale: float = struct.field(pytree_node=False, default=1.0)
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
+
+  state_kind: ClassVar[StateKind] = "waveform"
 
   def for_length(self, samples: int) -> "WaveformDiffusion":
     """Returns the model for clips of so many samples: itself, a state is as long."""

@@ -7,7 +7,12 @@ from lsaprobe_jax.metrics import comparisons, pivot, sets, study, tables
 from lsaprobe_jax.rows import Row
 
 # Methods, and by what their difficulty is taken off, that sets are tested by.
-_METHODS = ((study.PROBE, "none"), (study.LOSS, "none"), (study.LOSS, "reference"))
+_METHODS = (
+  (study.PROBE, "none"),
+  (study.LOSS, "none"),
+  (study.LOSS, "reference"),
+  (study.LOSS, "twins"),
+)
 _ALBUM_TRACKS = 5
 # With 199 divisions a rejection at 5% takes a p-value of at most ten of them.
 _NULL_PERMUTATIONS = 199

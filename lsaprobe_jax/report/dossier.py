@@ -54,9 +54,11 @@ def build(
 
   Args:
     verdict: a few sentences.
-    given: `model`, `suspects`, `reference`, `reference_model` as they were named.
-    facts: what is known of each track's file, by `suspect` and `reference`.
-    clips: the tracks of the clips, one name a clip, by `suspect` and `reference`.
+    given: `model`, `suspects`, `reference`, `reference_model`, `held_back` as they
+      were named; None for what was not given.
+    facts: what is known of each track's file, by side: `suspect`, and `reference` or
+      `held_back_1`, ... where these are there.
+    clips: the tracks of the clips, one name a clip, by side.
     clip_seconds: their length.
     gates: `name`, `holds`, `text` and `mend` of each.
     notes: lines for the reader.
@@ -67,23 +69,30 @@ def build(
   """
   if found is not None:
     found = found | {"tracks": _ranked(found["tracks"], facts)}
-  comparison = found["cutoffs"][PANEL]["of"] if found else None
+  cutoff = found and found["cutoffs"].get(PANEL)
+  methods = found["tests"][0]["sets"] if found else ()
   each = collections.Counter(clips["suspect"])
+  paths = {"suspect": given["suspects"], "reference": given["reference"]}
+  sides = {
+    side: _side(paths.get(side) or f"{given['held_back']}, {side}", own, clips[side])
+    for side, own in facts.items()
+  }
   # The only place where names from files enter: every document is made from this.
   return printable_leaves(
     {
       **given,
-      "suspects": _side(given["suspects"], facts["suspect"], clips["suspect"]),
-      "reference": _side(given["reference"], facts["reference"], clips["reference"]),
+      "suspects": sides["suspect"],
+      "reference": sides.get("reference"),
+      "sides": list(sides.values()),
       "clip_seconds": clip_seconds,
       "clips_per_track": min(each.values()),
       "verdict": verdict,
       "gates": gates,
       "notes": notes,
       "found": found,
-      "methods": [m for m in found["cutoffs"] if m != PANEL] if found else [],
-      "comparison": comparison,
-      "lowest": f"{1 / (comparison + 1):.3g}" if comparison else None,
+      "methods": [method for method in methods if method != PANEL],
+      "comparison": cutoff and cutoff["of"],
+      "lowest": f"{found['lowest_track']:.3g}" if found else None,
       "failed": failed,
       "files": [fact | {"side": side} for side, own in facts.items() for fact in own],
       "run": page.settings_of(run) | {"environments": environments},
@@ -178,7 +187,12 @@ def draw(
   """
   if panel is None or found is None:
     return {}
-  drawn = {"tracks": figures.track_scores(panel, found["cutoffs"][PANEL]["cutoff"])}
+  cutoff = found["cutoffs"].get(PANEL, {"cutoff": None})["cutoff"]
+  drawn = {"tracks": figures.track_scores(panel, cutoff)}
+  if found["mode"] != "reference":
+    drawn["tracks"].axes[0].set_xlabel(
+      "as given less the mean of the other versions, over the size of their differences"
+    )
   curves = page.curves(list(rows), {})
   if curves:
     drawn["curves"] = figures.degradation_curves(curves[0], _SIDES)
@@ -207,10 +221,12 @@ def checks(gates: Sequence[dict[str, Any]], notes: Sequence[str]) -> list[str]:
 
 
 def text(dossier: dict[str, Any]) -> str:
-  """What is printed of a dossier: gates, the tests of the set, the verdict."""
+  """What is printed of a dossier: gates, the tests side by side, the verdict."""
   lines = checks(dossier["gates"], dossier["notes"])
   found = dossier["found"]
   if found is not None:
+    lines += ["", *tables.align(_tests_cells(found["tests"]))]
+    lines += [f"{test['name']} assumes: {test['assumes']}" for test in found["tests"]]
     for test in found["tests"]:
       if test["sets"][PANEL] is not None:
         lines += ["", *tables.align(_test_cells(test))]
@@ -222,12 +238,29 @@ def text(dossier: dict[str, Any]) -> str:
   return "\n".join([*lines, "", dossier["verdict"]])
 
 
+def _tests_cells(tests: Sequence[dict[str, Any]]) -> list[list[str]]:
+  """All tests side by side by their panels, as cells of a table."""
+  cells = [["test", "difference", "p", "lowest p", ""]]
+  for i, test in enumerate(tests):
+    decides = "" if i else "decides"
+    effect = _effect(test["sets"][PANEL])
+    figures_of = [f"{test['p_value']:.2g}", f"{test['lowest']:.2g}"]
+    cells.append([test["name"], effect, *figures_of, decides])
+  return cells
+
+
 def _test_cells(test: dict[str, Any]) -> list[list[str]]:
   """The test of the set by every method, as cells of a table."""
-  spread = lambda effect: effect is not None and np.isfinite(effect)
-  cells = [["score", "difference", "p", "p Holm"]]
+  cells = [[f"score, {test['name']}", "difference", "p", "p Holm"]]
   for method, one in test["sets"].items():
-    effect = f"{one['effect']:+.2f} sd" if spread(one["effect"]) else "no spread"
     holm = "" if method == PANEL else f"{one['p_holm']:.2g}"
-    cells.append([method, effect, f"{one['p_value']:.2g}", holm])
+    cells.append([method, _effect(one), f"{one['p_value']:.2g}", holm])
   return cells
+
+
+def _effect(one: dict[str, Any] | None) -> str:
+  """A difference in standard deviations, as text."""
+  if one is None:
+    return "one track"
+  spread = one["effect"] is not None and np.isfinite(one["effect"])
+  return f"{one['effect']:+.2f} sd" if spread else "no spread"

@@ -48,7 +48,7 @@ def _order(entry: dict[str, Any]) -> tuple:
   """The probe comes first, raw before difficulty-calibrated scores."""
   return (
     entry["method"] != study.PROBE,
-    entry["difficulty_calibration"],
+    list(tables.CALIBRATIONS).index(entry["difficulty_calibration"]),
     entry["method"],
     entry["t_ratio"],
   )

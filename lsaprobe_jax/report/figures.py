@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # One more than colours: no pair comes twice within 56 methods.
 _MARKERS = "osD^vPX*"
+# Difficulty calibrations have a colour, a marker and a dash of their own.
+_DASHES = {"none": "-", "reference": "--", "twins": ":", "both": "-."}
+_LOOKS = {
+  name: {"color": colour, "marker": marker, "linestyle": _DASHES[name]}
+  for name, colour, marker in zip(tables.CALIBRATIONS, _COLOURS, _MARKERS, strict=False)
+}
 _STYLE = {
   "axes.grid": True,
   "axes.spines.right": False,
@@ -61,37 +67,32 @@ def save(
 
 
 def methods(records: list[dict]) -> "Figure":
-  """AUC of every method with its interval by track, raw and by reference."""
+  """AUC of every method with its interval by track, in every calibration there is."""
   shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
   raw = sorted(
     (r for r in shown if r["difficulty_calibration"] == "none"), key=lambda r: r["auc"]
   )
   names = [(r["method"], r["distance"], r["t_ratio"]) for r in raw]
+  found = pivot.groups(shown, "difficulty_calibration")
+  found = {name: found[name] for name in tables.CALIBRATIONS if name in found}
   plt = _pyplot()
   with plt.rc_context(_STYLE):
-    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.28 * len(names)))
-    for calibrated, label, shift in (
-      ("none", "raw", 0.1),
-      ("reference", "difficulty-calibrated by reference", -0.1),
-    ):
-      rows = {
-        (r["method"], r["distance"], r["t_ratio"]): r
-        for r in shown
-        if r["difficulty_calibration"] == calibrated
-      }
+    height = 0.2 + 0.04 * max(2, len(found))
+    figure, axes = plt.subplots(figsize=(7, 0.8 + height * len(names)))
+    for n, (calibration, own) in enumerate(found.items()):
+      rows = {(r["method"], r["distance"], r["t_ratio"]): r for r in own}
       at = [i for i, name in enumerate(names) if name in rows]
-      if at:
-        values, errors = _with_errors([rows[names[i]] for i in at])
-        axes.errorbar(
-          values,
-          np.array(at) + shift,
-          xerr=errors,
-          fmt=_MARKERS[calibrated != "none"],
-          color=_COLOURS[calibrated != "none"],
-          label=label,
-          capsize=2,
-          markersize=4,
-        )
+      values, errors = _with_errors([rows[names[i]] for i in at])
+      look = _LOOKS[calibration] | {"linestyle": "none"}
+      axes.errorbar(
+        values,
+        np.array(at) + 0.2 * ((len(found) - 1) / 2 - n),
+        xerr=errors,
+        label=tables.CALIBRATIONS[calibration],
+        capsize=2,
+        markersize=4,
+        **look,
+      )
     axes.axvline(0.5, color="black", linewidth=0.8)
     axes.set_yticks(
       range(len(names)),
@@ -101,7 +102,7 @@ def methods(records: list[dict]) -> "Figure":
       ],
     )
     axes.set_xlabel("AUC, mean of the cross-over (95% by track)")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=len(found))
   return figure
 
 
@@ -110,7 +111,10 @@ def ablation(records: list[dict]) -> "Figure":
   shown = pivot.headline(records)
   values = list(dict.fromkeys(r["value"] for r in shown))
   numeric = all(isinstance(value, int | float) for value in values)
-  keys = list(dict.fromkeys((r["method"], r["difficulty_calibration"]) for r in shown))
+  ordered = tables.in_order(shown)
+  keys = list(
+    dict.fromkeys((r["method"], r["difficulty_calibration"]) for r in ordered)
+  )
   plt = _pyplot()
   with plt.rc_context(_STYLE):
     # More than there are colours: one a method, hollow and dashed where calibrated.
@@ -138,7 +142,7 @@ def ablation(records: list[dict]) -> "Figure":
         yerr=errors,
         color=colour,
         marker=marker,
-        linestyle=("--" if hollow else "-") if numeric else "none",
+        linestyle=(_DASHES[key[1]] if hollow else "-") if numeric else "none",
         markersize=4,
         fillstyle="none" if hollow else "full",
         capsize=2,
@@ -151,6 +155,51 @@ def ablation(records: list[dict]) -> "Figure":
     axes.set_ylabel("AUC (95% by track)")
     figure.legend(fontsize=7, loc="outside right upper")
   return figure
+
+
+def training_length(records: list[dict]) -> "Figure":
+  """AUC against the epochs of training in every calibration, one panel a method.
+
+  Args:
+    records: of `headline.by_length`.
+  """
+  panels = pivot.groups(records, "method")
+  epochs = sorted({r["value"] for r in records})
+  plt = _pyplot()
+  with plt.rc_context(_STYLE):
+    figure, grid = plt.subplots(
+      1, len(panels), sharey=True, squeeze=False, figsize=(1 + 2.6 * len(panels), 3.2)
+    )
+    for axes, (method, own) in zip(grid[0], panels.items(), strict=True):
+      _length_panel(axes, own, len(tables.CALIBRATIONS))
+      axes.axhline(0.5, color="black", linewidth=0.8)
+      axes.set(title=method, xlabel="epochs", xscale="log")
+      axes.set_xticks(epochs, list(map(str, epochs)))
+      axes.set_xticks([], minor=True)
+    grid[0][0].set_ylabel("AUC (95% by track)")
+    handles = {
+      label: handle
+      for axes in grid[0]
+      for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+      handles.values(), handles, loc="outside lower center", ncols=len(handles)
+    )
+  return figure
+
+
+def _length_panel(axes: Any, records: list[dict], many: int) -> None:
+  """One method's AUCs against epochs, a line a calibration."""
+  for calibration, own in pivot.groups(records, "difficulty_calibration").items():
+    own = sorted(own, key=lambda r: r["value"])
+    n = list(tables.CALIBRATIONS).index(calibration)
+    # Side by side on a logarithmic axis, so that intervals can be told apart.
+    x = [r["value"] * 1.03 ** (n - (many - 1) / 2) for r in own]
+    values, errors = _with_errors(own)
+    axes.errorbar(
+      x, values, yerr=errors, capsize=2, markersize=4, linewidth=1.2,
+      label=tables.CALIBRATIONS[calibration], **_LOOKS[calibration],
+    )  # fmt: skip
 
 
 _SIDES = {"member": "members", "nonmember": "non-members"}
@@ -220,9 +269,10 @@ def roc_curves(rows: list[dict], names: list[tuple[str, str]]) -> "Figure":
   plt = _pyplot()
   with plt.rc_context(_STYLE):
     figure, (linear, log) = plt.subplots(1, 2, figsize=(8, 3.8))
-    for key, colour, dash in zip(
-      names, itertools.cycle(_COLOURS), itertools.cycle(("-", "--", "-.", ":"))
-    ):
+    found = dict.fromkeys(method for method, _ in names)
+    colours = dict(zip(found, itertools.cycle(_COLOURS), strict=False))
+    for key in names:
+      colour, dash = colours[key[0]], _DASHES[key[1]]
       curves = [
         _step(own, grid) for own in _by_model(rows, *key).values() if len(own) > 1
       ]

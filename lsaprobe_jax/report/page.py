@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lsaprobe_jax.metrics import comparisons, gates, pivot, study, summary, tables
-from lsaprobe_jax.report import explorer, walk
+from lsaprobe_jax.report import explorer, headline, walk
 from lsaprobe_jax.report.reading import Results, probe_rows, shortened, title
 
 Rows = list[dict[str, Any]]
@@ -39,12 +39,15 @@ def build(results: Results) -> dict[str, Any]:
     "probe": probe,
     "verdict": verdict(results.records, probe),
     "methods": methods(results.records),
-    "comparisons": comparisons.against(results.rows),
+    "calibrations": calibrations(results.records),
+    "comparisons": [labelled(r) for r in comparisons.against(results.rows)],
+    "twins": comparisons.twins_against_reference(results.rows),
     "walk": walk.walk(results, probe),
     "curves": curves(results.rows, about),
     # Methods that compare by a distance are other methods at each.
     "distances": ablation(results, "distance", (study.PROBE, "random_stability")),
     "times": ablation(results, "t_ratio"),
+    "lengths": lengths(results),
     "budgets": budgets,
     "budget_targets": estimable(budgets or []),
     "explorer": explorer.explorer(results),
@@ -111,13 +114,30 @@ def _reading(blind, control, interval) -> str:
   return "apart" if low > 0.5 else "reverse" if high < 0.5 else "guessing"
 
 
+def labelled(record: dict[str, Any]) -> dict[str, Any]:
+  """A record with `label`, its method and calibration in words."""
+  by = record["difficulty_calibration"]
+  return record | {"label": tables.label(record["method"], by)}
+
+
+def calibrations(records: Records) -> dict[str, str]:
+  """Difficulty calibrations that are there, with what they are called."""
+  there = {record["difficulty_calibration"] for record in records}
+  return {name: text for name, text in tables.CALIBRATIONS.items() if name in there}
+
+
 def methods(records: Records) -> list[dict[str, Any]]:
   """Every method's headline record, best AUC first, with its `label`."""
   shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
-  return [
-    r | {"label": tables.label(r["method"], r["difficulty_calibration"])}
-    for r in sorted(shown, key=lambda r: -r["auc"])
-  ]
+  return [labelled(r) for r in sorted(shown, key=lambda r: -r["auc"])]
+
+
+def lengths(results: Results) -> list[dict[str, Any]] | None:
+  """Records by length of training in all calibrations (`headline.by_length`)."""
+  for name, (_, records) in results.ablations.items():
+    if found := headline.by_length(name, records):
+      return [labelled(record) for record in found]
+  return None
 
 
 def ablation(
@@ -127,7 +147,7 @@ def ablation(
   if name not in results.ablations:
     return None
   return [
-    r | {"label": tables.label(r["method"], r["difficulty_calibration"])}
+    labelled(r)
     for r in pivot.headline(results.ablations[name][1])
     if methods is None or r["method"] in methods
   ]

@@ -182,7 +182,7 @@ def _read_evaluation(workdir: pathlib.Path) -> Results:
     raise ValueError("has no summary.json; let launch.eval finish")
   return Results(
     workdir=workdir,
-    rows=rows + difficulty.by_reference(rows),
+    rows=rows + difficulty.calibrated(rows),
     records=records,
     ablations={},
     run=_read_json(workdir / "run.json", dict) or {},

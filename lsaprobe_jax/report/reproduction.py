@@ -8,9 +8,17 @@ says what they were drawn with. RESULTS.md has slots for the few tables of its o
   ...
   <!-- end -->
 
-NAME is a study and PART one of its tables, or NAME is `all` and PART `headline`. What
-stands between the two lines is replaced. For the same rows and versions all of it is
-the same to the byte.
+NAME is a study and PART one of its tables (those of tables.md, or of
+`headline.short_tables`), or NAME is `all` and PART `headline` or `twins`. What stands
+between the two lines is replaced. For the same rows and versions all of it is the same
+to the byte. A section about a study that may be missing stands between two others:
+
+  <!-- section NAME -->
+  ...
+  <!-- end section -->
+
+It is emptied where there is no such study. Where there is one and the section is empty,
+its text is that of templates/results_NAME.md; text that is there is kept.
 """
 
 import functools
@@ -18,6 +26,7 @@ import importlib.metadata
 import json
 import pathlib
 import re
+from collections.abc import Iterable
 
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
@@ -28,6 +37,12 @@ _RESAMPLES, _SEED = 10_000, 0
 # What the bytes of a figure depend on.
 _DRAWN_BY = ("matplotlib", "numpy", "scipy", "scikit-learn")
 _SLOT = re.compile(r"(<!-- table (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(
+  r"(<!-- section (\S+) -->\n)(.*?)(<!-- end section -->)", re.DOTALL
+)
+# Stands for all studies in a slot; what it holds is Markdown.
+_ALL = "all"
+_TEMPLATES = pathlib.Path(__file__).parent / "templates"
 _HEAD = """# Tables of the study `{name}`
 
 `python -m launch.reproduce` makes this file from the rows beside it. What the columns
@@ -96,14 +111,45 @@ def rebuild(root: pathlib.Path) -> list[str]:
       drawn = studies.draw(parts, records[name], root / "docs" / "figures" / name)
       text = studies.document(tables[name], drawn, f"../../docs/figures/{name}/")
       write_whole(folder / "tables.md", _HEAD.format(name=name) + text + "\n")
+      tables[name] |= headline.short_tables(parts, records[name])
     except (OSError, ValueError) as error:
       raise ArgumentError(f"root={root}: {name}: {error}") from error
   versions = {name: importlib.metadata.version(name) for name in _DRAWN_BY}
   made_by = root / "docs" / "figures" / "versions.json"
   write_whole(made_by, json.dumps(versions, indent=1) + "\n")
-  tables["all"] = {"headline": headline.format_headline(records)}
-  write_whole(path, fill(path.read_text(), tables))
+  tables[_ALL] = {"headline": headline.format_headline(records)}
+  tables[_ALL]["twins"] = link_twins(root)
+  write_whole(path, fill(fill_sections(path.read_text(), records), tables))
   return [folder.name for folder in folders]
+
+
+def link_twins(root: pathlib.Path) -> str:
+  """Links to what is written of twins, in docs/twins.md and results/twins/, if any."""
+  paths = [root / "docs" / "twins.md", *sorted(root.glob("results/twins/*.md"))]
+  lines = []
+  for path in filter(pathlib.Path.is_file, paths):
+    title = path.read_text().partition("\n")[0].lstrip("# ") or path.stem
+    lines.append(f"- [{title}]({path.relative_to(root)})")
+  said = "What twins assume and how well they hold up is written down here:"
+  return "\n".join([said, "", *lines]) if lines else ""
+
+
+def fill_sections(text: str, studies_there: Iterable[str]) -> str:
+  """A document with its sections about studies that may be missing put in or left out.
+
+  Args:
+    text: the document.
+    studies_there: names of the studies.
+  """
+
+  def section(match: re.Match) -> str:
+    head, name, own, end = match.groups()
+    if name not in studies_there:
+      return head + end
+    template = _TEMPLATES / f"results_{name}.md"
+    return head + (own or (template.read_text() if template.is_file() else "")) + end
+
+  return _SECTION.sub(section, text)
 
 
 def fill(text: str, tables: dict[str, dict[str, str]]) -> str:
@@ -124,6 +170,8 @@ def fill(text: str, tables: dict[str, dict[str, str]]) -> str:
       raise ArgumentError(
         f"root: RESULTS.md asks for table {name} {part}; there are {there}"
       )
-    return f"{head}{studies.shown(tables[name][part])}\n{end}"
+    text = tables[name][part]
+    text = text if name == _ALL else studies.shown(text)
+    return f"{head}{text}\n{end}" if text else head + end
 
   return _SLOT.sub(table, text)

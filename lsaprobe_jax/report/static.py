@@ -3,8 +3,7 @@
 import pathlib
 from typing import Any
 
-from lsaprobe_jax.metrics import study
-from lsaprobe_jax.report import figures
+from lsaprobe_jax.report import figures, headline
 from lsaprobe_jax.report.reading import Results
 
 _KINDS = ("png", "svg", "pdf")
@@ -24,15 +23,13 @@ def save_all(
     The files.
   """
   drawn = {"methods": figures.methods(results.records)}
-  keys = [
-    (name, cal) for name in (study.PROBE, study.LOSS) for cal in ("none", "reference")
-  ]
-  there = {(row["method"], row["difficulty_calibration"]) for row in results.rows}
-  drawn["roc"] = figures.roc_curves(results.rows, [k for k in keys if k in there])
+  drawn["roc"] = figures.roc_curves(results.rows, headline.curves(results.rows))
   for model in page["curves"] or ():
     drawn[f"curves-{model['model']}"] = figures.degradation_curves(model)
   for name, (_, records) in results.ablations.items():
     drawn[name] = figures.ablation(records)
+    if by_length := headline.by_length(name, records):
+      drawn[headline.LENGTHS] = figures.training_length(by_length)
   return [
     path
     for name, figure in drawn.items()

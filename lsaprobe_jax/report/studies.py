@@ -11,21 +11,19 @@ from lsaprobe_jax.metrics import (
   pivot,
   record_tables,
   study,
+  within_clip,
 )
-from lsaprobe_jax.report import albums, figures
+from lsaprobe_jax.report import albums, figures, headline
+from lsaprobe_jax.report.headline import ANCHORED
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.strict_json import rows_to_json
 from lsaprobe_jax.text import printable_leaves
 
+TWINS = "twins_against_reference"
+
 Parts = dict[str, list[Row]]
 Records = list[dict]
 Summarise = Callable[[list[Row]], Records]
-
-_CURVES = tuple(
-  (name, calibration)
-  for name in (study.PROBE, study.LOSS)
-  for calibration in ("none", "reference")
-)
 
 
 def make_tables(
@@ -49,7 +47,9 @@ def make_tables(
   text = {
     "gates": record_tables.format_gates(records[study.MAIN]),
     study.MAIN: record_tables.markdown_main(records[study.MAIN]),
+    "side_by_side": record_tables.markdown_side_by_side(records[study.MAIN]),
     "comparisons": comparison_tables.format_comparisons(against),
+    **_calibration_tables(rows),
     "operating_points": record_tables.format_operating_points(records[study.MAIN]),
     "models": record_tables.format_table(records[study.MAIN]),
     "sets": albums.format_sets(rows),
@@ -61,12 +61,48 @@ def make_tables(
       records[name] = gates.without(found)
       own_compared = compare_by_value(name, own)
       text |= _ablation_tables(name, found, own_compared)
+      text |= _ablation_twins(name, own)
+      if by_length := headline.by_length(name, records[name]):
+        text[headline.LENGTHS] = record_tables.markdown_ablation(by_length)
       compared += own_compared
   methods = dict.fromkeys(row["method"] for row in rows)
   matched = [name for name in methods if f"{name}{pivot.NFE_MATCHED}" in methods]
   if advantage := comparison_tables.format_advantage(compared, matched):
     text["advantage"] = advantage
   return text, records
+
+
+def _calibration_tables(rows: list[Row]) -> dict[str, str]:
+  """Twins against the reference model, the anchored probe's comparisons, contrasts.
+
+  Args:
+    rows: of a main table, raw and difficulty-calibrated (`study.main_rows`).
+  """
+  text = {}
+  if ANCHORED in {row["method"] for row in rows}:
+    against = comparisons.against(rows, ANCHORED)
+    table = comparison_tables.format_comparisons(against, probe=ANCHORED)
+    text["comparisons_anchored"] = table
+  if twins := comparisons.twins_against_reference(rows):
+    text[TWINS] = comparison_tables.format_twins(twins)
+  # A reference's scores are in both terms of the contrast and cancel.
+  kept = [r for r in rows if r["difficulty_calibration"] in ("none", "twins")]
+  if contrasts := within_clip.within_clip(kept):
+    text["within_clip"] = within_clip.format_within_clip(contrasts)
+  return text
+
+
+def _ablation_twins(name: str, rows: list[Row]) -> dict[str, str]:
+  """Twins against the reference model at every value, corrected for all together."""
+  found = []
+  for value, own in study.with_reference(rows).items():
+    named = {"ablation": name, "value": value}
+    found += [r | named for r in comparisons.twins_against_reference(own)]
+  if not found:
+    return {}
+  family = f"the number under all values, {len(found)}"
+  table = comparison_tables.format_twins(comparisons.corrected(found), family)
+  return {f"{name}_{TWINS}": table}
 
 
 def _ablation_tables(name: str, records: Records, compared: Records) -> dict[str, str]:
@@ -133,12 +169,14 @@ def draw(
   """Draws all figures of a study, as PNG and SVG; returns the files."""
   rows = study.main_rows(printable_leaves(parts))
   paths = figures.save(figures.methods(records[study.MAIN]), folder / "methods")
-  there = {(row["method"], row["difficulty_calibration"]) for row in rows}
-  roc = figures.roc_curves(rows, [key for key in _CURVES if key in there])
+  roc = figures.roc_curves(rows, headline.curves(rows))
   paths += figures.save(roc, folder / "roc")
   for name, own in records.items():
     if name != study.MAIN:
       paths += figures.save(figures.ablation(own), folder / name)
+    if by_length := headline.by_length(name, own):
+      drawn = figures.training_length(by_length)
+      paths += figures.save(drawn, folder / headline.LENGTHS)
   return paths
 
 

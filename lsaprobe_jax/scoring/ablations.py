@@ -10,9 +10,9 @@ from typing import Any
 from lsaprobe_jax.attacks.lsa_probe import read_costs
 from lsaprobe_jax.metrics import study
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
-from lsaprobe_jax.rows import Row
+from lsaprobe_jax.rows import CURVE, Row
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
-from lsaprobe_jax.scoring.factories import PROBE
+from lsaprobe_jax.scoring.factories import PROBE, probe_form
 from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
 from lsaprobe_jax.scoring.probe_rows import read_probe_rows
 from lsaprobe_jax.scoring.sweep_settings import SweepSettings
@@ -127,7 +127,9 @@ def eta_ref(runs: Runs) -> Values:
   _, others = _main_rows(runs)
   curves = _main_curves(runs)
   for value in runs.settings.sweep.eta_ref:
-    yield value, read_probe_rows(runs.plain, curves, value) + others
+    form = probe_form(runs.plain.settings)
+    form = dataclasses.replace(form, tau=dataclasses.replace(form.tau, eta_ref=value))
+    yield value, read_probe_rows(runs.plain, curves, form) + others
 
 
 def draws(runs: Runs) -> Values:
@@ -170,6 +172,7 @@ def _main_rows(runs: Runs) -> tuple[Rows, Rows]:
 def _main_curves(runs: Runs) -> Rows:
   """D against eta of all clips, at the main run's t and distance."""
   names = {"t_ratio": runs.settings.t_ratio, "distance": runs.settings.distance}
+  names |= {"method": CURVE}
   return [row for row in runs.plain.curves.asked if names.items() <= row.items()]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED, REFERENCE
 from lsaprobe_jax.models.trained import TrainedModel
@@ -105,6 +106,8 @@ def estimate(
     t_ratio, attack = factories.make_attack(settings, plain, distance)
     attack, times = one_climb(attack)
     took = []
+    if settings.twins.names:
+      attack = Twinned.by_names(attack, settings.twins.names)
     for one in (scorer, scorer.reseeded(settings.seed + 1)):
       store, start = RowStore(), time.perf_counter()
       one(store, attack, target, sample, method=name, t_ratio=t_ratio)

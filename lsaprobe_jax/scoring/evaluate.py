@@ -11,6 +11,7 @@ from lsaprobe_jax.metrics import (
   difficulty,
   record_tables,
   summary,
+  within_clip,
 )
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import recording, workdir
@@ -22,6 +23,12 @@ from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
 from lsaprobe_jax.scoring.settings import Experiment
 from lsaprobe_jax.scoring.shared_rows import ALONE, Shard
 from lsaprobe_jax.strict_json import rows_to_json
+from lsaprobe_jax.text import printable_leaves
+
+TABLES = "tables.txt"
+_MORE = (
+  f"{{}} the long tables in {TABLES}: each model, operating points, ranks of clips."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -31,13 +38,15 @@ class EvaluationResult:
   Attributes:
     settings: of the evaluation.
     rows: one a clip, model and method.
-    records: one a method and model, raw and difficulty-calibrated by the reference
-      model where there is one (`metrics.summary`).
+    records: one a method and model, raw and in every difficulty calibration that the
+      rows allow (`metrics.summary`).
+    folder: where it was saved, if it was.
   """
 
   settings: Experiment
   rows: list[Row]
   records: list[dict[str, Any]]
+  folder: pathlib.Path | None = None
 
   def __repr__(self) -> str:
     """The result in a line."""
@@ -45,17 +54,20 @@ class EvaluationResult:
     return f"EvaluationResult({len(self.rows)} rows by {', '.join(methods)})"
 
   def __str__(self) -> str:
-    """Gates and tables, as they are printed."""
-    return describe(self.rows, self.records)
+    """Gates and short tables, as they are printed, and where the long ones are."""
+    where = "save(FOLDER) writes" if self.folder is None else f"{self.folder} has"
+    return f"{describe(self.rows, self.records)}\n\n{_MORE.format(where)}"
 
   def to_rows(self) -> list[Row]:
     """One row a clip, model and method."""
     return list(self.rows)
 
   def save(self, folder: str | pathlib.Path) -> None:
-    """Writes summary.json and what ran beside the rows that are there."""
+    """Writes summary.json, tables.txt and what ran beside the rows that are there."""
     folder = pathlib.Path(folder)
     write_whole(folder / "summary.json", rows_to_json(self.records))
+    rows, records = printable_leaves((self.rows, self.records))
+    write_whole(folder / TABLES, long_tables(rows, records) + "\n")
     workdir.note_environment(folder)
 
 
@@ -91,11 +103,13 @@ def evaluate(
   run_blind(run)
   for name in settings.methods:
     if progress and shard == ALONE:
-      progress(str(summarise(run, run.scores.asked)))
+      found = summarise(run, run.scores.asked)
+      progress(describe(found.rows, found.records))
     run_methods(run, [name])
   result = summarise(run, finish(run))
   if folder is not None:
     result.save(folder)
+    result = dataclasses.replace(result, folder=folder)
   if record:
     recording.record_evaluation(run, folder, record)
   return result
@@ -110,9 +124,9 @@ def estimate_cost(settings: Experiment, limit: int | None = None) -> CostEstimat
 
 
 def summarise(run: Evaluation, rows: list[Row]) -> EvaluationResult:
-  """Summarises rows, raw and difficulty-calibrated by the reference model."""
+  """Summarises rows, raw and in every difficulty calibration that they allow."""
   records = summary.summarise(
-    rows + difficulty.by_reference(rows),
+    rows + difficulty.calibrated(rows),
     resamples=run.settings.bootstrap_resamples,
     seed=run.settings.seed,
   )
@@ -120,14 +134,50 @@ def summarise(run: Evaluation, rows: list[Row]) -> EvaluationResult:
 
 
 def describe(rows: list[Row], records: list[dict[str, Any]]) -> str:
-  """Gates, tables, comparisons with the probe and rank correlations as text."""
-  parts = [record_tables.format_gates(records), record_tables.format_table(records)]
-  if any(row["method"] == PROBE for row in rows):
-    both = rows + difficulty.by_reference(rows)
-    parts.append(record_tables.format_operating_points(records))
-    parts.append(comparison_tables.format_comparisons(comparisons.against(both)))
+  """Gates, AUCs side by side and comparisons with the probe, as short as a screen.
+
+  Args:
+    rows: of an evaluation, raw.
+    records: of `summarise`.
+  """
+  parts = [record_tables.format_gates(records)]
+  parts.append(record_tables.format_side_by_side(records))
+  parts.append(record_tables.SIDE_BY_SIDE)
+  against, twins = _compare(rows)
+  if against or twins:
+    parts.append(comparison_tables.format_side_by_side(against, twins))
+  return "\n" + "\n\n".join(parts)
+
+
+def long_tables(rows: list[Row], records: list[dict[str, Any]]) -> str:
+  """All tables: those of `describe` in full, each model, operating points, ranks.
+
+  Args:
+    rows: of an evaluation, raw.
+    records: of `summarise`.
+  """
+  parts = [record_tables.format_gates(records)]
+  parts.append(record_tables.format_side_by_side(records))
+  parts.append(record_tables.SIDE_BY_SIDE)
+  parts.append(record_tables.format_table(records))
+  parts.append(record_tables.format_operating_points(records))
+  against, twins = _compare(rows)
+  if against:
+    parts.append(comparison_tables.format_comparisons(against))
+  if twins:
+    parts.append(comparison_tables.format_twins(twins))
+  if contrast := within_clip.within_clip(rows):
+    parts.append(within_clip.format_within_clip(contrast))
   alike = [
     f"rank correlation of {PROBE} with {method} under {model}: {rho:.2f}"
     for (method, model), rho in comparisons.rank_correlations(rows, PROBE).items()
   ]
-  return "\n\n".join(("\n" + "\n\n".join(parts) + "\n", "\n".join(alike))).rstrip()
+  return "\n\n".join([*parts, *["\n".join(alike)] * bool(alike)])
+
+
+def _compare(rows: list[Row]) -> tuple[list[dict], list[dict]]:
+  """Comparisons with the probe, where it was scored, and of twins with a reference."""
+  every = rows + difficulty.calibrated(rows)
+  there = any(row["method"] == PROBE for row in rows)
+  against = comparisons.against(every) if there else []
+  return against, comparisons.twins_against_reference(every)

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models.trained import TrainedModel
@@ -57,8 +58,16 @@ class Evaluation:
     rows = []
     for target in self.targets:
       for corpus in parts:
-        rows += self.scorer(store, by_target[target.name], target, corpus, **names)
+        attack = by_target[target.name]
+        if self._has_twins(corpus):
+          attack = Twinned.by_names(attack, self.settings.twins.names)
+        rows += self.scorer(store, attack, target, corpus, **names)
     return rows
+
+  def _has_twins(self, corpus: Corpus) -> bool:
+    """Whether clips are scored with their twins."""
+    wanted = self.settings.twins
+    return bool(wanted.names) and (wanted.development or corpus is not self.development)
 
   def score_all(self, by_target: dict[str, Any], **names) -> list[Row]:
     """Scores the halves by one method, and with `cuts` development clips."""

@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from lsaprobe_jax import diffusion
+import numpy as np
+
+from lsaprobe_jax import diffusion, twins
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.clips import Clip, Corpus
@@ -15,6 +17,8 @@ from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.settings import Experiment
 from lsaprobe_jax.scoring.targets import load_targets
 
+# So many clips say what a model makes of a twin.
+_CLIPS_FOR_TWINS = 4
 # A 95th percentile of fewer clips is little more than their maximum.
 MIN_DEVELOPMENT_CLIPS = 20
 
@@ -135,11 +139,19 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
       " `waveform`: the mean square, here of log-mel spectrograms"
     )
   distance = factories.make_distance(settings.distance, halves)
+  _check_twins(settings, targets, development)
   times = {"t_ratio": settings.t_ratio}
   times |= factories.check_methods(settings, distance, fewest_timesteps(targets))
   for target in targets:
     _check_target(target, times, (*halves.clips, *development.clips))
   check_cross_over(targets, halves.clips)
+
+
+def _check_twins(settings, targets, clips: Corpus) -> None:
+  """Refuses twins that are unknown, or that carry no signal under a model."""
+  audio = np.asarray(clips.audio[:_CLIPS_FOR_TWINS])
+  for target in targets if settings.twins.names else ():
+    twins.check(target.model, audio, settings.twins.names, seed=settings.seed)
 
 
 def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:

@@ -1,5 +1,6 @@
 """What scores, made from an experiment's settings: searches, distances and attacks."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +13,54 @@ from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegrad
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
-from lsaprobe_jax.scoring.settings import Experiment, SearchSettings
+from lsaprobe_jax.rows import ANCHORED_CURVE, CURVE
+from lsaprobe_jax.scoring.settings import Experiment, SearchSettings, TauSettings
 
 PROBE = "lsa_probe"
+# The probe anchored at the clip.
+ANCHORED = "lsa_probe_anchored"
 # The ascent at one budget, without a search for it.
 MAX_DEGRADATION = "max_degradation"
 # A target that no clip reaches, and that is finite, so that there is a score.
 _OUT_OF_REACH = 1e30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeForm:
+  """A form of the probe: the paper's, or anchored at the clip.
+
+  Attributes:
+    method: what rows call it.
+    curve: what rows of its curves are called.
+    anchor: one of `probe.ANCHORS`.
+    t_ratio: its time over T.
+    tau: how its tau is calibrated.
+  """
+
+  method: str
+  curve: str
+  anchor: str
+  t_ratio: float
+  tau: TauSettings
+
+
+def probe_form(settings: Experiment, method: str = PROBE) -> ProbeForm:
+  """Returns the form of the probe that a method's name stands for."""
+  if method == ANCHORED:
+    return ProbeForm(
+      method=ANCHORED,
+      curve=ANCHORED_CURVE,
+      anchor="clip",
+      t_ratio=settings.anchored.t_ratio,
+      tau=settings.anchored.tau,
+    )
+  return ProbeForm(
+    method=PROBE,
+    curve=CURVE,
+    anchor="reconstruction",
+    t_ratio=settings.t_ratio,
+    tau=settings.tau,
+  )
 
 
 def make_search(settings: SearchSettings, name: str | None = None) -> searches.Search:
@@ -79,7 +121,8 @@ def make_baseline(settings: Experiment, name: str, distance) -> tuple[float, Any
     SettingError: there is no such baseline, or it has no such option.
   """
   if name not in (*settings.baselines, *attacks.names()):
-    known = ", ".join(dict.fromkeys((PROBE, *settings.baselines, *attacks.names())))
+    known = (PROBE, ANCHORED, *settings.baselines, *attacks.names())
+    known = ", ".join(dict.fromkeys(known))
     raise SettingError(f"methods: {name!r} is not one of {known}")
   options = {"t_ratio": settings.t_ratio} | dict(settings.baselines.get(name, {}))
   t_ratio = options.pop("t_ratio")
@@ -97,13 +140,13 @@ def make_attack(settings: Experiment, name: str, distance) -> tuple[float, Any]:
   if name == MAX_DEGRADATION:
     search, eta = make_search(settings.search), settings.max_degradation.eta
     return settings.t_ratio, MaxDegradation(distance=distance, eta=eta, search=search)
-  if name != PROBE:
+  if name not in (PROBE, ANCHORED):
     return make_baseline(settings, name, distance)
-  search = make_search(settings.search)
+  form, search = probe_form(settings, name), make_search(settings.search)
+  how = {"distance": distance, "search": search, "anchor": form.anchor}
   if searches.gives_curves(search):
-    return settings.t_ratio, DegradationCurve(distance=distance, search=search)
-  attack = LSAProbe(distance=distance, tau=_OUT_OF_REACH, search=search)
-  return settings.t_ratio, attack
+    return form.t_ratio, DegradationCurve(**how)
+  return form.t_ratio, LSAProbe(tau=_OUT_OF_REACH, **how)
 
 
 def check_methods(
@@ -117,7 +160,7 @@ def check_methods(
     num_train_timesteps: T of the model that has the fewest.
 
   Returns:
-    t_ratio of every baseline, by the setting that gives it.
+    t_ratio of every method that has its own, by the setting that gives it.
 
   Raises:
     SettingError: an unknown method, options that it does not have, or one with the
@@ -127,7 +170,9 @@ def check_methods(
   times = {}
   for name in settings.methods:
     plain = name.removesuffix(NFE_MATCHED)
-    if name in (PROBE, MAX_DEGRADATION):
+    if name == ANCHORED:
+      times["anchored.t_ratio"] = settings.anchored.t_ratio
+    if name in (PROBE, ANCHORED, MAX_DEGRADATION):
       continue
     ratio, attack = make_baseline(settings, plain, distance)
     times[f"baselines.{plain}.t_ratio"] = ratio

@@ -19,7 +19,7 @@ from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.rows import CURVE
 from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
-from lsaprobe_jax.scoring.factories import MAX_DEGRADATION, PROBE
+from lsaprobe_jax.scoring.factories import ANCHORED, MAX_DEGRADATION, PROBE
 from lsaprobe_jax.scoring.row_store import RowStore
 from lsaprobe_jax.scoring.scorer import Scorer
 
@@ -38,6 +38,8 @@ class LSAProbe:
     tau: the D that counts as degraded; None until `calibrate_tau` sets it.
     eta_ref: the budget whose D on development clips calibrates tau.
     quantile: of that D over development clips.
+    anchor: what D compares with: the clean `reconstruction`, as in the paper, or the
+      `clip` itself (docs/twins.md; its tau was best at eta_ref 0.11 and quantile 0.5).
   """
 
   distance: str | distances.Distance = "mr_stft"
@@ -47,6 +49,11 @@ class LSAProbe:
   tau: float | None = None
   eta_ref: float = 0.05
   quantile: float = 0.95
+  anchor: str = "reconstruction"
+
+  def __post_init__(self):
+    if self.anchor not in probe.ANCHORS:
+      raise ArgumentError(f"anchor={self.anchor}: one of {', '.join(probe.ANCHORS)}")
 
   @property
   def distance_name(self) -> str:
@@ -76,7 +83,8 @@ class LSAProbe:
       )
     tau = np.float32(self.tau)
     distance = self.make_distance(sample_rate)
-    return Attack(distance=distance, tau=tau, search=self.make_search())
+    search = self.make_search()
+    return Attack(distance=distance, tau=tau, search=search, anchor=self.anchor)
 
 
 def calibrate_tau(
@@ -108,12 +116,12 @@ def calibrate_tau(
     probe_settings.make_distance(model.sample_rate),
     probe_settings.make_search(),
   )
+  how = {"distance": distance, "search": search, "anchor": probe_settings.anchor}
   curves = searches.gives_curves(search)
   if curves:
-    attack: Any = DegradationCurve(distance=distance, search=search)
+    attack: Any = DegradationCurve(**how)
   else:
-    eta = np.float32(probe_settings.eta_ref)
-    attack = MaxDegradation(distance=distance, eta=eta, search=search)
+    attack = MaxDegradation(eta=np.float32(probe_settings.eta_ref), **how)
   rows = Scorer(seed, batch_size, len(clips))(
     RowStore(),
     attack,
@@ -127,7 +135,7 @@ def calibrate_tau(
   if curves:
     table = lambda name: np.array([row[name] for row in rows])
     most = read_degradations(
-      table("budgets"), table("degradations"), probe_settings.eta_ref
+      table("budgets"), table("degradations"), probe_settings.eta_ref, table("rest")
     )
   else:
     most = np.array([-row["score"] for row in rows])
@@ -151,7 +159,7 @@ def _check_count(count: int) -> None:
 def method_name(method: Any) -> str:
   """What rows call a method: an attack's own `name`, or that of its class."""
   if isinstance(method, LSAProbe):
-    return PROBE
+    return ANCHORED if method.anchor == "clip" else PROBE
   name = getattr(method, "name", None)
   if isinstance(name, str) and name:
     return name

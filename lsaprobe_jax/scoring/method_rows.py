@@ -12,7 +12,7 @@ from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.experiment import Evaluation
 from lsaprobe_jax.scoring.experiment_inputs import fewest_timesteps
-from lsaprobe_jax.scoring.factories import MAX_DEGRADATION, PROBE
+from lsaprobe_jax.scoring.factories import ANCHORED, MAX_DEGRADATION, PROBE
 from lsaprobe_jax.scoring.probe_rows import run_lsa_probe
 from lsaprobe_jax.scoring.scorer import row_identity
 
@@ -22,8 +22,8 @@ def run_methods(run: Evaluation, names: Iterable[str]) -> list[Row]:
   distance = factories.make_distance(run.settings.distance, run.halves)
   rows = []
   for name in names:
-    if name == PROBE:
-      rows += run_lsa_probe(run, distance)
+    if name in (PROBE, ANCHORED):
+      rows += run_lsa_probe(run, distance, factories.probe_form(run.settings, name))
     elif name == MAX_DEGRADATION:
       rows += run_max_degradation(run, distance)
     else:

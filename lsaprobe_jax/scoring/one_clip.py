@@ -84,7 +84,7 @@ def probe_clip(
     distance = probe.make_distance(model.sample_rate)
   except ValueError as error:
     raise ArgumentError(str(error)) from error
-  attack = DegradationCurve(distance=distance, search=search)
+  attack = DegradationCurve(distance=distance, search=search, anchor=probe.anchor)
   run = jax.jit(lambda attack, model, *args: attack(model, *args))
   start = time.perf_counter()
   model = model.for_length(len(audio))
@@ -94,12 +94,13 @@ def probe_clip(
     np.asarray(outcome.details[name], float) for name in ("budgets", "degradations")
   )
   _check_curve(budgets, degradations)
+  rest = float(outcome.details["rest"])
   return ClipCurve(
     budgets=budgets,
     degradations=degradations,
     tau=probe.tau,
     eta_max=probe.eta_max,
-    cost=None if probe.tau is None else _cost(probe, budgets, degradations),
+    cost=None if probe.tau is None else _cost(probe, budgets, degradations, rest),
     nfe_forward=int(outcome.nfe_forward),
     nfe_backward=int(outcome.nfe_backward),
     seconds=time.perf_counter() - start,
@@ -154,7 +155,7 @@ def _check_curve(budgets: np.ndarray, degradations: np.ndarray) -> None:
     )
 
 
-def _cost(probe: LSAProbe, budgets, degradations) -> float | None:
+def _cost(probe: LSAProbe, budgets, degradations, rest: float) -> float | None:
   tables = (budgets[None], degradations[None])
-  (found,) = read_costs(*tables, probe.tau, probe.eta_max)
+  (found,) = read_costs(*tables, probe.tau, probe.eta_max, [rest])
   return found["cost"] if found["reached"] else None

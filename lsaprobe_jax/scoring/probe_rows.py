@@ -16,31 +16,37 @@ from lsaprobe_jax.attacks.lsa_probe import (
 )
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
-from lsaprobe_jax.rows import CURVE, Row
+from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring.experiment import Evaluation
 from lsaprobe_jax.scoring.experiment_inputs import (
   MIN_DEVELOPMENT_CLIPS,
   too_few_development,
 )
-from lsaprobe_jax.scoring.factories import MAX_DEGRADATION, PROBE, make_search
+from lsaprobe_jax.scoring.factories import (
+  MAX_DEGRADATION,
+  PROBE,
+  ProbeForm,
+  make_search,
+)
 
 
-def run_lsa_probe(run: Evaluation, distance) -> list[Row]:
-  """Scores all clips by LSA-Probe, with a tau for each target.
+def run_lsa_probe(run: Evaluation, distance, form: ProbeForm) -> list[Row]:
+  """Scores all clips by a form of LSA-Probe, with a tau for each target.
 
   Raises:
     MissingRows: other processes have yet to write what the rows are read off.
   """
   if not searches.gives_curves(make_search(run.settings.search)):
-    return _search_with_targets(run, distance)
-  run_curves(run, distance)
+    return _search_with_targets(run, distance, form)
+  run_curves(run, distance, form)
   # Reading them costs nothing: whoever sees all of them does it for all clips. Only
   # what is matched to their NFE cannot be left to the last process.
   matched = any(name.endswith(NFE_MATCHED) for name in run.settings.methods)
   (run.curves.wait if matched else run.curves.require)()
-  curves = [row for row in run.curves.asked if _names(run).items() <= row.items()]
+  names = _names(run, form) | {"method": form.curve}
+  curves = [row for row in run.curves.asked if names.items() <= row.items()]
   try:
-    rows = read_probe_rows(run, curves, run.settings.tau.eta_ref)
+    rows = read_probe_rows(run, curves, form)
   except SettingError:
     raise
   except ValueError as error:
@@ -54,22 +60,22 @@ def run_lsa_probe(run: Evaluation, distance) -> list[Row]:
   return [row for row in found if row is not None]
 
 
-def run_curves(run: Evaluation, distance) -> list[Row]:
+def run_curves(run: Evaluation, distance, form: ProbeForm) -> list[Row]:
   """Measures D against eta for all clips, which takes no tau."""
   search = make_search(run.settings.search)
-  attack = DegradationCurve(distance=distance, search=search)
+  attack = DegradationCurve(distance=distance, search=search, anchor=form.anchor)
   by_target = {target.name: attack for target in run.targets}
   parts = (run.development, run.halves)
-  return run.score(run.curves, by_target, parts, method=CURVE, **_names(run))
+  return run.score(run.curves, by_target, parts, method=form.curve, **_names(run, form))
 
 
-def read_probe_rows(run: Evaluation, curves: list[Row], eta_ref: float) -> list[Row]:
+def read_probe_rows(run: Evaluation, curves: list[Row], form: ProbeForm) -> list[Row]:
   """Reads rows of LSA-Probe off curves, without another NFE.
 
   Args:
     run: the evaluation.
     curves: rows of `run_curves`.
-    eta_ref: the budget whose D on development clips calibrates tau.
+    form: the form of the probe; its `tau` says how that is calibrated.
 
   Raises:
     ValueError: a curve cannot be read.
@@ -78,39 +84,40 @@ def read_probe_rows(run: Evaluation, curves: list[Row], eta_ref: float) -> list[
   rows = []
   for target in run.targets:
     own = [row for row in curves if row["model"] == target.name]
-    table = lambda name, rows: np.array([row[name] for row in rows])
     dev = [row for row in own if row["split"] == "dev"]
     _check_development(len(dev))
-    most = read_degradations(table("budgets", dev), table("degradations", dev), eta_ref)
-    tau = tau_of(run, target.name, most)
+    budgets, degradations, rest = _table(dev)
+    most = read_degradations(budgets, degradations, form.tau.eta_ref, rest)
+    tau = tau_of(target.name, most, form)
     kept = own if run.cuts else [row for row in own if row["split"] != "dev"]
-    costs = read_costs(table("budgets", kept), table("degradations", kept), tau)
-    rows += [
-      row | {"method": PROBE} | cost for row, cost in zip(kept, costs, strict=True)
-    ]
+    rows += _with_costs(kept, tau, form.method)
   return rows
 
 
-def calibrate(run: Evaluation, distance) -> dict[str, Any]:
+def calibrate(run: Evaluation, distance, form: ProbeForm) -> dict[str, Any]:
   """Calibrates tau of each target by the search's own ascent at eta_ref."""
   search = make_search(run.settings.search)
-  eta = run.settings.tau.eta_ref
-  ascent = MaxDegradation(distance=distance, eta=eta, search=search)
+  ascent = MaxDegradation(
+    distance=distance, eta=form.tau.eta_ref, search=search, anchor=form.anchor
+  )
   by_target = {target.name: ascent for target in run.targets}
-  names = {"method": MAX_DEGRADATION} | _names(run)
+  # The ascent of another anchor has another name: with all else alike, a row of one
+  # would be taken for the other's.
+  method = form.method.replace(PROBE, MAX_DEGRADATION)
+  names = {"method": method} | _names(run, form)
   run.score(run.calibration, by_target, (run.development,), **names)
   run.calibration.wait()
-  rows = [row for row in run.calibration.asked if _names(run).items() <= row.items()]
+  rows = [row for row in run.calibration.asked if names.items() <= row.items()]
   return {
-    name: tau_of(run, name, [-row["score"] for row in rows if row["model"] == name])
+    name: tau_of(name, [-row["score"] for row in rows if row["model"] == name], form)
     for name in by_target
   }
 
 
-def tau_of(run: Evaluation, target: str, degradations):
+def tau_of(target: str, degradations, form: ProbeForm):
   """Calibrates tau of one target on the D of its development clips at eta_ref."""
   _check_development(len(degradations))
-  tau = probe.calibrate_tau(degradations, run.settings.tau.quantile)
+  tau = probe.calibrate_tau(degradations, form.tau.quantile)
   if not 0 < tau < np.inf:
     raise SettingError(
       f"tau: that of {target} is {tau}: D at eta_ref on development clips is no"
@@ -120,18 +127,49 @@ def tau_of(run: Evaluation, target: str, degradations):
   return tau
 
 
-def _search_with_targets(run: Evaluation, distance) -> list[Row]:
+def _search_with_targets(run: Evaluation, distance, form: ProbeForm) -> list[Row]:
   """Scores by a search that must be told tau."""
   search = make_search(run.settings.search)
   by_target = {
-    name: LSAProbe(distance=distance, tau=tau, search=search)
-    for name, tau in calibrate(run, distance).items()
+    name: LSAProbe(distance=distance, tau=tau, search=search, anchor=form.anchor)
+    for name, tau in calibrate(run, distance, form).items()
   }
-  return run.score_all(by_target, method=PROBE, **_names(run))
+  return run.score_all(by_target, method=form.method, **_names(run, form))
 
 
-def _names(run: Evaluation) -> dict[str, Any]:
-  return {"t_ratio": run.settings.t_ratio, "distance": run.settings.distance}
+def _table(rows: list[Row], twin: int | None = None) -> tuple[np.ndarray, ...]:
+  """Budgets [n, rungs], D at each of them, and D at rest [n], of clips or of a twin."""
+  budgets = np.array([row["budgets"] for row in rows])
+  if twin is None:
+    found = [(row["degradations"], row.get("rest", 0.0)) for row in rows]
+  else:
+    found = [(row["twin_degradations"][twin], row["twin_rest"][twin]) for row in rows]
+  degradations, rest = zip(*found, strict=True)
+  return budgets, np.array(degradations), np.array(rest)
+
+
+def _with_costs(rows: list[Row], tau, method: str) -> list[Row]:
+  """Rows of curves as rows of the probe, their twins' scores at the same tau."""
+  costs = _costs(rows, tau)
+  found = [
+    row | {"method": method} | cost for row, cost in zip(rows, costs, strict=True)
+  ]
+  twinned = [row for row in found if "twin_scores" in row]
+  if twinned:
+    count = len(twinned[0]["twin_scores"])
+    of_twins = [_costs(twinned, tau, twin) for twin in range(count)]
+    for row, *own in zip(twinned, *of_twins, strict=True):
+      row["twin_scores"] = [cost["score"] for cost in own]
+  return found
+
+
+def _costs(rows: list[Row], tau, twin: int | None = None) -> list[dict[str, Any]]:
+  budgets, degradations, rest = _table(rows, twin)
+  return read_costs(budgets, degradations, tau, rest=rest)
+
+
+def _names(run: Evaluation, form: ProbeForm) -> dict[str, Any]:
+  return {"t_ratio": form.t_ratio, "distance": run.settings.distance}
 
 
 def _check_development(count: int) -> None:

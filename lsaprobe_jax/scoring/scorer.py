@@ -119,7 +119,7 @@ class Scorer:
     index = [i for i, _ in new]
     numbers = np.array([clip_number(row["clip"]) for _, row in new], np.uint32)
     times = np.full(len(new), t, np.int32)
-    method = new[0][1]["method"]
+    method, facts = new[0][1]["method"], _facts(attack)
     shared = (np.int32(self._seed), target.model, attack)
     parts = self._run(shared, corpus.audio.take(index, axis=0), numbers, times)
     with tqdm(total=len(new), unit="clip", desc=f"{method} {target.name}") as bar:
@@ -127,20 +127,40 @@ class Scorer:
       for batch, outcome in parts:
         seconds = (time.perf_counter() - start) / len(outcome.score)
         store.keep(
-          row | _figures(outcome, i) | {"seconds": round(seconds, 4)}
+          row | facts | _figures(outcome, i, seconds)
           for i, (_, row) in enumerate(new[batch])
         )
         bar.update(len(outcome.score))
         start = time.perf_counter()
 
 
-def _figures(outcome, i: int) -> dict[str, Any]:
+def _facts(attack: Any) -> dict[str, Any]:
+  """What every row of an attack says of it."""
+  facts: dict[str, Any] = {}
+  if getattr(attack, "magnitude", False):
+    facts["magnitude"] = True
+  if names := getattr(attack, "names", ()):
+    facts["twins"] = ",".join(names)
+  return facts
+
+
+def _figures(outcome, i: int, seconds: float) -> dict[str, Any]:
   reached = None if outcome.reached is None else bool(outcome.reached[i])
-  return {
+  figures = {
     "score": float(outcome.score[i]),
     "cost": float(outcome.cost[i]),
     "reached": reached,
     "nfe_forward": int(outcome.nfe_forward[i]),
     "nfe_backward": int(outcome.nfe_backward[i]),
+    "seconds": round(seconds, 4),
     **{name: value[i].tolist() for name, value in outcome.details.items()},
   }
+  if "twin_scores" in figures:
+    # Clip and twins ran in one program, and a network evaluation takes either as long.
+    own, all_nfe = (
+      sum(figures[f"{of}nfe_{way}"] for of in names for way in ("forward", "backward"))
+      for names in (("",), ("", "twin_"))
+    )
+    figures["seconds"] = round(seconds * own / all_nfe, 4)
+    figures["twin_seconds"] = round(seconds * (1 - own / all_nfe), 4)
+  return figures

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from lsaprobe_jax import twins as twin_library
+from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
@@ -117,6 +119,19 @@ class Scores:
       raise ArgumentError("reference: it scores none of these clips by the same method")
     return dataclasses.replace(self, rows=tuple(rows))
 
+  def by_twins(self) -> Self:
+    """Difficulty-calibrated scores, by the clips' own twins (`score(..., twins=...)`).
+
+    Raises:
+      ArgumentError: the clips were scored without twins.
+    """
+    rows = difficulty.by_twins(self.rows)
+    if not rows:
+      raise ArgumentError(
+        "twins: these clips were scored without; give score(..., twins=['polarity'])"
+      )
+    return dataclasses.replace(self, rows=tuple(rows))
+
   def to_rows(self) -> list[Row]:
     """One row a clip, as JSON has it."""
     return list(self.rows)
@@ -134,6 +149,7 @@ def score(
   clips: Corpus,
   *,
   t_ratio: float | None = None,
+  twins: Sequence[str] = (),
   members: Collection[str] | None = None,
   path: str | pathlib.Path | None = None,
   seed: int = 0,
@@ -149,6 +165,8 @@ def score(
     method: an `LSAProbe` with tau, or any attack (`attacks`).
     clips: the clips (`load_audio`).
     t_ratio: an attack's time over T; an `LSAProbe` has its own.
+    twins: names of twins that are scored beside each clip (`twins.names`), for
+      `Scores.by_twins`.
     members: names of tracks that the model was trained on; what the model's own record
       says by default, and the group `a` where there is none.
     path: rows go to this file as they come, and the same call goes on from those that
@@ -157,6 +175,7 @@ def score(
     batch_size: clips on a device at once; 0 finds what fits.
 
   Raises:
+    SettingError: a twin is unknown, or carries no signal under the model.
     ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
       not there, the clips do not have the model's sample rate, or the file at `path`
       holds rows of these clips at another tau or for other members.
@@ -179,6 +198,10 @@ def score(
     names |= {"distance": getattr(distance, "name", None)}
   if names["t_ratio"] is None:
     raise ArgumentError(f"t_ratio: {names['method']} needs one, such as t_ratio=0.4")
+  tau = getattr(attack, "tau", None)
+  if twins:
+    twin_library.check(model.model, np.asarray(clips.audio[:4]), twins, seed=seed)
+    attack = Twinned.by_names(attack, twins)
   store = RowStore() if path is None else RowFile(pathlib.Path(path))
   kind = names | {"model": model.name, "corpus": clips.name, "seed": seed}
   _check_stored(
@@ -186,7 +209,8 @@ def score(
     [row for row in store.rows if kind.items() <= row.items()],
     model,
     clips,
-    getattr(attack, "tau", None),
+    tau,
+    twins,
   )
   scorer = Scorer(seed, batch_size, len(clips))
   rows = scorer(store, attack, model, clips, **names)
@@ -195,13 +219,19 @@ def score(
   return Scores(rows=tuple(rows), failed=failed)
 
 
-def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau) -> None:
+def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau, twins) -> None:
   """Refuses stored rows of the same kind that this call would not have made."""
+  wanted = ",".join(twins)
   splits = {clip.id: model.split(clip) for clip in clips.clips}
   for row in rows:
     if tau is not None and "tau" in row and np.float32(row["tau"]) != np.float32(tau):
       raise ArgumentError(
         f"path={path}: holds rows at tau {row['tau']:g}, not {tau:g}; choose a new file"
+      )
+    if row.get("twins", "") != wanted:
+      raise ArgumentError(
+        f"path={path}: holds rows with the twins {row.get('twins', 'none')}, not"
+        f" {wanted or 'none'}; choose a new file"
       )
     if splits.get(row["clip"], row["split"]) != row["split"]:
       raise ArgumentError(

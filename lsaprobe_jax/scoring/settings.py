@@ -57,6 +57,36 @@ class TauSettings(Settings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AnchoredSettings(Settings):
+  """The probe anchored at the clip, the method `lsa_probe_anchored`.
+
+  Distance, search and steps are those of the probe.
+
+  Attributes:
+    t_ratio: its time over T.
+    tau: how its tau is calibrated, on the anchored D of development clips, which holds
+      their own reconstruction error.
+  """
+
+  t_ratio: float = 0.2
+  tau: TauSettings = TauSettings(eta_ref=0.11, quantile=0.5)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwinSettings(Settings):
+  """Twins that every method but the blind one scores beside a clip.
+
+  Attributes:
+    names: of the twins (`twins.names`); none by default.
+    development: whether development clips have twins too, so that twin-calibrated
+      scores have cutoffs and scales; tau needs none.
+  """
+
+  names: tuple[str, ...] = ()
+  development: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchSettings(Settings):
   """Which search is used, and the settings of every search.
 
@@ -145,8 +175,9 @@ EXPERIMENT_RULES: tuple[Rule, ...] = (
   one_of(PRECISIONS, "precision"),
   one_of(STOPS, "stop_at"),
   true_or_false("untrained"),
-  above(0, _MOST_BUDGET, "tau.eta_ref"),
-  above(0, 1, "tau.quantile"),
+  above(0, _MOST_BUDGET, "tau.eta_ref", "anchored.tau.eta_ref"),
+  above(0, 1, "tau.quantile", "anchored.tau.quantile"),
+  true_or_false("twins.development"),
   whole(1, 1_000_000, "bootstrap_resamples"),
   a_name("methods", "distance"),
   *SEARCH_RULES,
@@ -172,8 +203,10 @@ class Experiment(Settings):
     distance: name of a distance (`distances.get`).
     search: the search.
     tau: how tau is calibrated.
-    methods: what is scored, in this order: `lsa_probe`, `max_degradation`, names of
-      `baselines`, and those with `_nfe_matched` behind.
+    anchored: the probe anchored at the clip.
+    twins: twins of the clips, scored beside them.
+    methods: what is scored, in this order: `lsa_probe`, `lsa_probe_anchored`,
+      `max_degradation`, names of `baselines`, and those with `_nfe_matched` behind.
     baselines: by name, the settings of each; `t_ratio` is the probe's where none is
       given.
     max_degradation: the budget of that method.
@@ -195,6 +228,8 @@ class Experiment(Settings):
   distance: str = "waveform"
   search: SearchSettings = SearchSettings()
   tau: TauSettings = TauSettings()
+  anchored: AnchoredSettings = AnchoredSettings()
+  twins: TwinSettings = TwinSettings()
   methods: tuple[str, ...] = ("lsa_probe",)
   baselines: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
   max_degradation: AscentSettings = AscentSettings()

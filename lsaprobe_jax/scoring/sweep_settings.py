@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
-from lsaprobe_jax.scoring.factories import PROBE, check_order, check_searches
+from lsaprobe_jax.scoring.factories import ANCHORED, PROBE, check_order, check_searches
 from lsaprobe_jax.scoring.settings import EXPERIMENT_RULES, Experiment
 from lsaprobe_jax.settings import Rule, Settings, a_name, above, whole
 
@@ -109,9 +109,9 @@ def check_sweep(settings: SweepSettings) -> None:
 def _check_names(settings: SweepSettings) -> None:
   """Refuses methods that are none, or that stand where they cannot be scored."""
   sweep = settings.sweep
-  alone = {PROBE, *settings.baselines}
+  alone = {PROBE, ANCHORED, *settings.baselines}
   # The others spend what their search does, and have nothing to repeat.
-  repeated = alone - {PROBE, "relative_degradation"}
+  repeated = alone - {PROBE, ANCHORED, "relative_degradation"}
   both = alone | {f"{name}{NFE_MATCHED}" for name in repeated}
   if unknown := set(sweep.compared_in) - set(sweep.variants):
     raise SettingError(

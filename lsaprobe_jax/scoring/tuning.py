@@ -12,7 +12,7 @@ from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, summary, tables
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
-from lsaprobe_jax.scoring.factories import PROBE
+from lsaprobe_jax.scoring.factories import ANCHORED, PROBE
 from lsaprobe_jax.scoring.method_rows import run_methods
 from lsaprobe_jax.scoring.probe_rows import read_probe_rows, run_curves
 from lsaprobe_jax.scoring.settings import Experiment
@@ -110,23 +110,27 @@ def tune(
 def try_setting(run: Evaluation, eta_refs: Sequence[float]) -> list[dict[str, Any]]:
   """Scores by an experiment's methods; returns one record for each model and method."""
   methods = run.settings.methods
-  rows = run_methods(run, [name for name in methods if name != PROBE])
-  if PROBE in methods:
+  forms = (PROBE, ANCHORED)
+  rows = run_methods(run, [name for name in methods if name not in forms])
+  for name in (name for name in methods if name in forms):
+    form = factories.probe_form(run.settings, name)
     distance = factories.make_distance(run.settings.distance, run.halves)
-    curves = run_curves(run, distance)
+    curves = run_curves(run, distance, form)
     for eta_ref in eta_refs:
+      tau = dataclasses.replace(form.tau, eta_ref=eta_ref)
       rows += [
-        row | {"method": f"{PROBE}, eta_ref={eta_ref}"}
-        for row in read_probe_rows(run, curves, eta_ref)
+        row | {"method": f"{name}, eta_ref={eta_ref}"}
+        for row in read_probe_rows(run, curves, dataclasses.replace(form, tau=tau))
       ]
-  rows += difficulty.by_reference(rows)
+  rows += difficulty.calibrated(rows)
   records = summary.summarise(rows, resamples=_RESAMPLES)
   return [{name: record[name] for name in (*_COLUMNS, *_SPENT)} for record in records]
 
 
 def table(lines: list[dict[str, Any]]) -> str:
   """The cross-over means of everything tried, as Markdown."""
-  head = ["setting", "method", "A", "B", "mean [95% by track]", "by reference"]
+  head = ["setting", "method", "A", "B", "mean [95% by track]"]
+  head += ["by reference", "by twins", "by both"]
   body = []
   for line in lines:
     setting = ", ".join(f"{k}={v}" for k, v in line["changes"].items())
@@ -135,19 +139,21 @@ def table(lines: list[dict[str, Any]]) -> str:
     }
     for method in dict.fromkeys(r["method"] for r in line["records"]):
       a, b, mean = (found[method, model, "none"] for model in ("A", "B", "mean"))
-      by_reference = found.get((method, "mean", "reference"))
-      body.append([setting, method, *_cells(a, b, mean, by_reference)])
+      calibrated = [
+        found.get((method, "mean", by)) for by in ("reference", "twins", "both")
+      ]
+      body.append([setting, method, *_cells(a, b, mean, calibrated)])
   head = [*head, "reached", "NFE, forward/backward"]
   return "\n".join(tables.markdown([head, *body])) + "\n"
 
 
-def _cells(a, b, mean, by_reference) -> list[str]:
+def _cells(a, b, mean, calibrated) -> list[str]:
   low, high = mean["auc_ci"]
   return [
     f"{a['auc']:.3f}",
     f"{b['auc']:.3f}",
     f"{mean['auc']:.3f} [{low:.3f}, {high:.3f}]",
-    "" if by_reference is None else f"{by_reference['auc']:.3f}",
+    *("" if record is None else f"{record['auc']:.3f}" for record in calibrated),
     "" if mean["reached"] is None else f"{mean['reached']:.0%}",
     f"{mean['nfe_forward']:.0f}/{mean['nfe_backward']:.0f}",
   ]

@@ -103,6 +103,28 @@ def censored_rank(eta_max, margin, tau) -> jax.Array:
   return eta_max * (1 + jnp.maximum(margin, 0) / tau)
 
 
+def rest_rank(rest, tau) -> jax.Array:
+  """Returns the rank of an example that is beyond tau at no perturbation.
+
+  It lies below all budgets, by how far D at rest is beyond tau, over tau.
+  """
+  return 1 - rest / tau
+
+
+def at_rest(found: SearchResult, rest, tau) -> SearchResult:
+  """Takes D at no perturbation into account, of which a search knows nothing.
+
+  Where it reaches tau, the cost is 0.
+  """
+  beyond = rest >= tau
+  return found.replace(
+    cost=jnp.where(beyond, 0.0, found.cost),
+    reached=found.reached | beyond,
+    rank=jnp.where(beyond, rest_rank(rest, tau), found.rank),
+    margin=jnp.where(beyond, jnp.minimum(found.margin, tau - rest), found.margin),
+  )
+
+
 def interpolate(tau, low, low_degradation, high, high_degradation) -> jax.Array:
   """Returns where D would cross tau on a straight line from `low` to `high`."""
   fraction = (tau - low_degradation) / (high_degradation - low_degradation)

@@ -44,6 +44,7 @@ class Curve(struct.PyTreeNode):
     gradients: how often D was taken with gradient.
     history: [rungs, steps] D at each point looked at on a rung, restart after
       restart; NaN where a rung has fewer than another.
+    rest: D at no perturbation, a scalar.
   """
 
   budgets: jax.Array
@@ -51,19 +52,20 @@ class Curve(struct.PyTreeNode):
   values: jax.Array
   gradients: jax.Array
   history: jax.Array
+  rest: jax.Array | float = 0.0
 
   @property
   def worst(self) -> jax.Array:
     """The largest D found within each budget, [rungs]: the balls are nested."""
-    return jax.lax.cummax(self.degradations)
+    return jnp.maximum(jax.lax.cummax(self.degradations), self.rest)
 
   def degradation_at(self, eta) -> jax.Array:
     """Returns the worst D within a budget.
 
     Between the rungs, and from no perturbation to the first, lie straight lines.
     """
-    grow = lambda x: jnp.concatenate([jnp.zeros(1), x])
-    return jnp.interp(eta, grow(self.budgets), grow(self.worst))
+    grow = lambda first, x: jnp.concatenate([jnp.full(1, first, x.dtype), x])
+    return jnp.interp(eta, grow(0, self.budgets), grow(self.rest, self.worst))
 
   def search_result(self, tau, eta_max=np.inf) -> SearchResult:
     """Reads C_adv off the curve, for any tau and eta_max.
@@ -79,7 +81,7 @@ class Curve(struct.PyTreeNode):
     tau, eta_max = jnp.broadcast_arrays(jnp.asarray(tau), jnp.asarray(eta_max))
     cross = jnp.vectorize(self._cross, signature="(),()->(),(),(),()")
     cost, reached, rank, margin = cross(tau, eta_max)
-    return SearchResult(
+    found = SearchResult(
       cost=cost,
       reached=reached,
       rank=rank,
@@ -91,6 +93,7 @@ class Curve(struct.PyTreeNode):
       gradients=self.gradients,
       history=self.history,
     )
+    return base.at_rest(found, self.rest, tau)
 
   def _cross(self, tau, eta_max):
     # A hair of room: the ladder's last rung is eta_max up to rounding.
@@ -99,10 +102,9 @@ class Curve(struct.PyTreeNode):
     hit = worst >= tau
     reached = jnp.any(hit)
     high = jnp.argmax(hit)
-    # Below the first rung D is taken to fall to 0 at no perturbation.
     before = jnp.maximum(high - 1, 0)
     low = jnp.where(high > 0, self.budgets[before], 0.0)
-    low_degradation = jnp.where(high > 0, worst[before], 0.0)
+    low_degradation = jnp.where(high > 0, worst[before], self.rest)
     inside = base.interpolate(
       tau, low, low_degradation, self.budgets[high], worst[high]
     )

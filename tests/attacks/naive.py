@@ -1,5 +1,6 @@
 """The formulae once more as loops in plain Python, and a count of the real NFE."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -112,6 +113,17 @@ class Naive:
   def noised(self, t, draw):
     return self.signal[t] * self.x_0 + self.sigma[t] * self.eps(draw)
 
+  def path_errors(self, times, draws):
+    """The log of the error at each of `times`, a mean over draws that no other has."""
+    logs = []
+    for i, t in enumerate(times):
+      error = 0.0
+      for draw in range(i, draws * len(times), len(times)):
+        e = np.asarray(self.predict(self.noised(t, draw), t), np.float64)
+        error += np.sum((np.asarray(self.eps(draw), np.float64) - e) ** 2) / draws
+      logs.append(np.log(error))
+    return np.array(logs)
+
   def reverse(self, x):
     grid = [int(np.floor(T * (STEPS - i) / STEPS + 0.5)) for i in range(STEPS + 1)]
     for t, s in itertools.pairwise(grid):
@@ -186,7 +198,7 @@ _run = jax.jit(lambda attack, *args: attack(*args))
 
 def run(attack, model, audio, key, t=T):
   """The attack's outcome, whose passes must be those that the network made."""
-  fields = {name: getattr(model, name) for name in model.__dataclass_fields__}
+  fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
   latent = isinstance(model, LatentDiffusion)
   counting = (CountingLatent if latent else CountingWaveform)(**fields)
   jax.effects_barrier()

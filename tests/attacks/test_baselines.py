@@ -3,19 +3,23 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
 from naive import DISTANCE, MODEL, SAMPLES, STEPS, T, run
 
+from lsaprobe_jax import diffusion
 from lsaprobe_jax.attacks.gradient_norm import GradientNorm
 from lsaprobe_jax.attacks.noise_optimisation import NoiseOptimisation
+from lsaprobe_jax.attacks.path_error import PathError
 from lsaprobe_jax.attacks.pfami import PFAMI
 from lsaprobe_jax.attacks.pia import PIA, STANDARD_NORMAL, p_norm
 from lsaprobe_jax.attacks.rediffuse import ReDiffuse
 from lsaprobe_jax.attacks.secmi import SecMI
 from lsaprobe_jax.attacks.sima import SimA
 from lsaprobe_jax.attacks.trajectory import Trajectory
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models import schedules
 
 
@@ -47,6 +51,50 @@ def test_trajectory_is_the_mean_distance_to_the_clip(model, audio, key, naive, d
     for draw in range(draws)
   ]
   np.testing.assert_allclose(found.score, -np.mean(degradations), rtol=1e-4)
+
+
+# Of T = 20; t = 6 is the centre of the bell, 0.25 T its standard deviation.
+@pytest.mark.parametrize("draws", [1, 3])
+def test_path_error_is_a_bell_over_log_errors(model, audio, key, naive, draws):
+  attack = PathError(times=5, draws=draws, width=0.25)
+  found = run(attack, model, audio, key, t=6)
+  times = (4, 8, 12, 16, 20)
+  logs = naive.path_errors(times, draws)
+  np.testing.assert_allclose(found.details["errors"], logs, rtol=1e-4)
+  weights = [np.exp(-((t - 6) ** 2) / (2 * 5**2)) for t in times]
+  np.testing.assert_allclose(found.score, -np.average(logs, weights=weights), rtol=1e-4)
+
+
+def test_path_error_is_the_loss_where_the_bell_is_narrow(model, audio, key, naive):
+  # Between 12 and 16, and nearer to 16: a bell of no width worth speaking of is there.
+  narrow = run(PathError(times=5, width=1e-3), model, audio, key, t=15)
+  loss = np.sum((naive.eps(3) - naive.predict(naive.noised(16, 3), 16)) ** 2)
+  np.testing.assert_allclose(narrow.score, -np.log(loss), rtol=1e-4)
+  wide = run(PathError(times=5, width=1e3), model, audio, key, t=15)
+  np.testing.assert_allclose(wide.score, -np.mean(wide.details["errors"]), rtol=1e-4)
+  np.testing.assert_array_equal(wide.details["errors"], narrow.details["errors"])
+
+
+def test_path_error_is_finite_where_the_prediction_is_right(audio, key):
+  class Perfect:
+    # Its states are noise alone, which it gives back.
+    schedule = diffusion.Schedule(signal=jnp.zeros(21), noise=jnp.ones(21))
+
+    def encode(self, audio):
+      return audio
+
+    def predict_noise(self, x, t):
+      return x
+
+  found = PathError()(Perfect(), key, audio, T)
+  # The logarithm of what is the least above 0.
+  np.testing.assert_allclose(found.score, -np.log(np.finfo(np.float32).tiny), rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [0.0, -0.1, np.nan])
+def test_path_error_refuses_a_bell_without_width(model, audio, key, width):
+  with pytest.raises(ArgumentError, match=r"width=.* of the bell is not above 0"):
+    PathError(width=width)(model, key, audio, T)
 
 
 def secmi(naive, t, steps):

@@ -1,5 +1,7 @@
 """Attacks on a latent model: a state that is smaller than the audio, of any shape."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ SETTINGS = {
   "loss": {},
   "random_stability": {"eta": 0.3},
   "trajectory": {},
+  "path_error": {},
   "secmi": {},
   "pia": {"times": 2},
   "pian": {"mean_absolute": 0.8},
@@ -87,7 +90,7 @@ def musicldm():
   kind = type(model)
   traced = ("encode", "predict_noise", "decode", "reconstruct")
   once = type(kind.__name__, (kind,), {n: jax.jit(getattr(kind, n)) for n in traced})
-  return once(**{name: getattr(model, name) for name in model.__dataclass_fields__})
+  return once(**{f.name: getattr(model, f.name) for f in dataclasses.fields(model)})
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -1,5 +1,7 @@
 """Repeats that spend what the probe spends, as the network itself counts."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ EXACT = {
   "loss": {},
   "random_stability": {"eta": 0.4},
   "trajectory": {},
+  "path_error": {},
   "secmi": {},
   "pia": {},
   "pian": {"mean_absolute": 0.8},
@@ -97,7 +100,7 @@ def test_no_evaluation_is_made_twice(model, audio, key, name):
       jax.debug.callback(note, x, jnp.asarray(t))
       return super().predict_noise(x, t)
 
-  fields = {f: getattr(model, f) for f in model.__dataclass_fields__}
+  fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
   recorder = Recorder(**fields | {"num_inference_steps": 1})
   attack = attacks.get(name, DISTANCE, **EXACT[name])
   attack = attacks.nfe_matched(attack, 104, 1, TIMES)

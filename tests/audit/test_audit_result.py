@@ -42,12 +42,11 @@ def test_a_result_says_what_was_found(result):
   assert result.evidence == (result.p_value <= 0.2)
   assert len(result.tracks) == 8
   assert result.findings.tests[0].sets["panel"].reference_tracks == 7 - 3
-  assert result.scores.methods == (
-    "loss by reference",
-    "lsa_probe by reference",
-    "panel",
-  )
-  assert result.difficulty_calibration == "reference"
+  assert result.scores.methods == ("loss by both", "lsa_probe by both", "panel")
+  assert result.difficulty_calibration == "both"
+  names = [test.name for test in result.findings.tests]
+  assert names == ["by both", "by twins", "by reference", "suspects alone"]
+  assert result.p_value == result.findings.tests[0].p_value
   assert result.facts["reference"][0].track == "reference-08"
   holds = {name: gate.holds for name, gate in gates(result).items()}
   unknown = (
@@ -56,6 +55,8 @@ def test_a_result_says_what_was_found(result):
     "albums",
   )
   assert [holds.pop(name) for name in unknown] == [None] * 3
+  # Fourteen tracks show little.
+  holds.pop("unseen music is centred")
   assert set(holds.values()) == {True}
   assert {"blind baseline", "null control", "size of the reference"} <= holds.keys()
   # The bad files are named, and do not end the run.
@@ -64,9 +65,10 @@ def test_a_result_says_what_was_found(result):
 
 
 def test_a_result_is_short_in_a_shell_and_whole_when_printed(result):
+  holding = sum(gate.holds is True for gate in result.gates)
   assert repr(result) == (
     f"AuditResult(evidence={result.evidence}, p_value={result.p_value},"
-    " gates=5 of 8 hold, suspects=8, reference=14)"
+    f" gates={holding} of 9 hold, suspects=8, reference=14)"
   )
   printed = str(result)
   assert printed.endswith(result.verdict)
@@ -76,26 +78,27 @@ def test_a_result_is_short_in_a_shell_and_whole_when_printed(result):
 
 def test_rows_are_all_scores(result):
   rows = result.to_rows()
-  # 22 tracks of 3 clips under two models by two methods, and by reference.
+  # 22 tracks of 3 clips under two models by two methods, and calibrated.
   kinds = [row["difficulty_calibration"] for row in rows]
-  assert (kinds.count("none"), kinds.count("reference")) == (22 * 3 * 4, 22 * 3 * 2)
+  assert (kinds.count("none"), kinds.count("twins")) == (22 * 3 * 4,) * 2
+  assert (kinds.count("reference"), kinds.count("both")) == (22 * 3 * 2,) * 2
 
 
 def test_a_dossier_is_written(saved, result):
   found = dossier(saved)
   assert found["verdict"] == result.verdict
-  assert found["methods"] == ["loss by reference", "lsa_probe by reference"]
+  assert found["methods"] == ["loss by both", "lsa_probe by both"]
   judged = found["found"]
   assert len(judged["tracks"]) == 8
   assert judged["p_value"] == result.p_value
-  assert judged["difficulty_calibration"] == "reference"
-  (test,) = judged["tests"]
-  assert test["name"] == "reference"
+  assert judged["difficulty_calibration"] == "both"
+  test = judged["tests"][0]
+  assert test["name"] == "by both"
   assert test["sets"]["panel"]["p_value"] == result.p_value
   lines = list(csv.DictReader((saved / "tracks.csv").open()))
   assert len(lines) == 22
   assert sum(line["verdict"] != "" for line in lines) == 8
-  assert {"side", "sha256", "p panel", "score loss by reference"} <= lines[0].keys()
+  assert {"side", "sha256", "p panel", "score loss by both"} <= lines[0].keys()
   assert len(json.loads((saved / "environment.json").read_text())) == 1
   assert len(read_rows(saved / "scores.jsonl")) == 22 * 3 * 4
   for name in ("tracks.png", "tracks.svg", "curves.png", "curves.svg"):
@@ -132,14 +135,16 @@ def test_a_folder_and_memory_hold_the_same_audit(folder, saved, result, tmp_path
     audit(**other).save(workdir)
 
 
-def test_without_a_reference_model_the_verdict_says_so(folder):
+def test_without_twins_and_reference_model_the_verdict_says_so(folder):
   """The model itself may be given, too: it is not loaded again."""
   model = load_model(folder / "model")
-  found = audit(**given(folder) | {"model": model, "methods": ("loss",)})
+  plain = {"methods": ("loss",), "twins.names": ()}
+  found = audit(**given(folder) | {"model": model} | plain)
   assert found.difficulty_calibration == "none"
   assert "not calibrated for difficulty" in found.verdict
   assert gates(found)["null control"].holds is None
-  named = audit(**given(folder, methods=("loss",)))
+  assert [test.name for test in found.findings.tests] == ["raw"]
+  named = audit(**given(folder, **plain))
   assert named.p_value == found.p_value
 
 

@@ -18,6 +18,9 @@ def test_the_evaluation_of_an_audit_has_its_settings():
   assert (experiment.t_ratio, experiment.search.eta_max) == (0.3, 0.5)
   assert experiment.methods == settings.methods
   assert experiment.baselines == settings.baselines
+  assert experiment.twins == settings.twins
+  assert experiment.twins.development
+  assert experiment.anchored == settings.anchored
 
 
 @pytest.mark.parametrize(

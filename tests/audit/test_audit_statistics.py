@@ -88,7 +88,7 @@ def test_the_first_of_several_contrasts_decides():
   other = dataclasses.replace(one, name="other", scores=flat)
   alone = statistics.judge(found, [one], alpha=0.05)
   both = statistics.judge(found, [one, other], alpha=0.05)
-  assert [test.name for test in both.tests] == ["reference", "other"]
+  assert [test.name for test in both.tests] == ["raw", "other"]
   np.testing.assert_equal(to_plain(both.tests[0]), to_plain(alone.tests[0]))
   assert both.p_value == alone.p_value != both.tests[1].p_value
 

@@ -72,6 +72,9 @@ def test_rows_by_reference_count_where_there_are_any():
     == difficulty_calibration_of([*by, *raw])
     == "reference"
   )
+  twins, both = (score_rows(clips, "loss", calibration=c) for c in ("twins", "both"))
+  assert difficulty_calibration_of([*raw, *twins]) == "twins"
+  assert difficulty_calibration_of([*raw, *twins, *both, *by]) == "both"
   scores, _ = tabulate(raw + by, clips, difficulty_calibration="none")
   assert scores.methods == ("loss",)
 
@@ -85,6 +88,7 @@ def inputs_of(clips):
   return types.SimpleNamespace(
     gates=[],
     albums=None,
+    mode="reference",
     settings=AuditSettings().changed({"alpha": 0.2}),
     clips=types.SimpleNamespace(clips=clips),
     **parts,
@@ -111,5 +115,6 @@ def test_a_method_that_does_not_vary_under_the_reference_model_alone():
   rows += [row | {"model": pivot.REFERENCE, "score": 1.0} for row in rows[: len(clips)]]
   found = procedure.conclude(inputs_of(clips), rows)
   assert 0 < found.p_value <= 1
-  assert found.gates[-1].holds is None
-  assert "does not vary" in found.gates[-1].text
+  control = {gate.name: gate for gate in found.gates}["null control"]
+  assert control.holds is None
+  assert "does not vary" in control.text

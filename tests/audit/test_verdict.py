@@ -10,11 +10,19 @@ from lsaprobe_jax.audit.verdict import verdict
 
 
 def said(
-  *, p_value=0.01, tracks=1, by_album=True, calibration="reference", unknown=False
+  *,
+  p_value=0.01,
+  tracks=1,
+  by_album=True,
+  calibration="reference",
+  unknown=False,
+  mode="reference",
+  drawn=False,
 ):
   """The verdict of an audit at 5%."""
   test = SuspectsTest(
-    name="reference",
+    name="raw",
+    assumes="this holds",
     p_value=p_value,
     lowest=0.001,
     albums_exchanged=True,
@@ -32,6 +40,8 @@ def said(
     flagged=0,
     expected_flags=0.0,
     cutoffs={},
+    mode=mode,
+    drawn=drawn,
   )
   return verdict(
     [], findings, difficulty_calibration=calibration, reference_unknown=unknown
@@ -51,7 +61,26 @@ def said(
       "^No evidence of training, not calibrated for difficulty",
     ),
     ({"unknown": True}, "saw neither side is taken on trust"),
+    ({"calibration": "both", "unknown": True}, "saw neither side is taken on trust"),
     ({"by_album": False}, "likeness to tracks of the same album"),
+    ({"calibration": "twins"}, "^Evidence of training: less what their twins score,"),
+    (
+      {"mode": "alone"},
+      r"^This assumes that this holds, and no reference music has checked it\. Evidence"
+      r" of training: the suspects score above their twins \(p = .* as it was mastered",
+    ),
+    (
+      {"mode": "alone", "p_value": 0.3},
+      "^This assumes that this holds, and no .* No evidence .* finds nothing reliably",
+    ),
+    (
+      {"mode": "canary"},
+      r"^This assumes that this holds\. Evidence .* held back .*says that the draw was",
+    ),
+    (
+      {"mode": "canary", "drawn": True, "by_album": False},
+      "held back .* about the set as a whole.$",
+    ),
   ],
 )
 def test_a_verdict_says_what_it_rests_on(changes, message):

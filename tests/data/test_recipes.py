@@ -190,6 +190,58 @@ def test_counts_of_the_lists():
   assert groups == {track: extended[track] for track in groups}
 
 
+def test_extra_shares_no_music_with_the_core():
+  core, listed = sources.multigenre(), sources.extra()
+  assert {source.package for source in listed} == {
+    "0ad-data",
+    "flare-game",
+    "fretsonfire-songs-muldjord",
+    "fretsonfire-songs-sectoid",
+    "hyperrogue-music",
+  }
+  for name in ("package", "duplicates", "track"):
+    in_core = {getattr(source, name) for source in core}
+    assert in_core.isdisjoint(getattr(source, name) for source in listed)
+  count = collections.Counter(source.group for source in listed)
+  assert count == {"a": 39, "b": 38, "dev": 13, "reference": 7}
+  extended = {s.track: s for s in sources.multigenre(extended=True)}
+  assert all(extended[source.track] == source for source in listed)
+
+
+def test_extra_leaves_out_versions_of_music_of_the_core(monkeypatch):
+  core = _source(0, "a")
+  version, other = (
+    dataclasses.replace(_source(number, "a"), package="outside") for number in (1, 2)
+  )
+  version = dataclasses.replace(version, duplicates=core.duplicates)
+  # A package that is in the core set is so with all that is listed of it.
+  rest_of_core = _source(3, "b")
+  monkeypatch.setattr(
+    sources,
+    "multigenre",
+    lambda *, extended=False: (
+      (core, version, other, rest_of_core) if extended else (core,)
+    ),
+  )
+  assert sources.extra() == (other,)
+
+
+def test_extra_is_built_from_its_own_list(tmp_path, package, monkeypatch):
+  monkeypatch.setattr(sources, "extra", lambda: tuple(package[2:]))
+  built = corpora.build_corpus("extra", tmp_path / "one", downloads=tmp_path)
+  assert {clip.track for clip in built.corpus.clips} == {"track-2", "track-3"}
+  found = manifest.read(built.folder)
+  assert (found.corpus, found.recipe["corpus"]) == ("extra", "extra")
+
+
+@pytest.mark.parametrize("kind", ["shipped", "extended", "chorales"])
+def test_extra_goes_with_no_other_kind(tmp_path, kind):
+  with pytest.raises(ArgumentError, match=r"^corpus=extra: goes with none of shipped"):
+    corpora.build_corpus("extra", tmp_path, **{kind: True})
+  with pytest.raises(ArgumentError, match=r"^corpus=extra: goes with none of"):
+    recipes.shipped("extra")
+
+
 def test_reference_is_two_in_five_of_each_package():
   development = collections.Counter()
   reference = collections.Counter()

@@ -97,6 +97,7 @@ def test_without_a_verdict_it_ends_with_status_3(folder, launcher):
     ("--model=nowhere", "error: --model: no model folder nowhere"),
     ("--suspects=nowhere", "error: --suspects: nowhere: no such folder"),
     ("--reference=pyproject.toml", "error: --reference: "),
+    ("--held_back=x", "error: --reference and held_back: every track is compared"),
     ("--config.alpha=0.7", "error: --config.alpha=0.7: above 0"),
     ("--config.alpha=0.001", "error: --config.permutations=99: no p-value would be"),
     ("--workdir=pyproject.toml", "error: --workdir=pyproject.toml cannot be used"),

@@ -15,16 +15,29 @@ from configs import mini
 from lsaprobe_jax.scoring.evaluate import evaluate
 from lsaprobe_jax.scoring.settings import Experiment
 
-METHODS = ("loss", "rediffuse", "random_stability", "lsa_probe")
+METHODS = ("loss", "rediffuse", "lsa_probe", "lsa_probe_anchored")
 FILES = ("scores.jsonl", "curves.jsonl")
 
 
-def test_tables_are_printed_and_the_first_line_is_the_blind_baseline(finished):
+def result_of(done, folder):
+  """The lines of the result, which ends what the command prints."""
+  text = done.stdout[done.stdout.rindex("blind baseline, A against B (tiny): AUC") :]
+  return text.rstrip().splitlines()
+
+
+def test_a_short_result_is_printed_and_the_first_line_is_the_blind_baseline(finished):
   folder, done = finished
   first = next(line for line in done.stdout.splitlines() if line.strip())
   assert first.startswith("blind baseline, A against B (tiny): AUC")
+  lines = result_of(done, folder)
+  assert len(lines) <= 40
+  text = "\n".join(lines)
+  header = next(line for line in lines if line.startswith("method "))
+  assert header.split("  ")[-1] == "by both"
   for method in METHODS:
-    assert re.search(rf"^{method} +mean ", done.stdout, re.MULTILINE)
+    assert re.search(rf"^{method} +\d", text, re.MULTILINE)
+  assert re.search(r"^minus the probe: +raw", text, re.MULTILINE)
+  assert lines[-1].startswith(f"{folder} has the long tables in tables.txt: ")
   assert {row["method"] for row in read_rows(folder / "scores.jsonl")} == {
     "blind", *METHODS
   }  # fmt: skip
@@ -80,6 +93,21 @@ def test_a_dry_run_prints_an_estimate_and_writes_nothing(tmp_path, launcher, set
   assert re.search(r"loss: \d+ clips, \S+ s each and \d+ s to compile:", done.stdout)
   assert " GiB on " in done.stdout
   assert not (tmp_path / "none").exists()
+
+
+def test_the_long_tables_are_written_to_a_file(finished):
+  folder, done = finished
+  text = (folder / "tables.txt").read_text()
+  assert text.startswith("blind baseline, A against B (tiny): AUC")
+  for method in METHODS:
+    for model in ("A", "B", "mean"):
+      assert re.search(rf"^{method} +{model} ", text, re.MULTILINE)
+  for part in ("TPR% (FPR%) cut on dev", "minus probe [95% by track]", "within clip"):
+    assert part in text
+  assert "rank correlation of lsa_probe with loss under A: " in text
+  # All that was printed of AUCs is there too.
+  shown = next(ln for ln in result_of(done, folder) if ln.startswith("loss "))
+  assert shown in text.splitlines()
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_every_control_changes_what_is_drawn(opened):
   check = lambda name, value: page.check(f'input[name="{name}"][value="{value}"]')
   last = lambda s: page.select_option(s, index=page.locator(f"{s} option").count() - 1)
   for selector, act in (
-    ("#plot-methods", lambda: check("scores", "ref")),
+    ("#plot-methods", lambda: check("scores", "reference")),
     ("#plot-methods", lambda: check("scores", "all")),
     ("#plot-walk", lambda: page.fill("#walk-time", "0")),
     ("#plot-walk", lambda: last("#walk-clip")),

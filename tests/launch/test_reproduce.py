@@ -20,6 +20,9 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
   shutil.copytree(ROOT / "results", tmp_path / "results")
   for path in tmp_path.glob("results/*/tables.md"):
     path.unlink()
+  if (ROOT / "docs" / "twins.md").is_file():
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "twins.md", tmp_path / "docs" / "twins.md")
   done = launcher.run("reproduce", f"--root={tmp_path}")
   assert done.returncode == 0, done.stderr
   assert (tmp_path / "RESULTS.md").read_text() == text
@@ -39,7 +42,7 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
 
 def test_the_results_are_a_page():
   text = (ROOT / "RESULTS.md").read_text()
-  assert len(text) <= 20_000
+  assert len(text) <= 22_000
   studies = {path.parent.name for path in ROOT.glob("results/*/main.jsonl.gz")}
   for name in studies:
     assert f"(results/{name}/tables.md)" in text

@@ -255,7 +255,7 @@ def test_the_advantage_over_single_models_names_them():
 
 
 def _means(rows):
-  rows = rows + difficulty.by_reference(rows)
+  rows = rows + difficulty.calibrated(rows)
   return [r for r in summary.summarise(rows, resamples=2) if r["model"] == "mean"]
 
 

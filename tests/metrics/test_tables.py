@@ -1,9 +1,10 @@
 import functools
 
+import crossover_twins
 import pytest
 from crossover import rows
 
-from lsaprobe_jax.metrics import record_tables, study, summary, tables
+from lsaprobe_jax.metrics import difficulty, record_tables, study, summary, tables
 
 summarise = functools.partial(summary.summarise, resamples=20)
 
@@ -20,6 +21,120 @@ def test_a_label_says_what_difficulty_was_taken_off_by():
   )
   assert tables.label("loss", "reference") == "loss by reference"
   assert tables.label("loss", "reference", short=True) == "loss by ref"
+  assert tables.label("loss", "twins", short=True) == "loss by twins"
+  assert tables.label("loss", "both") == "loss by both"
+
+
+def test_raw_records_of_a_setting_come_first():
+  """Alphabetically 'both' would, and settings stay as they are."""
+  setting = {"corpus": "toy", "distance": None, "t_ratio": 0.4}
+  records = [
+    setting | {"method": method, "difficulty_calibration": by, "model": model}
+    for method in ("pia", "loss")
+    for by in ("both", "none", "reference", "twins")
+    for model in "AB"
+  ]
+  found = [
+    (r["method"], r["difficulty_calibration"], r["model"])
+    for r in tables.in_order(records)
+  ]
+  assert found == [
+    (method, by, model)
+    for method in ("pia", "loss")
+    for by in ("none", "reference", "twins", "both")
+    for model in "AB"
+  ]
+
+
+def side_by_side_records(**changes):
+  made = crossover_twins.evaluation(**changes)
+  return summarise(made + difficulty.calibrated(made))
+
+
+def test_calibrations_stand_side_by_side():
+  records = side_by_side_records()
+  header, rule, *lines = record_tables.format_side_by_side(records).splitlines()
+  assert len(rule) <= 100
+  names = ["by reference", "by twins", "by both"]
+  starts = [header.index(name) for name in names]
+  raw = header.index("raw")
+  assert header.split()[:4] == ["method", "t/T", "distance", "NFE"]
+  means = {
+    (r["method"], r["difficulty_calibration"]): r
+    for r in records
+    if r["model"] == "mean"
+  }
+  best = lambda method: max(r["auc"] for key, r in means.items() if key[0] == method)
+  methods = [line.split()[0] for line in lines]
+  assert methods == sorted(sorted(crossover_twins.METHODS), key=best, reverse=True)
+  for line in lines:
+    method = line.split()[0]
+    assert line[header.index("NFE") :].split()[0] == "4/0"
+    for start, by in zip(
+      [raw, *starts], ("none", "reference", "twins", "both"), strict=True
+    ):
+      cell = line[start : start + 12].strip()
+      if (method, by) not in means:
+        assert cell == "-"
+        assert method == "random_stability"
+        continue
+      record = means[method, by]
+      auc, bounds = cell.split()
+      assert float(auc) == pytest.approx(record["auc"], abs=5.1e-4)
+      found = [float(bound) for bound in bounds.split("-")]
+      assert found == pytest.approx(record["auc_ci"], abs=5.1e-3)
+
+
+def test_narrow_figures_fit_twelve_columns():
+  records = side_by_side_records()
+  (record,) = (
+    r
+    for r in records
+    if (r["method"], r["model"], r["difficulty_calibration"])
+    == ("loss", "mean", "none")
+  )
+  table = lambda **changes: record_tables.format_side_by_side([record | changes])
+  whole = table(auc=1.0, auc_ci=[0.8461, 1.0]).splitlines()[2]
+  assert "  1.00 .85-1.0  -" in whole
+  assert "  .062  " in table(auc=0.0624, auc_ci=None)
+  matched = table(method="random_stability_nfe_matched").splitlines()[2]
+  assert matched.startswith("random_stability at equal NFE")
+
+
+def test_without_a_cross_over_each_target_has_a_line():
+  made = [row for row in crossover_twins.evaluation() if row["model"] != "B"]
+  records = summarise(made + difficulty.calibrated(made))
+  lines = record_tables.format_side_by_side(records).splitlines()[2:]
+  assert len(lines) == len(crossover_twins.METHODS)
+  assert all(" (A) " in line for line in lines)
+
+
+def test_side_by_side_in_markdown_has_whole_intervals_of_chosen_methods():
+  records = side_by_side_records()
+  lines = record_tables.markdown_side_by_side(records, ("loss", "pia")).splitlines()
+  assert lines[0].startswith("| method | t/T | distance | NFE | raw | by reference |")
+  assert len(lines) == 3
+  (raw,) = (
+    tables.auc(r)
+    for r in records
+    if (r["method"], r["model"], r["difficulty_calibration"])
+    == ("loss", "mean", "none")
+  )
+  assert lines[2].startswith(f"| loss | 0.4 | - | 4/0 | {raw} | ")
+
+
+def test_a_narrow_ablation_has_a_dash_where_a_value_lacks_twins():
+  made = crossover_twins.by_epochs()
+  records = study.ablation_records("epochs", made, summarise)
+  shown = tables.in_order(
+    r for r in records if r["model"] == "mean" and r["method"] == "rediffuse"
+  )
+  header, _, *lines = record_tables.narrow_ablation(shown).splitlines()
+  assert header.split() == ["epochs", "93", "187", "750"]
+  assert [line.split("  ")[0] for line in lines] == [
+    "rediffuse", "rediffuse by reference", "rediffuse by twins", "rediffuse by both",
+  ]  # fmt: skip
+  assert [line[header.index("93")] for line in lines] == [".", ".", "-", "-"]
 
 
 def test_cells_of_what_is_not_known():

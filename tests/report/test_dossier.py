@@ -5,7 +5,9 @@ import pytest
 from lsaprobe_jax.report import dossier, html
 
 TEST = {
-  "name": "reference",
+  "name": "raw",
+  "kind": "reference",
+  "assumes": "<i>both</i> could be exchanged",
   "p_value": 0.01,
   "lowest": 0.001,
   "albums_exchanged": False,
@@ -20,18 +22,36 @@ for one in TEST["sets"].values():
   one.update(tracks_needed=20.0, tracks_needed_ci=[8.0, None])
 
 
-def built(tests=(TEST,)):
+GIVEN = {
+  "reference": dict(reference="r", held_back=None),
+  "alone": dict(reference=None, held_back=None),
+  "canary": dict(reference=None, held_back="h"),
+}
+# A track compared with its own other versions.
+VERSIONS = TEST | {
+  "name": "suspects alone",
+  "kind": "versions",
+  "sets": {
+    name: dict(effect=0.4, p_value=0.03, p_holm=0.06, tracks=9, blocks=7)
+    for name in ("loss by twins", "panel")
+  },
+  "power": {"detectable": 0.9, "detectable_auc": None, "at_estimate": None},
+}
+
+
+def built(tests=(TEST,), mode="reference"):
   fact = dict(track="suspect-x", source="/m/=x.wav", sha256="0", seconds=2.0, rate=8000)
   fact |= dict(channels=1, format="WAV", lufs=None, bandwidth=4000.0)
+  side = "held_back_1" if mode == "canary" else "reference"
   other = fact | {"track": "reference-y", "source": "/m/y.wav"}
-  p = {"loss": 0.2, "panel": 0.2}
+  p = dict.fromkeys(tests[0]["sets"], 0.2)
   track = dict(track="suspect-x", score=p, p=p, q=0.2, flagged=True)
   cutoff = dict(cutoff=1.0, above=0, of=4)
   return dossier.build(
     verdict="Evidence of training.",
-    given=dict(model="m", suspects="s", reference="r", reference_model=None),
-    facts={"suspect": [fact], "reference": [other]},
-    clips={"suspect": ["suspect-x"], "reference": ["reference-y"]},
+    given=dict(model="m", suspects="s", **GIVEN[mode], reference_model=None),
+    facts={"suspect": [fact], **({} if mode == "alone" else {side: [other]})},
+    clips={"suspect": ["suspect-x"], side: ["reference-y"]},
     clip_seconds=4.0,
     gates=[dict(name="size", holds=True, text="enough", mend="")],
     notes=["two files were left out"],
@@ -43,7 +63,10 @@ def built(tests=(TEST,)):
       tracks=[track],
       flagged=1,
       expected_flags=0.05,
-      cutoffs={"loss": cutoff, "panel": cutoff},
+      cutoffs={"loss": cutoff, "panel": cutoff} if mode == "reference" else {},
+      lowest_track=0.2,
+      mode=mode,
+      difficulty_calibration="none",
       null=None,
     ),
     failed=[],
@@ -61,6 +84,32 @@ def test_what_is_printed_ends_with_the_verdict():
   assert lines[-1] == "Evidence of training."
 
 
+def test_tests_stand_side_by_side_with_what_they_assume():
+  lines = dossier.text(built([TEST, VERSIONS])).splitlines()
+  cells = [line.split() for line in lines]
+  assert ["raw", "no", "spread", "0.01", "0.001", "decides"] in cells
+  assert ["suspects", "alone", "+0.40", "sd", "0.01", "0.001"] in cells
+  assert "suspects alone assumes: <i>both</i> could be exchanged" in lines
+
+
+@pytest.mark.parametrize(
+  ("mode", "lead"),
+  [
+    ("alone", "their own twins. No reference music was given"),
+    ("canary", "versions of the same tracks in h, said to have been held back"),
+  ],
+)
+def test_a_page_without_reference_tracks(mode, lead):
+  page = html.render_dossier(built([VERSIONS], mode), {})
+  assert lead in page
+  assert "suspects alone (decides)" in page
+  assert "&lt;i&gt;both&lt;/i&gt; could be exchanged" in page
+  assert "By exchange of the versions of each track: 9 tracks in 7 albums" in page
+  assert '<th scope="row">h, held_back_1</th>' in page or mode == "alone"
+  assert "comparison tracks" not in page
+  assert "p, loss by twins" in page
+
+
 def test_a_table_has_a_line_a_file_and_no_formula():
   header, suspect, reference = dossier.table(built()).splitlines()
   assert header.startswith("side,source,sha256,seconds,rate,channels,format,lufs,")
@@ -68,7 +117,7 @@ def test_a_table_has_a_line_a_file_and_no_formula():
   assert reference.endswith(",,,,,,")
 
 
-@pytest.mark.parametrize("names", [("reference",), ("reference", "twins")])
+@pytest.mark.parametrize("names", [("raw",), ("raw", "by twins")])
 def test_a_page_shows_each_test_of_the_set(names):
   """One needs no heading; several have one each."""
   page = html.render_dossier(built([TEST | {"name": name} for name in names]), {})

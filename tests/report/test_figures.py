@@ -1,10 +1,11 @@
 import functools
 
+import crossover_twins
 import numpy as np
 from crossover import rows
 
-from lsaprobe_jax.metrics import study, summary
-from lsaprobe_jax.report import figures
+from lsaprobe_jax.metrics import difficulty, study, summary
+from lsaprobe_jax.report import figures, headline
 
 summarise = functools.partial(summary.summarise, resamples=20)
 
@@ -54,3 +55,59 @@ def test_the_roc_is_the_mean_of_both_models_at_equal_fpr():
     member = [row["score"] for row in own if row["split"] == "member"]
     expected.append(np.mean(np.array(member) > cut))
   assert tpr[np.searchsorted(fpr, 0.25)] == np.mean(expected)
+
+
+def test_methods_have_a_mark_for_every_calibration_they_have():
+  made = crossover_twins.evaluation()
+  records = summarise(made + difficulty.calibrated(made))
+  (axes,) = figures.methods(records).axes
+  drawn = {
+    container.get_label(): container.lines[0].get_xdata()
+    for container in axes.containers
+  }
+  assert list(drawn) == ["raw", "by reference", "by twins", "by both"]
+  # One method has no twins.
+  assert [len(values) for values in drawn.values()] == [5, 5, 4, 4]
+  aucs = sorted(
+    r["auc"]
+    for r in records
+    if (r["model"], r["difficulty_calibration"]) == ("mean", "twins")
+  )
+  np.testing.assert_allclose(sorted(drawn["by twins"]), aucs)
+  colours = {c.lines[0].get_color() for c in axes.containers}
+  assert len(colours) == 4
+
+
+def test_lengths_of_training_have_a_panel_a_method():
+  made = crossover_twins.by_epochs()
+  records = study.ablation_records("epochs", made, summarise)
+  shown = headline.by_length("epochs", records)
+  panels = figures.training_length(shown).axes
+  methods = ["loss", "rediffuse", "lsa_probe", "lsa_probe_anchored"]
+  assert [axes.get_title() for axes in panels] == methods
+  for axes in panels:
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["93", "187", "750"]
+    lines = {c.get_label(): c.lines[0] for c in axes.containers}
+    assert list(lines) == ["raw", "by reference", "by twins", "by both"]
+    for by, label in zip(("none", "reference", "twins", "both"), lines, strict=True):
+      own = [
+        r["auc"]
+        for r in shown
+        if (r["method"], r["difficulty_calibration"]) == (axes.get_title(), by)
+      ]
+      np.testing.assert_allclose(lines[label].get_ydata(), own)
+  # At the first length this one has no twins.
+  counts = [len(c.lines[0].get_xdata()) for c in panels[1].containers]
+  assert counts == [3, 3, 2, 2]
+
+
+def test_only_epochs_with_twins_are_drawn_by_length():
+  made = crossover_twins.by_epochs((1, 2))
+  records = study.ablation_records("epochs", made, summarise)
+  assert headline.by_length("epochs", records)
+  assert headline.by_length("draws", records) == []
+  named = [record | {"value": f"{record['value']} epochs"} for record in records]
+  assert headline.by_length("epochs", named) == []
+  calibrated = ("twins", "both")
+  plain = [r for r in records if r["difficulty_calibration"] not in calibrated]
+  assert headline.by_length("epochs", plain) == []

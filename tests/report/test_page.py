@@ -2,6 +2,7 @@ import functools
 import json
 
 import crossover
+import crossover_twins
 import numpy as np
 import pytest
 
@@ -85,6 +86,40 @@ def test_plots_of_the_probe_leave_its_baselines_out(tmp_path):
   assert drawn("budgets") == [(0.4, "lsa_probe"), (0.8, "lsa_probe")]
   both = ("lsa_probe", "random_stability")
   assert drawn("distances") == [(value, m) for value in (0.4, 0.8) for m in both]
+
+
+def test_a_page_has_all_calibrations_where_only_some_methods_have_twins(tmp_path):
+  main, epochs = crossover_twins.evaluation(), crossover_twins.by_epochs()
+  found = results(tmp_path, main, epochs=epochs)
+  built = page.build(found)
+  names = {"none": "raw", "reference": "by reference", "twins": "by twins"}
+  assert built["calibrations"] == names | {"both": "by both"}
+  entries = [(e["method"], e["difficulty_calibration"]) for e in built["explorer"]]
+  four = ["none", "reference", "twins", "both"]
+  assert entries[:4] == [("lsa_probe", by) for by in four]
+  assert ("random_stability", "twins") not in entries
+  assert [r["label"] for r in built["comparisons"][:4]] == [
+    "loss", "loss by reference", "loss by twins", "loss by both",
+  ]  # fmt: skip
+  assert [r["method"] for r in built["twins"]] == [
+    "loss", "lsa_probe", "lsa_probe_anchored", "rediffuse",
+  ]  # fmt: skip
+  lengths = [(r["label"], r["value"]) for r in built["lengths"]]
+  assert ("loss by both", 750) in lengths
+  assert ("rediffuse by twins", 187) in lengths
+  assert ("rediffuse by twins", 93) not in lengths
+  text = html.render(built, {})
+  assert text.count(' data-method="') == 4
+  for name in names.values():
+    assert f"> {name}</label>" in text
+
+
+def test_without_twins_there_is_nothing_by_length(tmp_path):
+  epochs = [row | {"value": v} for v in (1, 2) for row in crossover.rows()]
+  built = page.build(results(tmp_path, crossover.rows(), epochs=epochs))
+  assert built["lengths"] is None
+  assert built["calibrations"] == {"none": "raw"}
+  assert "--ablations=epochs" in html.render(built, {})
 
 
 def test_a_sweep_that_scored_otherwise_is_refused(tmp_path):

@@ -1,6 +1,9 @@
 """What is rebuilt of stored studies, on made-up ones."""
 
+import shutil
+
 import crossover
+import crossover_twins
 import pytest
 
 from lsaprobe_jax.errors import ArgumentError
@@ -95,3 +98,51 @@ def test_rows_of_a_sweep_replace_a_study(root, tmp_path):
   (source / "main.jsonl").write_text(study.row_lines(crossover.rows(effect=1.0)))
   assert reproduction.add("grid", source, root) == ["main"]
   assert study.read(root / "results" / "grid") == {"main": crossover.rows(effect=1.0)}
+
+
+def test_a_section_comes_and_goes_with_its_study(root, monkeypatch):
+  """RESULTS.md is whole with the study of fresh tracks and without it."""
+  monkeypatch.setattr(reproduction, "summarise", _few)
+  path = root / "RESULTS.md"
+  head, end = "<!-- section extra -->\n", "<!-- end section -->\n"
+  slots = "<!-- table mini calibrations -->\n<!-- end -->\n"
+  path.write_text(f"# Results\n\n{slots}{head}{end}after\n")
+  reproduction.rebuild(root)
+  without = path.read_text()
+  assert f"{head}{end}after\n" in without
+  assert "| loss | 0.4 | - | 4/0 | 0." in without
+  folder = root / "results" / "extra"
+  folder.mkdir()
+  parts = {"main": crossover_twins.evaluation(), "epochs": crossover_twins.by_epochs()}
+  for part, rows in parts.items():
+    (folder / f"{part}.jsonl.gz").write_bytes(study.pack(rows))
+  assert reproduction.rebuild(root) == ["extra", "grid", "mini"]
+  text = path.read_text()
+  own = text[text.index(head) : text.index(end)]
+  assert "--add=extra=" in own
+  assert "(results/extra/tables.md)" in own
+  assert "| lsa_probe_anchored | 0.4 |" in own
+  assert "\n```\nminus the probe:" in own
+  assert "lsa_probe_anchored by twins" in own
+  assert (root / "docs/figures/extra/training_length.svg").is_file()
+  # What was written by hand there stays.
+  edited = text.replace("Models, tracks and", "Findings by hand. Models, tracks and")
+  path.write_text(edited)
+  reproduction.rebuild(root)
+  assert path.read_text() == edited
+  shutil.rmtree(folder)
+  reproduction.rebuild(root)
+  assert path.read_text() == without
+
+
+def test_links_to_what_is_written_of_twins(tmp_path):
+  assert reproduction.link_twins(tmp_path) == ""
+  for name, title in (("docs/twins.md", "Twins"), ("results/twins/level.md", "Level")):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(f"# {title}\n\ntext\n")
+  links = reproduction.link_twins(tmp_path)
+  assert links.endswith("\n- [Twins](docs/twins.md)\n- [Level](results/twins/level.md)")
+  slot = "<!-- table all twins -->\n{}<!-- end -->\n"
+  filled = reproduction.fill(slot.format("old\n"), {"all": {"twins": links}})
+  assert filled == slot.format(f"{links}\n")
+  assert reproduction.fill(filled, {"all": {"twins": ""}}) == slot.format("")

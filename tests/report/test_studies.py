@@ -3,6 +3,7 @@
 import functools
 
 import crossover
+import crossover_twins
 import pytest
 
 from lsaprobe_jax.metrics import comparisons, summary
@@ -34,7 +35,8 @@ def test_a_study_has_all_its_tables_under_their_names():
   summarise = functools.partial(summary.summarise, resamples=20)
   text, records = studies.make_tables({"main": rows, "steps": steps}, summarise)
   assert records.keys() == {"main", "steps"}
-  parts = ["gates", "main", "comparisons", "operating_points", "models", "sets"]
+  parts = ["gates", "main", "side_by_side", "comparisons", "within_clip"]
+  parts += ["operating_points", "models", "sets"]
   own = ["steps", "steps_tpr", "steps_comparisons", "steps_gates"]
   assert list(text) == [*parts, *own]
   lines = text["steps_comparisons"].splitlines()
@@ -47,3 +49,46 @@ def test_a_study_has_all_its_tables_under_their_names():
   assert document.count("\n## ") == len(text) - 1
   assert "## main\n\n| method |" in document
   assert "## gates\n\n```\nblind baseline: NOT RUN" in document
+
+
+def test_a_study_with_twins_compares_them_with_the_reference_model(tmp_path):
+  summarise = functools.partial(summary.summarise, resamples=20)
+  parts = {"main": crossover_twins.evaluation(), "epochs": crossover_twins.by_epochs()}
+  text, records = studies.make_tables(parts, summarise)
+  added = [
+    name for name in text if name.startswith(("comparisons_", "twins", "within"))
+  ]
+  assert added == ["comparisons_anchored", "twins_against_reference", "within_clip"]
+  lines = text["twins_against_reference"].splitlines()
+  assert [line.split()[0] for line in lines[2:6]] == [
+    "loss", "lsa_probe", "lsa_probe_anchored", "rediffuse",
+  ]  # fmt: skip
+  # The contrast is said to be no attack; a reference would cancel in it.
+  contrasts = text["within_clip"]
+  assert "no attack's power" in contrasts
+  assert "loss by twins" in contrasts
+  assert "by ref" not in contrasts
+  # Three lengths of four methods, of which one has no twins at the first.
+  own = text["epochs_twins_against_reference"]
+  assert "corrected for the number under all values, 11." in own
+  assert "| loss by twins | " in text["training_length"]
+  assert "random_stability" not in text["training_length"]
+  drawn = studies.draw(parts, records, tmp_path)
+  assert {path.stem for path in drawn} == {
+    "methods",
+    "roc",
+    "epochs",
+    "training_length",
+  }
+  document = studies.document(text, drawn, "x/")
+  assert "![training_length](x/training_length.svg)" in document
+
+
+def test_an_ablation_that_is_not_of_epochs_has_its_comparison_of_twins():
+  summarise = functools.partial(summary.summarise, resamples=20)
+  draws = [row | {"value": 1} for row in crossover_twins.evaluation()]
+  text, _ = studies.make_tables(
+    {"main": crossover_twins.evaluation(), "draws": draws}, summarise
+  )
+  assert "draws_twins_against_reference" in text
+  assert "training_length" not in text

@@ -217,12 +217,12 @@ def test_a_half_of_one_track_is_refused(tmp_path, settings):
 
 @pytest.mark.parametrize("worst", [0.0, np.nan, np.inf])
 def test_a_tau_that_is_no_target_is_refused(settings, worst):
-  run = open_evaluation(settings)
+  form = factories.probe_form(settings)
   with pytest.raises(SettingError, match=r"^tau: that of A is "):
-    tau_of(run, "A", [worst] * 30)
-  assert tau_of(run, "A", [0.5] * 30) == 0.5
+    tau_of("A", [worst] * 30, form)
+  assert tau_of("A", [0.5] * 30, form) == 0.5
   with pytest.raises(SettingError, match="only 19 development clips"):
-    tau_of(run, "A", [0.5] * 19)
+    tau_of("A", [0.5] * 19, form)
 
 
 def made_target(name, members, group=None):

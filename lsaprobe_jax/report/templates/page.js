@@ -104,8 +104,7 @@
 
   function drawMethods() {
     const which = pick("scores");
-    const shown = data.methods.filter((r) => which === "all" || (r.difficulty_calibration !== "none") === (which === "ref"));
-    if (!shown.length) return $("plot-methods").replaceChildren("No scores of this kind: no reference model was scored.");
+    const shown = data.methods.filter((r) => which === "all" || r.difficulty_calibration === which);
     const bounds = shown.flatMap((r) => r.auc_ci || [r.auc]);
     const narrow = $("plot-methods").clientWidth < 500;
     const p = axes("plot-methods", "AUC of each method with its interval",
@@ -113,8 +112,8 @@
       { domain: [shown.length - 0.5, -0.5], names: shown.map((r) => r.label) }, 60 + 24 * shown.length, narrow ? 165 : 220);
     vline(p, 0.5);
     shown.forEach((r, i) => {
-      const own = r.method === "lsa_probe";
-      const cls = own ? "nonmember solid" : "member";
+      const own = r.method.startsWith("lsa_probe");
+      const cls = `c-${r.difficulty_calibration}`;
       if (r.auc_ci) el(p.svg, "line", { class: cls, x1: p.sx(r.auc_ci[0]), x2: p.sx(r.auc_ci[1]), y1: p.sy(i), y2: p.sy(i) });
       mark(p.svg, own ? 2 : 0, p.sx(r.auc), p.sy(i), cls, `${r.label}: ${auc(r)}`);
     });
@@ -271,6 +270,25 @@
   const byAuc = (id, records, title) => draw(() => ablation(id, records, title, (r) => r.auc, (r) => r.auc_ci, "AUC", 0.5));
   if (data.distances) byAuc("plot-distances", data.distances, "distance");
   if (data.times) byAuc("plot-times", data.times, "t / T");
+  // One drawing a method, one line a difficulty calibration; epochs are evenly spaced.
+  function lengths(box) {
+    const own = data.lengths.filter((r) => r.method === box.dataset.method);
+    const values = [...new Set(data.lengths.map((r) => r.value))].sort((a, b) => a - b);
+    const ends = data.lengths.flatMap((r) => r.auc_ci || [r.auc]);
+    const p = axes(box.id, `AUC of ${box.dataset.method} by epochs of training`, { domain: [-0.5, values.length - 0.5], names: values, title: "epochs" },
+      { domain: [Math.min(0.45, ...ends), Math.max(...ends)], title: box.dataset.method }, 280);
+    hline(p, 0.5, "grey");
+    Object.keys(data.calibrations).forEach((name, n) => {
+      const line = own.filter((r) => r.difficulty_calibration === name).sort((a, b) => a.value - b.value);
+      const at = line.map((r) => [p.sx(values.indexOf(r.value)) + (n - 1.5) * 7, r]);
+      if (line.length > 1) el(p.svg, "path", { class: `c-${name}`, d: at.map(([x, r], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${p.sy(r.auc).toFixed(1)}`).join("") });
+      at.forEach(([x, r]) => {
+        if (r.auc_ci) el(p.svg, "line", { class: `c-${name}`, x1: x, x2: x, y1: p.sy(r.auc_ci[0]), y2: p.sy(r.auc_ci[1]) });
+        mark(p.svg, n, x, p.sy(r.auc), `c-${name}`, `${r.label}, ${r.value} epochs: ${auc(r)}`);
+      });
+    });
+  }
+  if (data.lengths) document.querySelectorAll("[data-method]").forEach((box) => draw(() => lengths(box)));
   if (data.budgets && data.budget_targets.length) {
     const target = $("budgets-target");
     const redraw = () => ablation("plot-budgets", data.budgets, "largest budget η_max", (r) => r.tpr[target.value], (r) => r.tpr_ci[target.value], "TPR", 0);
@@ -313,7 +331,7 @@
       const points = m.roc.map(([a, b]) => (log ? [Math.max(a, floor[0]), Math.max(b, floor[1])] : [a, b]));
       const line = [...Array(41).keys()].map((k) => k / 40).filter((v) => v >= Math.max(domain(0)[0], domain(1)[0]));
       el(q.svg, "path", { class: "grey", d: path(line.map((v) => [v, v]), q) });
-      el(q.svg, "path", { class: "member", d: steps(points, q) });
+      el(q.svg, "path", { class: `c-${e.difficulty_calibration}`, d: steps(points, q) });
       const r = m.record;
       $("explorer-text").textContent = `${e.label}, t = ${e.t_ratio} T, model ${model.value}: AUC ${auc(r)}; TPR ` +
         data.targets.map((t) => `${tpr(r, t)} at ${100 * t}% FPR`).join(", ") + `; n = ${r.n_member} members, ${r.n_nonmember} non-members` +
