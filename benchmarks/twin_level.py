@@ -45,7 +45,9 @@ from lsaprobe_jax.scoring.scorer import Scorer
 _WORKDIR = flags.DEFINE_string("workdir", "runs/twins/level", "Rows as they come.")
 _OUTPUT = flags.DEFINE_string("output", "results/twins", "Packed rows and tables.")
 _EXTRA = flags.DEFINE_string("extra", "runs/corpora/extra", "A corpus of strangers.")
-_QUICK = flags.DEFINE_bool("quick", False, "Two models, Loss, few tracks; a minute.")
+_QUICK = flags.DEFINE_bool(
+  "quick", False, "Two models, Loss, few tracks, to WORKDIR/quick."
+)
 _TABLES = flags.DEFINE_bool("tables", False, "Only the tables, of packed rows.")
 
 _DRAWS, _T_RATIO, _SEED, _CLIPS, _BATCH = 4, 0.2, 0, 2, 4
@@ -120,6 +122,8 @@ def main(argv):
   command.refuse_arguments(argv)
   devices.use_all()
   workdir, output = pathlib.Path(_WORKDIR.value), pathlib.Path(_OUTPUT.value)
+  # What is stored is of all models.
+  output = workdir / "quick" if _QUICK.value else output
   packed = output / "level.jsonl.gz"
   with command.ending_in_one_line(f"the rows in {workdir}"):
     if not _TABLES.value:

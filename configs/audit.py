@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
     # Clips of every track, fewer if one has fewer: all must have the same number.
     clips_per_track=4,
   )
-  config.methods = ("loss", "rediffuse", "gradient_norm", "lsa_probe")
+  config.methods = ("loss", "rediffuse", "gradient_norm", "lsa_probe_anchored")
 
   # Twins that are scored beside every clip where there are reference tracks. Of these
   # two those are left out that carry no signal under a model; others are refused.

@@ -34,7 +34,7 @@ def main(argv):
     trained = [int(number) for number in _SUSPECTS.value]
   except ValueError as error:
     raise app.UsageError(f"--suspects: {error}") from error
-  settings = AuditSettings()
+  settings = AuditSettings().changed({"methods": simulation.METHODS})
   made = simulation.simulate_null(
     simulation.read_study(_STUDY.value),
     settings,

@@ -36,7 +36,7 @@ def main(argv):
     shifts = [float(number) for number in _SHIFTS.value]
   except ValueError as error:
     raise app.UsageError(f"--shifts: {error}") from error
-  settings = AuditSettings()
+  settings = AuditSettings().changed({"methods": simulation.METHODS})
   made = shift.simulate_shifts(
     simulation.read_study(_STUDY.value),
     settings,

@@ -20,4 +20,6 @@ def untimed(rows: Iterable[Mapping]) -> list[str]:
 def untimed_summary(folder: pathlib.Path) -> list[dict]:
   """The records of FOLDER/summary.json, without the time that they took."""
   records = json.loads((folder / "summary.json").read_text())
-  return [{k: v for k, v in record.items() if not k.endswith("seconds")} for record in records]
+  return [
+    {k: v for k, v in record.items() if not k.endswith("seconds")} for record in records
+  ]

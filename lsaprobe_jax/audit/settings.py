@@ -139,7 +139,12 @@ class AuditSettings(Settings):
   reference_free_twins: tuple[str, ...] = ("polarity",)
   two_sided: bool = False
   canary_randomised: bool = False
-  methods: tuple[str, ...] = ("loss", "rediffuse", "gradient_norm", "lsa_probe")
+  methods: tuple[str, ...] = (
+    "loss",
+    "rediffuse",
+    "gradient_norm",
+    "lsa_probe_anchored",
+  )
   baselines: Mapping[str, Mapping[str, Any]] = dataclasses.field(
     default_factory=lambda: _BASELINES
   )

@@ -35,6 +35,8 @@ from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 from lsaprobe_jax.scoring.factories import PROBE
 
 MODELS = ("A", "B")
+# What the stored studies have rows of: the panel of audits as it was before twins.
+METHODS = ("loss", "rediffuse", "gradient_norm", PROBE)
 # The row of a track's first clip, by track and method, under one model.
 Clips = Mapping[str, Mapping[str, Row]]
 

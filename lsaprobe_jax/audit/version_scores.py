@@ -133,7 +133,9 @@ def of_twins(
   for row in _scored(rows):
     if "twins" in row:
       own = dict(zip(row["twins"].split(","), row["twin_scores"], strict=True))
-      values = [_scale(row, score) for score in (row["score"], *map(own.get, names))]
+      values = [
+        difficulty.scale(row, score) for score in (row["score"], *map(own.get, names))
+      ]
       method = tables.label(row["method"], "twins")
       found.setdefault(row["clip"], {})[method] = values
   return _by_track(found, {clip.id: clip.track for clip in clips})
@@ -154,7 +156,9 @@ def of_held_back(
   """
   scored: dict[str, dict[str, float]] = {}
   for row in _scored(rows):
-    scored.setdefault(row["clip"], {})[row["method"]] = _scale(row, row["score"])
+    scored.setdefault(row["clip"], {})[row["method"]] = difficulty.scale(
+      row, row["score"]
+    )
   found = {}
   for same in zip(*versions, strict=True):
     each = [scored.get(clip.id, {}) for clip in same]
@@ -282,10 +286,6 @@ def _scored(rows: Sequence[Row]) -> list[Row]:
     for row in rows
     if row["model"] == MODEL and row["difficulty_calibration"] == "none"
   ]
-
-
-def _scale(row: Row, score: float) -> float:
-  return difficulty._scale(row, score)
 
 
 def _by_track(

@@ -64,8 +64,8 @@ def by_twins(rows: Iterable[Row]) -> list[Row]:
   return [
     _changed(
       row,
-      _scale(row, row["score"])
-      - float(np.mean([_scale(row, score) for score in row["twin_scores"]])),
+      scale(row, row["score"])
+      - float(np.mean([scale(row, score) for score in row["twin_scores"]])),
       "twins",
       [{name: row.get(f"twin_{name}", 0.0) for name in _SPENT}],
     )
@@ -89,7 +89,7 @@ def _less_reference(rows: Sequence[Row], name: str) -> list[Row]:
   return [
     _changed(
       row,
-      _scale(row, row["score"]) - _scale(other, other["score"]),
+      scale(row, row["score"]) - scale(other, other["score"]),
       name,
       [other],
       [other["reached"]],
@@ -99,7 +99,7 @@ def _less_reference(rows: Sequence[Row], name: str) -> list[Row]:
   ]
 
 
-def _scale(row: Row, score: float) -> float:
+def scale(row: Row, score: float) -> float:
   """A score on the scale on which differences count."""
   # By twins it is a difference already.
   if not row.get("magnitude") or row["difficulty_calibration"] != "none":

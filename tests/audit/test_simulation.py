@@ -9,6 +9,7 @@ from lsaprobe_jax.audit import AuditSettings, shift, simulation, simulation_tabl
 from lsaprobe_jax.errors import ArgumentError
 
 STUDY = pathlib.Path(__file__).parents[2] / "results" / "mini"
+SETTINGS = AuditSettings().changed({"methods": simulation.METHODS})
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def parts():
 
 
 def test_easier_tracks_are_audited_from_stored_rows(parts):
-  made = shift.simulate_shifts(parts, AuditSettings(), shifts=(0.0, 1.0), audits=2)
+  made = shift.simulate_shifts(parts, SETTINGS, shifts=(0.0, 1.0), audits=2)
   assert [(one.model, one.suspects) for one in made] == [("A", 7)] * 2 + [("B", 6)] * 2
   assert made[1].shift > made[0].shift + 0.5
   assert made[3].shift > made[2].shift + 0.5
@@ -35,7 +36,7 @@ def test_easier_tracks_are_audited_from_stored_rows(parts):
 @pytest.mark.parametrize("shifts", [(float("nan"),), (0.0, 10.0), (-1.0,)])
 def test_shifts_that_cannot_be_used(parts, shifts):
   with pytest.raises(ArgumentError, match=r"^shifts=.*: numbers from 0 to 10"):
-    shift.simulate_shifts(parts, AuditSettings(), shifts=shifts)
+    shift.simulate_shifts(parts, SETTINGS, shifts=shifts)
 
 
 def test_suspects_are_drawn_by_as_much_as_asked_for():
@@ -52,8 +53,8 @@ def test_suspects_are_drawn_by_as_much_as_asked_for():
 
 
 def test_how_often_stored_audits_find_evidence(parts):
-  made = simulation.simulate_null(parts, AuditSettings(), audits=2, trained=(12, 99))
-  size = simulation.needed_reference(AuditSettings()).total
+  made = simulation.simulate_null(parts, SETTINGS, audits=2, trained=(12, 99))
+  size = simulation.needed_reference(SETTINGS).total
   kinds = [(one.model, one.suspects, one.trained, one.reference) for one in made]
   assert kinds == [
     ("A", 7, False, size),
@@ -75,6 +76,6 @@ def test_a_folder_without_a_study_is_refused():
 
 def test_a_study_with_too_few_unseen_tracks_is_refused(parts):
   few = {name: rows for name, rows in parts.items() if name != "tune"}
-  settings = AuditSettings().changed({"alpha": 0.01})
+  settings = SETTINGS.changed({"alpha": 0.01})
   with pytest.raises(ArgumentError, match=r"^study: \d+ unseen tracks, 119 needed"):
     simulation.simulate_null(few, settings)

@@ -25,6 +25,7 @@ _CELLS = [
   "-".join(names) for names in itertools.product(("diffwave", "musicldm"), _CORPORA)
 ]
 _PAIRS = [",".join(names) for names in itertools.product(_CORPORA, _GROUPS)]
+_EXTRA = [f"extra,{group}" for group in _GROUPS]
 # The class of settings that takes a configuration, and its arguments.
 CONFIGS = {
   "audit": (AuditSettings, [None]),
@@ -42,16 +43,18 @@ CONFIGS = {
       )
     ],
   ),
+  "sweep_extra": (SweepSettings, [None]),
   "sweep_grid": (SweepSettings, [None, *_CELLS]),
   "sweep_larger": (SweepSettings, [None, "core", "core-full", "chorales"]),
   "sweep_mini": (
     SweepSettings,
     [None, *_CORPORA, *(f"{corpus},study" for corpus in _CORPORA)],
   ),
-  "train_diffwave": (TrainSettings, [None, *_PAIRS, "core,a", "core-full,b"]),
+  "train_diffwave": (TrainSettings, [None, *_PAIRS, "core,a", "core-full,b", *_EXTRA]),
   "train_musicldm": (TrainSettings, ["vae", "vocoder", *_PAIRS]),
   "tune_mini": (Tuning, [None, "baselines", "settings", "probe", "own", "cdpam"]),
   "tune_musicldm": (Tuning, [None, "baselines", "waveform", "mr_stft"]),
+  "tune_twins": (Tuning, [None, "panel", "anchors"]),
 }
 ALL = [(name, arg) for name, (_, args) in CONFIGS.items() for arg in args]
 
@@ -77,7 +80,7 @@ def test_the_library_takes_a_configuration_as_it_stands(name, arg):
     factories.check_searches(made.search)
     for method in made.methods:
       method = method.removesuffix(NFE_MATCHED)
-      if method != factories.PROBE:
+      if method not in (factories.PROBE, factories.ANCHORED):
         factories.make_baseline(made, method, distance=None)
   if isinstance(made, Tuning):
     assert made.grid
@@ -120,7 +123,7 @@ def test_a_sweep_names_only_methods_that_there_are(name, arg):
   named = {*sweep.methods, *sweep.nfe_matched, *sweep.compared}
   named |= {method for own in sweep.compared_in.values() for method in own}
   plain = {method.removesuffix(NFE_MATCHED) for method in named}
-  assert plain - {factories.PROBE} <= set(attacks.names())
+  assert plain - {factories.PROBE, factories.ANCHORED} <= set(attacks.names())
 
 
 def test_the_default_sweep_passes_every_check_of_its_ablations():
@@ -134,7 +137,10 @@ def test_the_study_goes_on_where_the_default_ended():
     sweep_mini.get_config(arg).to_dict() for arg in ("multigenre", "multigenre,study")
   )
   less, more = default.pop("sweep"), study.pop("sweep")
-  assert default == study == mini.get_config().to_dict()
+  # Twins have a study of their own.
+  own = mini.get_config().to_dict() | {"twins": default["twins"]}
+  assert default["twins"]["names"] == ()
+  assert default == study == own
   for field in ("nfe_matched", "t_ratio"):
     assert set(less.pop(field)) < set(more.pop(field))
   assert less == more

@@ -111,11 +111,12 @@ def test_the_summary_holds_what_it_promises(finished):
   found = {(r["method"], r["model"], r["difficulty_calibration"]): r for r in records}
   expected = {("blind", "A", "none")}
   for method in METHODS:
-    kinds = ("none", "reference")
+    kinds = ("none", "reference", "twins", "both")
     expected |= {
       (method, model, kind) for model in ("A", "B", "mean") for kind in kinds
     }
-    expected |= {(method, "reference", "none")}
+    # Two null controls: raw, and by the twins under the reference model.
+    expected |= {(method, "reference", kind) for kind in ("none", "twins")}
   assert set(found) == expected
   for record in records:
     assert set(record["tpr"]) == {"0.001", "0.01", "0.05"}
@@ -123,7 +124,10 @@ def test_the_summary_holds_what_it_promises(finished):
     low, high = record["auc_ci"]
     assert low <= record["auc"] <= high
   for record in (record for record in records if record["model"] == "A"):
-    assert record["n_dev"] == (0 if record["method"] == "blind" else DEV)
+    # Development clips have no twins here.
+    with_dev = record["difficulty_calibration"] in ("none", "reference")
+    judged_only = record["method"] == "blind" or not with_dev
+    assert record["n_dev"] == (0 if judged_only else DEV)
   probe = found["lsa_probe", "mean", "none"]
   assert (probe["n_member"], probe["n_nonmember"], probe["n_tracks"]) == (9, 9, 9)
   assert (probe["corpus"], probe["distance"]) == ("tiny", "log_mel")
