@@ -10,7 +10,7 @@ from lsaprobe_jax.metrics import pivot
 _NOT_ESTIMABLE = "not estimable"
 # Methods that their sources leave open, or that differ from them: see
 # docs/evaluation.md.
-OUR_READING = ("trajectory", "pfami", "noise_optimisation")
+OUR_READING = ("trajectory", "pfami", "noise_optimisation", "path_error")
 # Difficulty calibrations in the order of columns, by what tables call them.
 CALIBRATIONS = {
   "none": "raw",

@@ -160,7 +160,9 @@ def test_an_auc_needs_both_sides():
 def test_difficulty_is_calibrated_by_a_reference_model(by_loss):
   reference = score(toy_model.model("other", seed=1), LOSS, CLIPS, t_ratio=0.4)
   found = by_loss.by_reference(reference)
-  np.testing.assert_allclose(found.score, by_loss.score - reference.score)
+  # Losses are magnitudes: what counts is the ratio of two.
+  ratio = np.log(reference.score / by_loss.score)
+  np.testing.assert_allclose(found.score, ratio, rtol=1e-6, atol=1e-9)
   renamed = [dict(row, model="reference") for row in reference.rows]
   assert found.to_rows() == difficulty.by_reference([*by_loss.rows, *renamed])
   np.testing.assert_array_equal(found.nfe, 2)
