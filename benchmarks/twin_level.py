@@ -15,7 +15,7 @@ the whole stratum, and the rejections at 5% over audits of ten tracks. Rows go t
 WORKDIR/rows.jsonl as they come, and the same command continues a run that was cut off;
 they are packed to OUTPUT/level.jsonl.gz, and OUTPUT/level.md has the tables. --tables
 makes these again of the packed rows. The corpus of --extra is built as docs/datasets.md
-says. Half an hour on one CPU core, --quick two minutes.
+says. About 20 minutes on one CPU core, --quick two.
 """
 
 import dataclasses

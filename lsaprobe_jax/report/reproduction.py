@@ -32,6 +32,7 @@ from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import study, summary
 from lsaprobe_jax.report import headline, studies
+from lsaprobe_jax.rows import Row, has_score, parse_rows
 
 _RESAMPLES, _SEED = 10_000, 0
 # What the bytes of a figure depend on.
@@ -56,11 +57,11 @@ summarise = functools.partial(summary.summarise, resamples=_RESAMPLES, seed=_SEE
 
 
 def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
-  """Stores the rows that launch.sweep wrote as a study, replacing one of that name.
+  """Stores rows as a study, replacing one of that name.
 
   Args:
     name: name of the study: letters, digits, hyphens and underscores.
-    source: the folder of the sweep.
+    source: the folder of a sweep, or the working folder of launch.eval.
     root: the folder of RESULTS.md and results/.
 
   Returns:
@@ -72,7 +73,7 @@ def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
   if not re.fullmatch(r"[\w-]+", name):
     raise ArgumentError(f"add={name}={source}: give NAME=FOLDER")
   try:
-    parts = study.read(source)
+    parts = _read_any(source)
     study.check_ablations(parts)
   except (OSError, ValueError) as error:
     raise ArgumentError(f"add={name}={source}: {error}") from error
@@ -83,6 +84,15 @@ def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
   for part, rows in parts.items():
     (target / f"{part}.jsonl.gz").write_bytes(study.pack(rows))
   return list(parts)
+
+
+def _read_any(source: pathlib.Path) -> dict[str, list[Row]]:
+  """Rows of a sweep by the name of their file, or those of an evaluation as `main`."""
+  path = source / "scores.jsonl"
+  if not path.is_file():
+    return study.read(source)
+  rows = parse_rows(path, path.read_bytes()).values()
+  return {study.MAIN: [row for row in rows if has_score(row)]}
 
 
 def rebuild(root: pathlib.Path) -> list[str]:

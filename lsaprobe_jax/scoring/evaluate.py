@@ -30,6 +30,9 @@ _MORE = (
   f"{{}} the long tables in {TABLES}: each model, operating points, ranks of clips."
 )
 
+# What is printed on the way shows no interval that is resampled.
+_SHOWN_ON_THE_WAY = 1
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluationResult:
@@ -103,7 +106,7 @@ def evaluate(
   run_blind(run)
   for name in settings.methods:
     if progress and shard == ALONE:
-      found = summarise(run, run.scores.asked)
+      found = summarise(run, run.scores.asked, resamples=_SHOWN_ON_THE_WAY)
       progress(describe(found.rows, found.records))
     run_methods(run, [name])
   result = summarise(run, finish(run))
@@ -123,11 +126,19 @@ def estimate_cost(settings: Experiment, limit: int | None = None) -> CostEstimat
   return estimate_evaluation(settings, open_inputs(settings, limit))
 
 
-def summarise(run: Evaluation, rows: list[Row]) -> EvaluationResult:
-  """Summarises rows, raw and in every difficulty calibration that they allow."""
+def summarise(
+  run: Evaluation, rows: list[Row], resamples: int | None = None
+) -> EvaluationResult:
+  """Summarises rows, raw and in every difficulty calibration that they allow.
+
+  Args:
+    run: the evaluation.
+    rows: what it has so far.
+    resamples: of the bootstrap; those of the settings by default.
+  """
   records = summary.summarise(
     rows + difficulty.calibrated(rows),
-    resamples=run.settings.bootstrap_resamples,
+    resamples=resamples or run.settings.bootstrap_resamples,
     seed=run.settings.seed,
   )
   return EvaluationResult(settings=run.settings, rows=rows, records=records)

@@ -138,6 +138,11 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
       f"distance={settings.distance} needs waveforms; with stop_at=mel choose"
       " `waveform`: the mean square, here of log-mel spectrograms"
     )
+  if settings.stop_at == "mel" and factories.ANCHORED in settings.methods:
+    raise SettingError(
+      f"methods: {factories.ANCHORED} compares with the clip, which is a waveform;"
+      " leave it out with stop_at=mel"
+    )
   distance = factories.make_distance(settings.distance, halves)
   _check_twins(settings, targets, development)
   times = {"t_ratio": settings.t_ratio}

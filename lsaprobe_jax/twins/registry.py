@@ -15,8 +15,9 @@ class Kind:
   Attributes:
     twin: the twin.
     assumes: what must hold for the twin to be as hard as the clip, in a few words.
-    prefers: whether models may well prefer the clip to such a twin, trained on or not.
-      Then no p-value comes from it without reference music.
+    prefers: whether models may prefer the clip to such a twin, trained on or not, or
+      the twin to the clip: they do in results/twins/level.md. Then no p-value comes
+      from it without reference music.
   """
 
   twin: Twin
@@ -30,8 +31,8 @@ _TIME = "music is as likely backwards as forwards"
 _ADDED: dict[str, Kind] = {}
 _OWN: Mapping[str, Kind] = {
   "polarity": Kind(twin=Mirror.by_degrees(180), assumes=_MUSIC, prefers=False),
-  "phase_90": Kind(twin=Mirror.by_degrees(90), assumes=_PHASE, prefers=False),
-  "phase_270": Kind(twin=Mirror.by_degrees(270), assumes=_PHASE, prefers=False),
+  "phase_90": Kind(twin=Mirror.by_degrees(90), assumes=_PHASE, prefers=True),
+  "phase_270": Kind(twin=Mirror.by_degrees(270), assumes=_PHASE, prefers=True),
   "reversal": Kind(twin=Mirror(reverse=True), assumes=_TIME, prefers=True),
   "reversal_polarity": Kind(
     twin=Mirror.by_degrees(180, reverse=True), assumes=_TIME, prefers=True
@@ -82,8 +83,11 @@ def register(name: str, twin: Kind) -> None:
   """Gives a twin from outside a name, for this process.
 
   Raises:
-    ArgumentError: the name is one of the library's own.
+    ArgumentError: the name is one of the library's own, or no identifier: rows have
+      names with commas between them.
   """
+  if not name.isidentifier():
+    raise ArgumentError(f"name={printable(name)}: letters, digits and underscores")
   if name in _OWN:
     raise ArgumentError(
       f"name={printable(name)} is one of the library's own; choose another"

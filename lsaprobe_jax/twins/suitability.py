@@ -91,7 +91,7 @@ def check(
 # most to 0.2 and more (docs/twins.md).
 LEAST_NETWORK = 1e-3
 # Log-mel spectrograms of two phases differ by rounding, or by 0.01 at their borders.
-LEAST_ENCODER = 0.1
+LEAST_ENCODER = 0.05
 _INNER = 0.25
 
 

@@ -67,7 +67,8 @@ def said(
     (
       {"mode": "alone"},
       r"^This assumes that this holds, and no reference music has checked it\. Evidence"
-      r" of training: the suspects score above their twins \(p = .* as it was mastered",
+      r" of training on these tracks, or on others of their albums: the suspects score"
+      r" above their twins \(p = .* Give reference tracks .* as it was mastered",
     ),
     (
       {"mode": "alone", "p_value": 0.3},

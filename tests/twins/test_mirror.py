@@ -114,6 +114,8 @@ def test_twins_have_names_and_one_can_be_added():
     twins.get("sideways")
   with pytest.raises(ArgumentError, match="the library's own"):
     twins.register("polarity", twins.kind("reversal"))
+  with pytest.raises(ArgumentError, match="letters, digits and underscores"):
+    twins.register("a,b", twins.kind("reversal"))
   own = twins.Kind(twin=ODD, assumes="nothing", prefers=True)
   twins.register("odd", own)
   assert twins.kind("odd") is own
