@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from lsaprobe_jax.metrics import (
+  budgets,
   comparison_tables,
   comparisons,
   pivot,
@@ -81,10 +82,13 @@ def short_tables(
   Returns:
     `calibrations`, the AUCs side by side; where there are twins, `differences`, the
     comparisons with the probe and of twins with the reference model, corrected as in
-    tables.md; and where there are lengths of training, `lengths`.
+    tables.md; where the anchored probe has twins, `budgets`, the AUC of its D by
+    budget; and where there are lengths of training, `lengths`.
   """
   main = records[study.MAIN]
   text = {"calibrations": record_tables.markdown_side_by_side(main, _FEW)}
+  if pushed := budgets.format_by_budget(parts[study.MAIN]):
+    text["budgets"] = pushed
   if any(record["difficulty_calibration"] == "twins" for record in main):
     rows = study.main_rows(printable_leaves(parts))
     text["differences"] = comparison_tables.format_side_by_side(
