@@ -24,7 +24,11 @@ _PAGES = {
   "CHANGELOG.md": "changelog.md",
   "CONTRIBUTING.md": "contributing.md",
 }
-_FOLDERS = {"benchmarks": "benchmarks", "lsaprobe_jax/weights": "weights"}
+_FOLDERS = {
+  "benchmarks": "benchmarks",
+  "lsaprobe_jax/weights": "weights",
+  "results/twins": "twins",
+}
 
 _REPORT = "report.html"
 

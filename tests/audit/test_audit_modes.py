@@ -183,8 +183,11 @@ def test_twins_that_carry_no_signal_are_left_out_or_refused(folder):
   [
     ({"methods": ("lsa_probe",)}, "^methods: lsa_probe need a tau"),
     ({"reference_free_twins": ("reversal",)}, "^reference_free_twins=reversal: models"),
-    ({"reference_free_twins": ("shift",)}, "^reference_free_twins=shift: known: pol"),
-    ({"twins.names": ("shift",)}, r"^twins\.names=shift: known: polarity"),
+    (
+      {"reference_free_twins": ("sideways",)},
+      "^reference_free_twins=sideways: known: pol",
+    ),
+    ({"twins.names": ("sideways",)}, r"^twins\.names=sideways: known: polarity"),
     ({"two_sided": 2}, "^two_sided=2: True or False"),
   ],
 )
