@@ -20,6 +20,7 @@ from lsaprobe_jax.scoring.experiment import Evaluation, finish, open_evaluation
 from lsaprobe_jax.scoring.experiment_inputs import open_inputs
 from lsaprobe_jax.scoring.factories import PROBE
 from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
+from lsaprobe_jax.scoring.row_store import MissingRows
 from lsaprobe_jax.scoring.settings import Experiment
 from lsaprobe_jax.scoring.shared_rows import ALONE, Shard
 from lsaprobe_jax.strict_json import rows_to_json
@@ -104,11 +105,18 @@ def evaluate(
   recording.check(settings, folder, record)
   run = open_evaluation(settings, folder, limit=limit, shard=shard)
   run_blind(run)
+  waiting = []
   for name in settings.methods:
     if progress and shard == ALONE:
       found = summarise(run, run.scores.asked, resamples=_SHOWN_ON_THE_WAY)
       progress(describe(found.rows, found.records))
-    run_methods(run, [name])
+    try:
+      run_methods(run, [name])
+    except MissingRows:
+      # Of a form of the probe this share has measured what it can; other methods must
+      # not wait for what other shares still owe that one.
+      waiting.append(name)
+  run_methods(run, waiting)
   result = summarise(run, finish(run))
   if folder is not None:
     result.save(folder)
