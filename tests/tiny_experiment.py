@@ -50,7 +50,7 @@ def save_models(
     )
     seen = [{"id": clip.id, "sha256": clip.sha256} for clip in clips.clips]
     record = {"group": group, "clips": seen}
-    # Of the first seeds, some give a network this small that answers to nothing.
+    # Some of the first seeds give a network this small that answers to nothing.
     weights = registry.random_params(MODEL, jax.random.key(8 + seed))
     checkpoints.save_model(folder / name, weights, MODEL, record)
     made[name] = str(folder / name)

@@ -40,37 +40,34 @@ class Shift(struct.PyTreeNode):
     return self.undo(state) if kind == "waveform" else state
 
 
-def compare(names, limit: int | None = None) -> dict[str, tuple[float, float]]:
-  """Returns (how far the network treats it apart, cross-over AUC by it) of each twin.
+def auc_by(
+  names, *, family: str = "diffwave", limit: int | None = None
+) -> dict[str, float]:
+  """Returns the cross-over AUC of the Loss less each twin alone, on tune tracks.
 
   Args:
     names: twins, by their names.
+    family: of the embedded models.
     limit: at most so many clips of each half.
   """
-  models = {
-    group: lsa.load_model(f"diffwave-multigenre-{group}", name=group) for group in "ab"
-  }
-  clips = lsa.load_audio(
-    "multigenre", like=models["a"], groups=["a", "b"], clips_per_track=1
-  )
-  clips = clips.take(splits.keep(clips.clips, "tune", limit))
-  attack = lsa.attacks.Twinned.by_names(lsa.attacks.Loss(), names)
-  return _table(models, clips, attack, names)
-
-
-def _table(models, clips, attack, names):
-  scorer, aucs = Scorer(0, 0, len(clips)), []
-  member = {group: [c.group == group for c in clips.clips] for group in models}
-  for group, model in models.items():
+  scorer, aucs = Scorer(0, 0), []
+  for group in "ab":
+    model, clips = _opened(family, group, limit)
+    attack = lsa.attacks.Twinned.by_names(lsa.attacks.Loss(), names)
     rows = scorer(RowStore(), attack, model, clips, method="loss", t_ratio=0.2)
     own = np.array([[row["score"], *row["twin_scores"]] for row in rows])
     less = np.log(-own[:, 1:]) - np.log(-own[:, :1])
-    aucs.append([roc_auc_score(member[group], column) for column in less.T])
-  found = twins.suitable(models["a"].model, clips.audio[:4], names)
-  return {
-    of.name: (of.network, float(auc))
-    for of, auc in zip(found, np.mean(aucs, axis=0), strict=True)
-  }
+    member = [clip.group == group for clip in clips.clips]
+    aucs.append([roc_auc_score(member, column) for column in less.T])
+  return dict(zip(names, map(float, np.mean(aucs, axis=0)), strict=True))
+
+
+def _opened(family: str, group: str, limit: int | None = None):
+  """A model, and the tune clips of both halves that it or the other was trained on."""
+  model = lsa.load_model(f"{family}-multigenre-{group}", name=group)
+  clips = lsa.load_audio("multigenre", like=model, groups=["a", "b"], clips_per_track=1)
+  clips = clips.take(splits.keep(clips.clips, "tune", limit))
+  return model.for_length(clips.audio.shape[1]), clips
 
 
 def main():
@@ -84,9 +81,13 @@ def main():
     twins.register(f"phase_{degrees}", kind)
   names = [name for name in twins.names() if not name.startswith(("half", "slower"))]
   names.remove("channel_swap")
+  model, clips = _opened("diffwave", "a")
+  network = {
+    of.name: of.network for of in twins.suitable(model.model, clips.audio[:4], names)
+  }
   print("twin               network  AUC by it alone")
-  for name, (network, auc) in sorted(compare(names).items(), key=lambda x: x[1][1]):
-    print(f"{name:18} {network:7.3f}  {auc:.3f}")
+  for name, auc in sorted(auc_by(names).items(), key=lambda pair: pair[1]):
+    print(f"{name:18} {network[name]:7.3f}  {auc:.3f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from lsaprobe_jax.metrics import (
-  budgets,
   comparison_tables,
   comparisons,
   pivot,
@@ -21,7 +20,7 @@ COMPARED = (study.LOSS, "rediffuse", study.PROBE, ANCHORED)
 _EPOCHS, LENGTHS = "epochs", "training_length"
 _CURVES = (study.PROBE, ANCHORED, study.LOSS)
 # Rows of the short tables, and those of the shortest.
-_FEW = (*COMPARED, "path_error", "random_stability")
+_FEW = (*COMPARED, "path_error")
 _FEWEST = (study.LOSS, ANCHORED)
 
 # The order of RESULTS.md; other studies come behind by name.
@@ -82,13 +81,10 @@ def short_tables(
   Returns:
     `calibrations`, the AUCs side by side; where there are twins, `differences`, the
     comparisons with the probe and of twins with the reference model, corrected as in
-    tables.md; where the anchored probe has twins, `budgets`, the AUC of its D by
-    budget; and where there are lengths of training, `lengths`.
+    tables.md; and where there are lengths of training, `lengths`.
   """
   main = records[study.MAIN]
   text = {"calibrations": record_tables.markdown_side_by_side(main, _FEW)}
-  if pushed := budgets.format_by_budget(parts[study.MAIN]):
-    text["budgets"] = pushed
   if any(record["difficulty_calibration"] == "twins" for record in main):
     rows = study.main_rows(printable_leaves(parts))
     text["differences"] = comparison_tables.format_side_by_side(

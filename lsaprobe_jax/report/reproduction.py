@@ -30,7 +30,7 @@ from collections.abc import Iterable
 
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import study, summary
+from lsaprobe_jax.metrics import budgets, study, summary
 from lsaprobe_jax.report import headline, studies
 from lsaprobe_jax.rows import Row, has_score, parse_rows
 
@@ -118,6 +118,8 @@ def rebuild(root: pathlib.Path) -> list[str]:
     try:
       parts = study.read(folder)
       tables[name], records[name] = studies.make_tables(parts, summarise)
+      if pushed := budgets.format_by_budget(parts[study.MAIN]):
+        tables[name]["budgets"] = pushed
       drawn = studies.draw(parts, records[name], root / "docs" / "figures" / name)
       text = studies.document(tables[name], drawn, f"../../docs/figures/{name}/")
       write_whole(folder / "tables.md", _HEAD.format(name=name) + text + "\n")
@@ -134,14 +136,13 @@ def rebuild(root: pathlib.Path) -> list[str]:
 
 
 def link_twins(root: pathlib.Path) -> str:
-  """Links to what is written of twins, in docs/twins.md and results/twins/, if any."""
-  paths = [root / "docs" / "twins.md", *sorted(root.glob("results/twins/*.md"))]
+  """Links to what is written of twins in results/twins/, if anything is."""
+  paths = sorted(root.glob("results/twins/*.md"))
   lines = []
   for path in filter(pathlib.Path.is_file, paths):
     title = path.read_text().partition("\n")[0].lstrip("# ") or path.stem
     lines.append(f"- [{title}]({path.relative_to(root)})")
-  said = "What twins assume and how well they hold up is written down here:"
-  return "\n".join([said, "", *lines]) if lines else ""
+  return "\n".join(lines)
 
 
 def fill_sections(text: str, studies_there: Iterable[str]) -> str:

@@ -113,8 +113,8 @@ def evaluate(
     try:
       run_methods(run, [name])
     except MissingRows:
-      # Of a form of the probe this share has measured what it can; other methods must
-      # not wait for what other shares still owe that one.
+      # This share has measured what it can of that form of the probe; other methods
+      # must not wait for what other shares still owe it.
       waiting.append(name)
   run_methods(run, waiting)
   result = summarise(run, finish(run))
@@ -159,13 +159,20 @@ def describe(rows: list[Row], records: list[dict[str, Any]]) -> str:
     rows: of an evaluation, raw.
     records: of `summarise`.
   """
-  parts = [record_tables.format_gates(records)]
-  parts.append(record_tables.format_side_by_side(records))
-  parts.append(record_tables.SIDE_BY_SIDE)
+  parts = _opening(records)
   against, twins = _compare(rows)
   if against or twins:
     parts.append(comparison_tables.format_side_by_side(against, twins))
   return "\n" + "\n\n".join(parts)
+
+
+def _opening(records: list[dict[str, Any]]) -> list[str]:
+  """What comes first: gates, AUCs side by side, and what their columns mean."""
+  return [
+    record_tables.format_gates(records),
+    record_tables.format_side_by_side(records),
+    record_tables.SIDE_BY_SIDE,
+  ]
 
 
 def long_tables(rows: list[Row], records: list[dict[str, Any]]) -> str:
@@ -175,9 +182,7 @@ def long_tables(rows: list[Row], records: list[dict[str, Any]]) -> str:
     rows: of an evaluation, raw.
     records: of `summarise`.
   """
-  parts = [record_tables.format_gates(records)]
-  parts.append(record_tables.format_side_by_side(records))
-  parts.append(record_tables.SIDE_BY_SIDE)
+  parts = _opening(records)
   parts.append(record_tables.format_table(records))
   parts.append(record_tables.format_operating_points(records))
   against, twins = _compare(rows)

@@ -7,6 +7,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tiny_diffwave
 from flax import struct
 
 from lsaprobe_jax import diffusion, distances
@@ -14,18 +15,7 @@ from lsaprobe_jax.models import waveform
 from lsaprobe_jax.search.bisection import Bisection
 
 SAMPLES, T, STEPS = 96, 13, 2
-MODEL = {
-  "family": "diffwave",
-  "network": {"channels": 4, "layers": 2, "dilation_cycle": 2, "embedding_width": 8},
-  "schedule": {
-    "name": "linear",
-    "num_train_timesteps": 20,
-    "beta_start": 1e-3,
-    "beta_end": 0.2,
-  },
-  "sample_rate": 8000,
-  "scale": 3.0,
-}
+MODEL = tiny_diffwave.MODEL | {"scale": 3.0}
 SEARCH = Bisection(halvings=4, ascent_steps=5, restarts=2, patience=2, step_size=2.0)
 DISTANCE = distances.get("waveform", sample_rate=8000)
 SEARCH_DRAW = 2**31 - 1  # the draw of a clip's key that searches start from

@@ -53,7 +53,7 @@ def test_trajectory_is_the_mean_distance_to_the_clip(model, audio, key, naive, d
   np.testing.assert_allclose(found.score, -np.mean(degradations), rtol=1e-4)
 
 
-# Of T = 20; t = 6 is the centre of the bell, 0.25 T its standard deviation.
+# T is 20; t = 6 is the centre of the bell, 0.25 T its standard deviation.
 @pytest.mark.parametrize("draws", [1, 3])
 def test_path_error_is_a_bell_over_log_errors(model, audio, key, naive, draws):
   attack = PathError(times=5, draws=draws, width=0.25)

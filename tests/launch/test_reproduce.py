@@ -42,7 +42,7 @@ def test_the_results_in_the_repository_are_those_of_their_rows(tmp_path, launche
 
 def test_the_results_are_a_page():
   text = (ROOT / "RESULTS.md").read_text()
-  assert len(text) <= 24_000
+  assert len(text) <= 20_000
   studies = {path.parent.name for path in ROOT.glob("results/*/main.jsonl.gz")}
   for name in studies:
     assert f"(results/{name}/tables.md)" in text

@@ -75,7 +75,7 @@ def prepare(folder: pathlib.Path) -> list[str]:
       soundfile.write(path, 0.2 * tone + rng.uniform(0.02, 0.2) * noise, rate, "FLOAT")
   targets = []
   for seed, (name, group) in enumerate((("A", "a"), ("B", "b"), ("reference", None))):
-    # Of the first seeds, some give a network this small that answers to nothing.
+    # Some of the first seeds give a network this small that answers to nothing.
     weights = registry.random_params(_MODEL, jax.random.key(8 + seed))
     training = {"group": group, "clips": _clips(folder / "corpus", group)}
     checkpoints.save_model(folder / name, weights, _MODEL, training)
