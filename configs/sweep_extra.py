@@ -32,10 +32,26 @@ METHODS = (
   "lsa_probe_anchored",
   "trajectory",
   "pia",
+  "pian",
   "sima",
   "secmi",
   "pfami",
   "gradient_norm",
+  "random_stability",
+  "noise_optimisation",
+  "second_order",
+)
+
+# Baselines with the probe's NFE: those of RESULTS.md's tables at equal compute, and
+# the path error. The others are in the main table at their own NFE.
+NFE_MATCHED = (
+  "loss",
+  "rediffuse",
+  "path_error",
+  "trajectory",
+  "pia",
+  "sima",
+  "secmi",
   "random_stability",
 )
 
@@ -49,9 +65,11 @@ def get_config() -> ConfigDict:
   epochs = {str(n): {"targets": _targets(n) | reference} for n in EPOCHS[:-1]}
   config.sweep = dict(
     methods=METHODS,
-    nfe_matched=("loss", "rediffuse"),
+    nfe_matched=NFE_MATCHED,
     variants=dict(epochs=epochs | {str(EPOCHS[-1]): {}}),
-    compared_in=dict(epochs=("loss", "rediffuse", "path_error")),
+    compared_in=dict(
+      epochs=("loss", "rediffuse", "path_error", "lsa_probe_anchored")
+    ),
   )
   return config
 
