@@ -67,9 +67,7 @@ def get_config() -> ConfigDict:
     methods=METHODS,
     nfe_matched=NFE_MATCHED,
     variants=dict(epochs=epochs | {str(EPOCHS[-1]): {}}),
-    compared_in=dict(
-      epochs=("loss", "rediffuse", "path_error", "lsa_probe_anchored")
-    ),
+    compared_in=dict(epochs=("loss", "rediffuse", "path_error", "lsa_probe_anchored")),
   )
   return config
 

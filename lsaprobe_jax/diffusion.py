@@ -126,13 +126,14 @@ def reverse(
   x_t: jax.Array,
   t,
   num_inference_steps: int,
+  *,
+  rematerialise: bool = True,
 ) -> jax.Array:
   """Runs `R_t`, deterministic DDIM from t to 0 in S steps; it is differentiable.
 
   The step count is static and t is traced, so one compilation serves every t. The
   grid is `round(t (S - i) / S)`; where t < S some of its steps repeat a time and
-  leave the state as it is. Each step is rematerialised: the backward pass keeps
-  one state a step and recomputes what is inside.
+  leave the state as it is.
 
   Args:
     predict_noise: the network, `(x, t) -> e` with t in 1..T.
@@ -140,6 +141,9 @@ def reverse(
     x_t: the state at time t, of any shape.
     t: the time, a scalar integer in 1..T.
     num_inference_steps: S, at least 1.
+    rematerialise: whether a backward pass keeps one state a step and computes what is
+      inside a step again, instead of keeping it all. A single step is kept in any case:
+      it would be computed twice, and its inside be held all the same.
 
   Returns:
     The reconstruction at time 0, shaped as x_t.
@@ -162,5 +166,6 @@ def reverse(
     t, s = times
     return ddim_step(schedule, x, predict_noise(x, jnp.maximum(t, 1)), t, s), None
 
-  step = jax.checkpoint(step, prevent_cse=False)
+  if rematerialise and num_inference_steps > 1:
+    step = jax.checkpoint(step, prevent_cse=False)
   return jax.lax.scan(step, x_t, (grid[:-1], grid[1:]))[0]

@@ -7,6 +7,8 @@ cache beat a batch threefold.
 """
 
 import functools
+import os
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +27,7 @@ _MOST_ON_ACCELERATOR = 64
 
 # The share of a device's memory that is used; the rest is for what the compiler does
 # not count (fragments, the next batch, programs compiled before).
-_MEMORY_SHARE = 0.8
+MEMORY_SHARE = 0.8
 
 
 def use_all_cpu_cores(num_cores: int) -> None:
@@ -155,7 +157,7 @@ def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> in
       program.lower(weights, one_each, node_types(weights)).compile().memory_analysis()
     )
     shared_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(weights))
-    fit = examples_that_fit(memory, shared_bytes, _device_bytes())
+    fit = examples_that_fit(memory, shared_bytes, device_bytes())
     each = min(fit, _MOST_ON_ACCELERATOR)
   return devices * min(each, -(-(most or each * devices) // devices))
 
@@ -173,13 +175,23 @@ def examples_that_fit(memory: Any, shared_bytes: int, device_bytes: int) -> int:
     + memory.output_size_in_bytes
     + memory.temp_size_in_bytes
   )
-  free = _MEMORY_SHARE * device_bytes - shared_bytes
+  free = MEMORY_SHARE * device_bytes - shared_bytes
   return max(1, int(free // (used - shared_bytes)))
 
 
-def _device_bytes() -> int:
-  """Returns the memory of the smallest local device, as far as JAX may use it."""
-  return min(device.memory_stats()["bytes_limit"] for device in jax.local_devices())
+def device_bytes() -> int:
+  """Returns the memory of the smallest local device, as far as JAX may use it.
+
+  The devices of a CPU share the machine's, or what its control group is allowed.
+  """
+  devices = jax.local_devices()
+  if devices[0].platform != "cpu":
+    return min(device.memory_stats()["bytes_limit"] for device in devices)
+  whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  allowed = pathlib.Path("/sys/fs/cgroup/memory.max")
+  if allowed.exists() and (text := allowed.read_text().strip()).isdigit():
+    whole = min(whole, int(text))
+  return whole // len(devices)
 
 
 def mean_value_and_grad(

@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax import probe
-from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
+from lsaprobe_jax.attacks.outcome import Outcome, passes_of
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.search.continuation import Curve
 
@@ -35,9 +35,7 @@ class LSAProbe(struct.PyTreeNode):
       model, self.distance, self.search, key, audio, t, self.tau, self.anchor
     )
     # The clean reconstruction is one more reverse without gradient.
-    forward, backward = reverse_passes(
-      model.num_inference_steps, found.values + 1, found.gradients
-    )
+    forward, backward = passes_of(model, found.values + 1, found.gradients)
     return Outcome(
       score=found.rank,
       cost=found.cost,
@@ -78,9 +76,7 @@ class MaxDegradation(struct.PyTreeNode):
     found = probe.max_degradation(
       model, self.distance, self.search, key, audio, t, self.eta, self.anchor
     )
-    forward, backward = reverse_passes(
-      model.num_inference_steps, found.values + 1, found.gradients
-    )
+    forward, backward = passes_of(model, found.values + 1, found.gradients)
     return Outcome(score=-found.degradation, nfe_forward=forward, nfe_backward=backward)
 
 
@@ -106,9 +102,7 @@ class DegradationCurve(struct.PyTreeNode):
     curve = probe.degradation_curve(
       model, self.distance, self.search, key, audio, t, self.anchor
     )
-    forward, backward = reverse_passes(
-      model.num_inference_steps, curve.values + 1, curve.gradients
-    )
+    forward, backward = passes_of(model, curve.values + 1, curve.gradients)
     return Outcome(
       score=-curve.worst[-1],
       nfe_forward=forward,

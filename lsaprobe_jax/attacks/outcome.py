@@ -56,15 +56,35 @@ class Attack(Protocol):
     ...
 
 
-def reverse_passes(num_inference_steps: int, values, gradients) -> tuple[Any, Any]:
+def reverse_passes(
+  num_inference_steps: int, values, gradients, *, rematerialise: bool = False
+) -> tuple[Any, Any]:
   """Returns the NFE, forward and backward, of reverse processes of S steps.
 
-  A plain reverse process takes S forward. One with gradient takes S forward, S forward
-  again in rematerialisation, and S backward.
+  A plain reverse process takes S forward. One with gradient takes S forward and S
+  backward, and S forward again where its steps are rematerialised, which a single step
+  is not.
 
   Args:
     num_inference_steps: S.
     values: number of plain reverse processes.
     gradients: number of reverse processes with gradient.
+    rematerialise: whether S > 1 steps are rematerialised.
   """
-  return num_inference_steps * (values + 2 * gradients), num_inference_steps * gradients
+  again = int(rematerialise and num_inference_steps > 1)
+  forward = num_inference_steps * (values + (1 + again) * gradients)
+  return forward, num_inference_steps * gradients
+
+
+def passes_of(model, values, gradients) -> tuple[Any, Any]:
+  """Returns the NFE of reverse processes of a model (see `reverse_passes`).
+
+  A model that does not say whether it rematerialises leaves that to
+  `diffusion.reverse`, which does.
+  """
+  return reverse_passes(
+    model.num_inference_steps,
+    values,
+    gradients,
+    rematerialise=getattr(model, "rematerialise", None) is not False,
+  )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import probe
-from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
+from lsaprobe_jax.attacks.outcome import Outcome, passes_of
 
 
 class RelativeDegradation(struct.PyTreeNode):
@@ -36,9 +36,7 @@ class RelativeDegradation(struct.PyTreeNode):
     found = probe.max_degradation(model, self.distance, self.search, *clip, self.eta)
     random = probe.random_degradation(model, self.distance, *clip, self.eta, self.draws)
     # Each of the two reconstructs the clean side.
-    forward, backward = reverse_passes(
-      model.num_inference_steps, found.values + self.draws + 2, found.gradients
-    )
+    forward, backward = passes_of(model, found.values + self.draws + 2, found.gradients)
     return Outcome(
       score=_log(random) - _log(found.degradation),
       nfe_forward=forward,

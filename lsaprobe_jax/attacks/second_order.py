@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import probe
-from lsaprobe_jax.attacks.outcome import Outcome, reverse_passes
+from lsaprobe_jax.attacks.outcome import Outcome, passes_of, reverse_passes
 from lsaprobe_jax.search.norms import RMS
 
 # The draw of the clip's key that the start comes from. It is apart from those of eps,
@@ -71,7 +71,7 @@ class SecondOrder(struct.PyTreeNode):
     _, stretch = jax.lax.scan(step, RMS.steepest(start), length=self.steps)
     # The mean square of a direction is its squared length over its size.
     gain = jnp.sqrt(stretch[-1] * start.size)
-    forward, backward = reverse_passes(model.num_inference_steps, 1, self.steps)
+    forward, backward = passes_of(model, 1, self.steps)
     return Outcome(
       score=-gain,
       nfe_forward=forward,

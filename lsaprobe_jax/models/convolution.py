@@ -25,10 +25,11 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
   Returns:
     [samples, features].
   """
-  return (_as_matrix_product if _shifts() else _as_convolution)(x, kernel, dilation)
+  return (_as_matrix_product if on_cpu() else _as_convolution)(x, kernel, dilation)
 
 
-def _shifts():
+def on_cpu() -> bool:
+  """Returns whether programs run on a CPU, for which some parts are written apart."""
   return jax.default_backend() == "cpu"
 
 
@@ -78,7 +79,7 @@ class DilatedConv(nn.Module):
 
 def _conv2d(images, kernel, strides, padding, **settings):
   """Stands in for lax's in `nn.Conv`: [n, H, W, C] -> [n, H', W', features]."""
-  if not _shifts():
+  if not on_cpu():
     return jax.lax.conv_general_dilated(images, kernel, strides, padding, **settings)
   x = jnp.pad(images, ((0, 0), *padding, (0, 0)))
   # First the taps of one axis side by side, then those of the other.

@@ -23,6 +23,7 @@ class DenoiserModel(struct.PyTreeNode):
     decode_fn: clean state -> waveform, likewise; None for the identity.
     sample_rate: of the audio, in Hz.
     num_inference_steps: S, the DDIM steps of the reverse process.
+    rematerialise: as of `waveform.WaveformDiffusion`.
     samples: length that a decoded waveform is cut to; None leaves it as it is.
   """
 
@@ -33,6 +34,7 @@ class DenoiserModel(struct.PyTreeNode):
   decode_fn: Callable[..., jax.Array] | None = struct.field(pytree_node=False)
   sample_rate: int = struct.field(pytree_node=False)
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
+  rematerialise: bool | None = struct.field(pytree_node=False, default=None)
   samples: int | None = struct.field(pytree_node=False, default=None)
 
   @property
@@ -60,7 +62,12 @@ class DenoiserModel(struct.PyTreeNode):
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """Returns `R_t(x_t)` as a waveform: the reverse process, then decode."""
     x_0 = diffusion.reverse(
-      self.predict_noise, self.schedule, x_t, t, self.num_inference_steps
+      self.predict_noise,
+      self.schedule,
+      x_t,
+      t,
+      self.num_inference_steps,
+      rematerialise=self.rematerialise is not False,
     )
     # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
     return jax.lax.optimization_barrier(self.decode(x_0))

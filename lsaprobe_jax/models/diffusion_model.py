@@ -28,7 +28,8 @@ class DiffusionModel(Protocol):
     num_inference_steps: S, the DDIM steps of the reverse process.
 
   A model may have `state_kind` (`StateKind`), which says how `twins` move a state; one
-  that has none is of the kind `other`.
+  that has none is of the kind `other`. It may have the field `rematerialise`, which
+  `memory.suited` sets by what fits the device.
   """
 
   params: Any

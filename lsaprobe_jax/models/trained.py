@@ -14,7 +14,7 @@ import jax
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError
-from lsaprobe_jax.models import checkpoints, conversion, hub, registry
+from lsaprobe_jax.models import checkpoints, conversion, hub, memory, registry
 from lsaprobe_jax.models.denoiser import DenoiserModel
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
 from lsaprobe_jax.text import printable
@@ -62,8 +62,12 @@ class TrainedModel:
     return self.model.sample_rate
 
   def for_length(self, samples: int) -> "TrainedModel":
-    """Returns the model for clips of so many samples, which it decodes to."""
-    return dataclasses.replace(self, model=self.model.for_length(samples))
+    """Returns the model for clips of so many samples, which it decodes to.
+
+    Where nobody decided whether it rematerialises, memory does (`memory.suited`).
+    """
+    model = memory.suited(self.model.for_length(samples), samples)
+    return dataclasses.replace(self, model=model)
 
   def split(self, clip: Clip) -> Split:
     """Returns what a clip is to this model.

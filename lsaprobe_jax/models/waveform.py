@@ -32,6 +32,8 @@ class WaveformDiffusion(struct.PyTreeNode):
     scale: the state is `scale * audio`, so that music at the corpus loudness has
       about unit variance when the model was trained that way (1 for LMNT's).
     num_inference_steps: S, the DDIM steps of the reverse process.
+    rematerialise: whether a backward pass computes the inside of S > 1 steps again;
+      None where nobody decided, which is yes until `memory.suited` knows the clip.
   """
 
   params: Any
@@ -40,6 +42,7 @@ class WaveformDiffusion(struct.PyTreeNode):
   sample_rate: int = struct.field(pytree_node=False)
   scale: float = struct.field(pytree_node=False, default=1.0)
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
+  rematerialise: bool | None = struct.field(pytree_node=False, default=None)
 
   state_kind: ClassVar[StateKind] = "waveform"
 
@@ -64,7 +67,12 @@ class WaveformDiffusion(struct.PyTreeNode):
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
     x_0 = diffusion.reverse(
-      self.predict_noise, self.schedule, x_t, t, self.num_inference_steps
+      self.predict_noise,
+      self.schedule,
+      x_t,
+      t,
+      self.num_inference_steps,
+      rematerialise=self.rematerialise is not False,
     )
     # Fused with a small distance behind it, XLA's CPU backend computes parts of the
     # network's last layers again: a gradient took 1.6 times as long.

@@ -38,6 +38,11 @@ class Mirrored(struct.PyTreeNode):
     return self.model.num_inference_steps
 
   @property
+  def rematerialise(self) -> bool | None:
+    """Whether the model's steps are rematerialised, as far as it says so."""
+    return getattr(self.model, "rematerialise", None)
+
+  @property
   def state_kind(self) -> StateKind:
     """What a state of the model is."""
     return getattr(self.model, "state_kind", "other")

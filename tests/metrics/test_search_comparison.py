@@ -41,9 +41,9 @@ def test_figures_by_hand():
   slow_record, fast_record = search_comparison.summarise(
     slow + fast, baseline="slow", num_inference_steps=1
   )
-  assert slow_record["passes"] == (700 + 2 * 300) / 4
-  assert fast_record["passes"] == (5 + 2 * 2) / 4
-  assert search_comparison.passes(fast[0], num_inference_steps=3) == (5 + 2 * 2) / 12
+  assert slow_record["passes"] == (700 + 2 * 300) / 3
+  assert fast_record["passes"] == (5 + 2 * 2) / 3
+  assert search_comparison.passes(fast[0], num_inference_steps=3) == (5 + 2 * 2) / 9
   assert slow_record["ratio"] == slow_record["ratio_p90"] == 1
   assert fast_record["ratio"] == pytest.approx(0.5)
   assert fast_record["ratio_p90"] == pytest.approx(2)

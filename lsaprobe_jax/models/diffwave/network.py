@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lsaprobe_jax.models import checks, convolution
+from lsaprobe_jax.models.diffwave import stack
 
 # LMNT's SpectrogramUpsampler: two transposed convolutions of stride 16 in time.
 HOP_SAMPLES = 256
@@ -191,17 +192,7 @@ class DiffWave(nn.Module):
     if self.mels is not None:
       condition = SpectrogramUpsampler(name="spectrogram_upsampler")(spectrogram)
     h = nn.relu(_pointwise(self.channels, name="input_projection")(x[:, None]))
-    total = jnp.zeros_like(h)
-    h = h if self.dtype is None else h.astype(self.dtype)
-    for i in range(self.layers):
-      block = ResidualBlock(
-        self.channels,
-        2 ** (i % self.dilation_cycle),
-        self.dtype,
-        name=f"residual_layers_{i}",
-      )
-      h, skip = block(h, embedding, condition)
-      total = total + skip
+    total = self._sum_of_skips(h, embedding, condition)
     h = _pointwise(self.channels, name="skip_projection")(
       total / math.sqrt(self.layers)
     )
@@ -210,6 +201,22 @@ class DiffWave(nn.Module):
       nn.relu(h)
     )
     return h[:, 0]
+
+  def _sum_of_skips(self, h, embedding, condition):
+    dilations = [2 ** (i % self.dilation_cycle) for i in range(self.layers)]
+    plain = condition is None and self.dtype is None and not self.is_initializing()
+    if plain and convolution.on_cpu():
+      params = self.variables["params"]
+      return stack.residual_blocks(params, h, embedding, dilations)
+    total = jnp.zeros_like(h)
+    h = h if self.dtype is None else h.astype(self.dtype)
+    for i, dilation in enumerate(dilations):
+      block = ResidualBlock(
+        self.channels, dilation, self.dtype, name=f"residual_layers_{i}"
+      )
+      h, skip = block(h, embedding, condition)
+      total = total + skip
+    return total
 
   def _check(self, x: jax.Array, spectrogram: jax.Array | None):
     if x.ndim != 1:

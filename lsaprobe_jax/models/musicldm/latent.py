@@ -31,6 +31,8 @@ class LatentDiffusion(struct.PyTreeNode):
     scaling_factor: x_0 is this times the mode of the VAE's latent.
     predicts_v: the UNet predicts v (Salimans and Ho 2022), not the noise.
     num_inference_steps: S, DDIM steps of the reverse process.
+    rematerialise: whether a backward pass computes again what is inside the VAE
+      decoder, the vocoder and S > 1 steps; None as of `waveform.WaveformDiffusion`.
     stop_at: `waveform`, or `mel` to end before the vocoder.
     samples: length of the audio; None where decoding may end with the last whole
       latent frame. See `for_length`.
@@ -49,6 +51,7 @@ class LatentDiffusion(struct.PyTreeNode):
   scaling_factor: float = struct.field(pytree_node=False)
   predicts_v: bool = struct.field(pytree_node=False, default=False)
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
+  rematerialise: bool | None = struct.field(pytree_node=False, default=None)
   stop_at: str = struct.field(pytree_node=False, default="waveform")
   samples: int | None = struct.field(pytree_node=False, default=None)
 
@@ -87,17 +90,23 @@ class LatentDiffusion(struct.PyTreeNode):
 
     What encoding padded is cut off, and so is the vocoder's tail.
     """
-    # Each part rematerialised: the backward pass holds the inside of one at a time.
-    log_mel = jax.checkpoint(self._log_mel)(self.vae_params, x_0)
+    # Rematerialised, the backward pass holds the inside of one part at a time.
+    part = (lambda fn: fn) if self.rematerialise is False else jax.checkpoint
+    log_mel = part(self._log_mel)(self.vae_params, x_0)
     samples = self.samples or log_mel.shape[0] * self.front_end.hop
     if self.stop_at == "mel":
       return log_mel[: -(-samples // self.front_end.hop)]
-    return jax.checkpoint(self._waveform)(self.vocoder_params, log_mel)[:samples]
+    return part(self._waveform)(self.vocoder_params, log_mel)[:samples]
 
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
     x_0 = diffusion.reverse(
-      self.predict_noise, self.schedule, x_t, t, self.num_inference_steps
+      self.predict_noise,
+      self.schedule,
+      x_t,
+      t,
+      self.num_inference_steps,
+      rematerialise=self.rematerialise is not False,
     )
     # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
     return jax.lax.optimization_barrier(self.decode(x_0))
