@@ -21,6 +21,7 @@ import statistics
 import sys
 from typing import Any
 
+import numpy as np
 from absl import app, flags
 
 from benchmarks import fair_table, problems, workers
@@ -54,6 +55,9 @@ PEERS = ("eager", "compiled")
 PEERS_DISTANCES = ("waveform", "log_mel", "mr_stft")
 # D at the end of the climb, relative: ours against a peer's.
 _ALIKE = {"float32": 1e-3, "tf32": 0.1, "bfloat16": 0.5}
+# Its gradient jumps where magnitudes cross: rounding at the start of the climb is felt
+# at its end.
+_ALIKE_MR_STFT = 0.1
 _PROBE_RUNGS = 4  # of a peer's search, where arrangements are tried
 
 
@@ -67,6 +71,7 @@ class Bench:
     keep: called with each row as it ends.
     best: the arrangement that was chosen, by (side, precision).
     compiling: seconds that compiling took, by program.
+    begun: first calls that are over, by program.
   """
 
   pool: workers.Workers
@@ -74,6 +79,7 @@ class Bench:
   keep: Any
   best: dict[tuple[str, str], Spec] = dataclasses.field(default_factory=dict)
   compiling: dict[Spec, float] = dataclasses.field(default_factory=dict)
+  begun: dict[Spec, Any] = dataclasses.field(default_factory=dict)
 
   def base(self, side: str, precision: str, batch: int, processes=False) -> Spec:
     """The default search of this size."""
@@ -105,11 +111,11 @@ class Bench:
     """Tries all arrangements and keeps the fastest; None where none can be run."""
     tried = {}
     for spec in self.candidates(side, precision, on_cpu):
-      fewer = spec
-      if side != "jax":
-        fewer = dataclasses.replace(spec, rungs=min(_PROBE_RUNGS, spec.rungs))
+      fewer = probed(spec)
+      first = self.begun.pop(spec, None) or self.pool.begin([fewer])[fewer]
       try:
-        first, _ = self.pool.run(fewer)
+        if isinstance(first, WorkerError):
+          raise first
         tried[spec], _ = self.pool.run(fewer)
       except WorkerError as error:
         print(f"{spec.size} {side} {precision}, {spec.arrangement}: {error}")
@@ -121,6 +127,13 @@ class Bench:
       return None
     self.best[side, precision] = min(tried, key=tried.get)
     return self.best[side, precision]
+
+
+def probed(spec: Spec) -> Spec:
+  """The program as it is tried: a peer's loop is shorter, ours is compiled whole."""
+  if spec.side == "jax":
+    return spec
+  return dataclasses.replace(spec, rungs=min(_PROBE_RUNGS, spec.rungs))
 
 
 def end_of_climb(spec: Spec, found: dict[str, Any]) -> list[float]:
@@ -159,18 +172,22 @@ def checked(bench: Bench, ours: Spec, peers: list[Spec]) -> tuple[list[Spec], di
       bench.keep(fair_table.failure(peer, str(error)))
       continue
     off = difference(end_of_climb(ours, answer), end_of_climb(peer, theirs))
-    if not off < _ALIKE[ours.precision] or theirs["gradients"] != answer["gradients"]:
+    most = _ALIKE[ours.precision]
+    if ours.distance == "mr_stft":
+      most = max(most, _ALIKE_MR_STFT)
+    if not off < most or theirs["gradients"] != answer["gradients"]:
       reason = (
         f"D at the end of the climb differs by {off:.1e}, gradients are"
         f" {theirs['gradients']} and {answer['gradients']:g}"
       )
       bench.keep(fair_table.failure(peer, reason))
       continue
-    same = sum(a == b or abs(a - b) < 1e-4 * b
-               for a, b in zip(answer["cost"], theirs["cost"], strict=True))  # fmt: skip
     facts[peer] = {
-      "gradients": theirs["gradients"], "tau": tau, "differs": off, "same_cost": same,
-    }  # fmt: skip
+      "gradients": theirs["gradients"],
+      "tau": tau,
+      "differs": off,
+      "same_cost": int(np.sum(np.isclose(answer["cost"], theirs["cost"], rtol=1e-4))),
+    }
     found.append(peer)
   return found, facts
 
@@ -217,10 +234,10 @@ def bench_size(bench: Bench, on_cpu: bool) -> None:
   """All measurements of one size, the most telling first."""
   for precision in _PRECISIONS.value:
     sides = ("jax", *_PEERS.value)
-    if not on_cpu:
-      bench.pool.prepare(
-        [bench.candidates(side, precision, on_cpu)[0] for side in sides]
-      )
+    if not on_cpu:  # There are cores enough to compile both sides at once.
+      first = [bench.candidates(side, precision, on_cpu)[0] for side in sides[:2]]
+      begun = bench.pool.begin([probed(spec) for spec in first])
+      bench.begun = {spec: begun[probed(spec)] for spec in first}
     chosen = [bench.choose(side, precision, on_cpu) for side in sides]
     if chosen[0] is None or ("jax", "float32") not in bench.best:
       continue

@@ -31,10 +31,11 @@ _EXPLAINED = (
   "`over ours` is a program's time over that of our search of the same kind, within a"
   " round: the median [least, most]. `over our default search` is our search's over"
   " the default one's in float32. `compiling` is what the first call took more than"
-  " the second. The shares are those of the roofs, by operations and bytes that XLA"
-  " counts for one gradient, bytes as if nothing stayed in a cache between fused"
-  " operations. `D differs by` is a peer's largest relative difference from ours at"
-  " the end of the climb."
+  " the second, with models loaded; where --compilation_cache has our programs, it is"
+  " how long they take to read. The shares are those of the roofs, by operations and"
+  " bytes that XLA counts for one gradient, bytes as if nothing stayed in a cache"
+  " between fused operations. `D differs by` is a peer's largest relative difference"
+  " from ours at the end of the climb."
 )
 
 
@@ -93,7 +94,9 @@ def _size_part(size: str, rows: Sequence[dict[str, Any]]) -> str:
     "|" + "---|" * len(_COLUMNS),
     *map(_line, timed),
   ]
-  for precision, found in {row["precision"]: row for row in timed if "roofs" in row}.items():
+  for precision, found in {
+    row["precision"]: row for row in timed if "roofs" in row
+  }.items():
     lines += ["", _roofs(precision, found["roofs"])]
   # The same reason counts once.
   reasons = dict.fromkeys(_left_out(row) for row in rows if "error" in row)
@@ -132,7 +135,9 @@ def _shares(row: dict[str, Any]) -> tuple[str, str]:
   # D without gradient is taken twice beside: at the clean end and at the last point.
   done = [
     row["gradients"] * gradient + 2 * value
-    for gradient, value in zip(row["work"]["gradient"], row["work"]["value"], strict=True)
+    for gradient, value in zip(
+      row["work"]["gradient"], row["work"]["value"], strict=True
+    )
   ]
   roofs = row["roofs"]["matrix product"], row["roofs"]["copy"]
   return tuple(
@@ -150,6 +155,4 @@ def _roofs(precision: str, found: dict[str, float]) -> str:
 
 def _left_out(row: dict[str, Any]) -> str:
   what = f"{_SIDES[row['side']]}, {row['precision']}, {row['distance']}"
-  return (
-    f"- {what}, {row['search']}, {row['arrangement']}: left out, {row['error']}."
-  )
+  return f"- {what}, {row['search']}, {row['arrangement']}: left out, {row['error']}."

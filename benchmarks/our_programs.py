@@ -102,9 +102,7 @@ class OurSearch:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(self._shared(1.0)))
 
   def _shared(self, tau: float):
-    attack = LSAProbe(
-      distance=self._distance, tau=np.float32(tau), search=self._search
-    )
+    attack = LSAProbe(distance=self._distance, tau=np.float32(tau), search=self._search)
     return self._problem.model, attack
 
   def _batches(self):
@@ -121,7 +119,7 @@ class Work:
   bytes: float
 
 
-def count(problem: problems.Problem, distance: str, precision: str) -> dict[str, Work]:
+def count(problem: problems.Problem, distance: str) -> dict[str, Work]:
   """What one `gradient` of D and one `value` of it do, for one clip."""
   measure = distances.get(distance, sample_rate=problem.model.sample_rate)
   degrade = probe.degradation
@@ -135,7 +133,7 @@ def count(problem: problems.Problem, distance: str, precision: str) -> dict[str,
   arguments = (problem.model, measure, embedded, x_t, t, x_t)
   programs = {"gradient": jax.value_and_grad(degrade, argnums=5), "value": degrade}
   found = {}
-  with in_precision(precision):
+  with in_precision("float32"):  # Whatever multiplies them, they are as many.
     for name, program in programs.items():
       compiled = jax.jit(program).lower(*arguments).compile()
       counts = compiled.cost_analysis()
@@ -189,3 +187,13 @@ def roofs(precision: str) -> dict[str, tuple[Callable[[], Any], float]]:
       count * _REPEATS * 8.0 * floats,
     ),
   }
+
+
+def device_bytes(given: int) -> int:
+  """The memory of a device that programs may use, unless one is given."""
+  if given:
+    return given
+  stats = jax.local_devices()[0].memory_stats()
+  if stats is None:
+    raise RuntimeError("this backend does not say how much memory it has")
+  return stats["bytes_limit"]

@@ -174,6 +174,21 @@ def key_of(number) -> jax.Array:
   return jax.random.fold_in(jax.random.key(SEED), number)
 
 
+def make_model(size: str, precision: str, samples: int | None = None) -> Any:
+  """Makes a model of a size, for clips of so many samples; None for the size's own.
+
+  Raises:
+    SettingError: the model has no such precision.
+  """
+  described = SIZES[size]
+  if described.embedded:
+    model = load_model(described.embedded, precision=precision).model
+  else:
+    params = registry.random_params(described.config, jax.random.key(SEED))
+    model = registry.build_model(described.config, params, 1, precision=precision)
+  return model.for_length(samples or round(described.seconds * model.sample_rate))
+
+
 def make(size: str, clips: int, precision: str, seconds: float | None) -> Problem:
   """Makes a model of a size, and clips.
 
@@ -187,20 +202,16 @@ def make(size: str, clips: int, precision: str, seconds: float | None) -> Proble
     SettingError: the model has no such precision.
   """
   described = SIZES[size]
+  rate = model_config(size)["sample_rate"]
+  samples = round((seconds or described.seconds) * rate)
   if described.embedded:
-    trained = load_model(described.embedded, precision=precision)
-    model = trained.model
-  else:
-    params = registry.random_params(described.config, jax.random.key(SEED))
-    model = registry.build_model(described.config, params, 1, precision=precision)
-  samples = round((seconds or described.seconds) * model.sample_rate)
-  if described.embedded:
-    audio = _music(model.sample_rate, samples, clips)
+    audio = _music(rate, samples, clips)
   else:
     random = np.random.default_rng(SEED)
     audio = _LOUDNESS * random.standard_normal((clips, samples), np.float32)
+  model = make_model(size, precision, samples)
   t = diffusion.timestep(model.schedule, T_RATIO)
-  return Problem(model.for_length(samples), audio.astype(np.float32), t)
+  return Problem(model, audio.astype(np.float32), t)
 
 
 def model_config(size: str) -> Mapping[str, Any]:
@@ -252,4 +263,3 @@ def budgets(settings: search.Continuation) -> list[float]:
   steps = np.full(settings.rungs, settings.steps)
   steps[0] += settings.warmup
   return np.repeat(ladder, steps).tolist()
-

@@ -57,13 +57,16 @@ class JaxSide:
       )
     return self._made[key](request["tau"])
 
+  def load(self, request: dict[str, Any]) -> dict[str, Any]:
+    """Makes the model and the clips."""
+    self._problem(request)
+    return {}
+
   def work(self, request: dict[str, Any]) -> dict[str, Any]:
     """Operations and bytes of one gradient and one value, for one clip."""
     from benchmarks import our_programs
 
-    counts = our_programs.count(
-      self._problem(request), request["distance"], request["precision"]
-    )
+    counts = our_programs.count(self._problem(request), request["distance"])
     return {name: [work.flops, work.bytes] for name, work in counts.items()}
 
   def roof(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +117,11 @@ class TorchSide:
       states, directions = map(model.states, problems.starts(problem))
       self._made[key] = (model, problem.model.sample_rate, states, directions)
     return self._made[key]
+
+  def load(self, request: dict[str, Any]) -> dict[str, Any]:
+    """Makes the model, and where each clip's search starts."""
+    self._start(request)
+    return {}
 
   def search(self, request: dict[str, Any]) -> dict[str, Any]:
     """C_adv of the clips from `first` to `last`."""

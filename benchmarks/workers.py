@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import select
@@ -62,7 +63,11 @@ class Spec:
 
 
 class WorkerError(Exception):
-  """A worker could not do what it was asked."""
+  """Nothing has come of what a worker was asked."""
+
+
+class WorkerRefusedError(WorkerError):
+  """A worker could not do what it was asked, and said why."""
 
 
 class WorkerLostError(WorkerError):
@@ -90,7 +95,7 @@ class Worker:
     """Returns the answer.
 
     Raises:
-      WorkerError: the worker could not do it.
+      WorkerRefusedError: the worker could not do it.
       WorkerLostError: there is no answer in time.
     """
     end, out = time.monotonic() + timeout, self._process.stdout.fileno()
@@ -105,7 +110,7 @@ class Worker:
     line, self._rest = self._rest.split(b"\n", 1)
     found = json.loads(line)
     if "error" in found:
-      raise WorkerError(found["error"])
+      raise WorkerRefusedError(found["error"])
     return found
 
   def close(self) -> None:
@@ -148,28 +153,48 @@ class Workers:
       WorkerError: it could not be done, or not in time.
     """
     kind = self._kind(spec)
-    count = len(self._get(kind))
-    bounds = [spec.clips * i // count for i in range(count + 1)]
-    parts = [
-      spec.request(*part) for part in zip(bounds, bounds[1:], strict=False)
-      if part[0] < part[1]
-    ]  # fmt: skip
+    parts = self._parts(spec, len(self._get(kind)))
     time.sleep(_PAUSE)
     start = time.perf_counter()
     found = self._ask(kind, parts)
     seconds = time.perf_counter() - start
-    joined = {key: sum((f[key] for f in found), []) for key in ("cost", "degradations")}
+    joined = {
+      key: [clip for part in found for clip in part[key]]
+      for key in ("cost", "degradations")
+    }
     return seconds, joined | {"gradients": found[0]["gradients"]}
 
-  def prepare(self, specs: Sequence[Spec]) -> None:
-    """Lets all kinds of workers begin at once; failures come again in `run`."""
-    first = {self._kind(spec): spec for spec in reversed(specs)}
-    for kind, spec in first.items():
-      for worker in self._get(kind):
-        worker.post(spec.request(0, min(spec.batch, spec.clips)))
-    for kind in first:
-      with contextlib.suppress(WorkerError):
-        self._answers(kind, self._get(kind))
+  def begin(self, specs: Sequence[Spec]) -> dict[Spec, float | WorkerError]:
+    """Lets workers of different kinds load and search for the first time, all at once.
+
+    Returns:
+      By program the seconds of the first search, in which it was compiled, without
+      those of loading; or why it could not be done.
+    """
+    posted, found = [], {}
+    for spec in specs:
+      kind = self._kind(spec)
+      workers = self._get(kind)
+      parts = self._parts(spec, len(workers))
+      workers = workers[: len(parts)]
+      for op in ("load", "search"):
+        for worker, part in zip(workers, parts, strict=True):
+          worker.post(part | {"op": op})
+      posted.append((spec, kind, workers))
+    for spec, kind, workers in posted:
+      try:
+        # Where loading fails the search does too, with the same error.
+        with contextlib.suppress(WorkerRefusedError):
+          self._answers(kind, workers)
+        found[spec] = max(a["took"] for a in self._answers(kind, workers))
+      except WorkerError as error:
+        found[spec] = error
+    return found
+
+  def _parts(self, spec: Spec, count: int) -> list[dict[str, Any]]:
+    """The requests of so many workers."""
+    bounds = [spec.clips * i // count for i in range(count + 1)]
+    return [spec.request(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
   def _ask(self, kind: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     workers = self._get(kind)[: len(requests)]
@@ -186,7 +211,7 @@ class Workers:
         # It would answer the next question with this one's answer.
         self._end(kind)
         raise
-      except WorkerError as error:
+      except WorkerRefusedError as error:
         failed = error
     if failed is not None:
       raise failed
