@@ -63,15 +63,15 @@ all=--precisions=float32,tf32,bfloat16
 if [ "$tiny" ]; then
   export XLA_FLAGS='--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
   part numerics 60 "${numerics[@]}" --precisions=float32 \
-    '--pieces=waveform,log_mel,DiffWave: D in waveform,DiffWave: continuation'
+    '--pieces=waveform,log_mel,DiffWave D in waveform,DiffWave continuation'
   part lmnt_throughput 60 "${throughput[@]}" "--output=$folder/lmnt_throughput.md" \
-    --sizes=tiny_diffwave --largest=tiny_diffwave --batches=1,2 --rungs=2 --runs=1 \
+    --sizes=tiny_diffwave --largest=tiny_diffwave --batches=2 --rungs=2 --runs=1 \
     --precisions=float32,bfloat16 --device_bytes=100000000 --most=4
   part published_throughput 60 "${throughput[@]}" \
     "--output=$folder/published_throughput.md" --sizes=tiny_musicldm --largest= \
     --batches=1 --rungs=2 --runs=1 --precisions=float32
   part lmnt 60 "${fair[@]}" "--output=$folder/lmnt.md" --sizes=tiny_diffwave --clips=2 \
-    --batches=1,2 --rungs=2 --rounds=2 --peers=eager --precisions=float32,bfloat16
+    --batches=2 --rungs=2 --rounds=2 --peers=eager --precisions=float32,bfloat16
   part published 60 "${fair[@]}" "--output=$folder/published.md" \
     --sizes=tiny_musicldm --clips=1 --batches=1 --rungs=2 --rounds=2 --peers=eager
   cat "$summary"

@@ -53,10 +53,10 @@ def pieces() -> dict[str, Callable[[Clips], dict[str, Any]]]:
   for size, title in _MODELS.items():
     for name in _DISTANCES:
       if size == "embedded" or name in ("waveform", "mr_stft"):
-        found[f"{title}, D in {name}"] = functools.partial(_degradation, size, name)
+        found[f"{title} D in {name}"] = functools.partial(_degradation, size, name)
   for name in _SEARCHES:
-    found[f"DiffWave, {name}"] = functools.partial(_search, "embedded", name)
-  found["MusicLDM, continuation"] = functools.partial(
+    found[f"DiffWave {name}"] = functools.partial(_search, "embedded", name)
+  found["MusicLDM continuation"] = functools.partial(
     _search, "small_musicldm", "continuation"
   )
   return found
