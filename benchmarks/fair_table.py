@@ -24,7 +24,7 @@ _COLUMNS = (
   "over our default search",
   "of compute",
   "of memory",
-  "D differs by",
+  "D differs by, first and last budget",
 )
 _NONE = ""
 _EXPLAINED = (
@@ -35,7 +35,7 @@ _EXPLAINED = (
   " how long they take to read. The shares are those of the roofs, by operations and"
   " bytes that XLA counts for one gradient, bytes as if nothing stayed in a cache"
   " between fused operations. `D differs by` is a peer's largest relative difference"
-  " from ours at the end of the climb."
+  " from ours; where D has kinks, rounding grows along the climb."
 )
 
 
@@ -117,7 +117,7 @@ def _line(row: dict[str, Any]) -> str:
     _spread(row["over_ours"], 2),
     _NONE if "over_default" not in row else _spread(row["over_default"], 2),
     *_shares(row),
-    _NONE if "differs" not in row else f"{row['differs']:.0e}",
+    _NONE if "differs" not in row else ", ".join(f"{x:.0e}" for x in row["differs"]),
   ]
   return "| " + " | ".join(cells) + " |"
 
