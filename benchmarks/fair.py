@@ -162,6 +162,11 @@ def alike(spec: Spec, first: float, last: float) -> bool:
   return first < at_first and last < at_end
 
 
+def _count_same(ours: list[float], theirs: list[float]) -> int:
+  """How many clips have the same C_adv, or none on both sides."""
+  return int(np.sum(np.isclose(ours, theirs, rtol=1e-4, equal_nan=True)))
+
+
 def checked(bench: Bench, ours: Spec, peers: list[Spec]) -> tuple[list[Spec], dict]:
   """Leaves out peers that do not compute what ours does.
 
@@ -196,7 +201,7 @@ def checked(bench: Bench, ours: Spec, peers: list[Spec]) -> tuple[list[Spec], di
       "gradients": theirs["gradients"],
       "tau": tau,
       "differs": off,
-      "same_cost": int(np.sum(np.isclose(answer["cost"], theirs["cost"], rtol=1e-4))),
+      "same_cost": _count_same(answer["cost"], theirs["cost"]),
     }
     found.append(peer)
   return found, facts
