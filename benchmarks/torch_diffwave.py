@@ -1,4 +1,4 @@
-"""A plain PyTorch DiffWave with our weights: what `benchmarks.speed` compares with.
+"""A plain PyTorch DiffWave with our weights: what `benchmarks.fair` compares with.
 
 Written as LMNT's is (Conv1d on [batch, channels, samples]), without conditioning.
 """

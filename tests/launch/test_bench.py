@@ -1,5 +1,6 @@
 """The benchmarks on tiny models: tables whole, tau shared, tune tracks alone."""
 
+import json
 import re
 
 import pytest
@@ -51,13 +52,35 @@ def test_the_bootstrap_is_timed_against_scikit_learn(tmp_path, launcher):
 
 
 @pytest.mark.parity
-def test_the_pytorch_pass_computes_what_ours_does(tmp_path, launcher, parted):
-  """Values and gradients are compared before anything is timed."""
+def test_the_pytorch_program_computes_what_ours_does(tmp_path, launcher):
+  """D at the end of the climb is compared before anything is timed."""
   pytest.importorskip("torch")
-  changes = [f"--config.{name}={value}" for name, value in parted.items()]
-  flags = ("--config=configs/mini.py", f"--output={tmp_path / 'speed.md'}", *changes)
-  done = launcher.run("benchmarks.speed", *flags, "--distances=log_mel")
+  output = tmp_path / "fair.md"
+  flags = (
+    "--sizes=tiny_diffwave", "--peers=eager", "--rungs=2", "--rounds=2", "--clips=2",
+    "--batches=1", "--distances=log_mel", "--searches=minimum_norm",
+  )  # fmt: skip
+  done = launcher.run("benchmarks.fair", f"--output={output}", *flags)
   assert done.returncode == 0, done.stderr
-  table = (tmp_path / "speed.md").read_text()
-  for name in ("jax, waveform", "jax, log_mel", "PyTorch eager, waveform"):
-    assert re.search(rf"^\| {name} \| [\d.]+ \| [\d.]+ \[", table, re.MULTILINE)
+  rows = [json.loads(line) for line in output.with_suffix(".jsonl").open()]
+  timed = {(row["side"], row["distance"], row["search"]): row for row in rows}
+  assert timed.keys() == {
+    ("jax", "waveform", "continuation"),
+    ("eager", "waveform", "continuation"),
+    ("jax", "log_mel", "continuation"),
+    ("eager", "log_mel", "continuation"),
+    ("jax", "waveform", "minimum_norm"),
+  }
+  for (side, _, search), row in timed.items():
+    assert "error" not in row
+    assert len(row["times"]) == 2
+    assert min(row["times"]) > 0
+    assert search != "continuation" or row["gradients"] == 6
+    if side == "eager":
+      assert row["differs"][0] < 1e-3
+      assert row["same_cost"] == 2
+      # The peer's time over ours is that of the same round.
+      ours = timed["jax", row["distance"], search]["times"]
+      assert row["over_ours"][1] == pytest.approx(row["times"][1] / ours[1])
+  table = output.read_text()
+  assert re.search(r"^\| float32 \| log_mel .* PyTorch eager \|", table, re.MULTILINE)

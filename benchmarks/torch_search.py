@@ -1,0 +1,186 @@
+"""The default search as a plain PyTorch program, on a batch of clips.
+
+It is what somebody who knows PyTorch would write: one loop over the budgets, momentum
+of normalised gradients, and nothing computed that is not needed.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks import problems, torch_diffwave
+from lsaprobe_jax import distances, search
+from lsaprobe_jax.models.diffwave import network as diffwave
+
+# A distance of a batch: what is compared of waveforms, and how two of those are.
+Distance = tuple[Callable[[Tensor], Any], Callable[[Any, Any], Tensor]]
+
+
+def _power(audio: Tensor, fft_size: int, hop: int, width: int) -> Tensor:
+  window = torch.hann_window(width, device=audio.device)
+  spectrum = torch.stft(
+    audio, fft_size, hop, width, window, center=True, return_complex=True
+  )
+  return spectrum.real.square() + spectrum.imag.square()
+
+
+def _mean_square(one: Tensor, other: Tensor) -> Tensor:
+  return (one - other).square().flatten(1).mean(1)
+
+
+def make_distance(name: str, sample_rate: int, device) -> Distance:
+  """Makes `waveform`, `log_mel` or `mr_stft`, with the settings of ours."""
+  ours = distances.get(name, sample_rate=sample_rate)
+  if name == "waveform":
+    return (lambda audio: audio), _mean_square
+  if name == "log_mel":
+    filters = torch.from_numpy(np.array(ours.filters.T)).to(device)
+
+    def log_mel(audio):
+      power = _power(audio, ours.fft_size, ours.hop, ours.fft_size)
+      mel = filters @ power.clamp_min(1e-20).sqrt()
+      return mel.clamp_min(ours.floor).log()
+
+    return log_mel, _mean_square
+  sizes = list(zip(ours.fft_sizes, ours.hops, ours.widths, strict=True))
+
+  def magnitudes(audio):
+    return [_power(audio, *size).clamp_min(ours.floor).sqrt() for size in sizes]
+
+  def compare(clean, other):
+    total = 0.0
+    for x, y in zip(clean, other, strict=True):
+      # A norm's gradient is 0 at 0 in PyTorch.
+      norm = lambda z: torch.linalg.vector_norm(z, dim=(1, 2))
+      total = total + norm(y - x) / norm(x)
+      total = total + (y.log() - x.log()).abs().mean((1, 2))
+    return total / len(sizes)
+
+  return magnitudes, compare
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchModel:
+  """A model as the loop sees it.
+
+  Attributes:
+    reconstruct: states -> waveforms [batch, samples].
+    states: our states as tensors.
+    sigma: noise level at t.
+  """
+
+  reconstruct: Callable[[Tensor], Tensor]
+  states: Callable[[np.ndarray], Tensor]
+  sigma: float
+
+
+def make_model(size: str, problem: problems.Problem, device) -> TorchModel:
+  """The PyTorch model of a problem, with the same weights."""
+  model, t = problem.model, problem.t
+  steps = torch_diffwave.reverse_steps(model.schedule, t, model.num_inference_steps)
+  sigma = float(model.schedule.noise[t])
+  if model.state_kind == "waveform":
+    settings = model.network
+    network = torch_diffwave.TorchDiffWave(
+      model.params,
+      {"layers": settings.layers, "dilation_cycle": settings.dilation_cycle},
+      diffwave.embedding_table(settings.max_steps),
+      device,
+    )
+    reverse = lambda x: torch_diffwave.reconstruct(network, steps, x) / model.scale
+    return TorchModel(reverse, torch.from_numpy, sigma)
+  from benchmarks import torch_musicldm
+
+  if model.predicts_v:
+    raise ValueError(f"{size} predicts v, which the PyTorch program does not")
+  config = problems.model_config(size)
+  latent = torch_musicldm.TorchMusicLDM(model, config, device)
+  reverse = lambda x: latent.decode(
+    torch_diffwave.reconstruct(latent.predict_noise, steps, x)
+  )
+  return TorchModel(reverse, latent.states, sigma)
+
+
+class TorchSearch:
+  """The search of a batch: C_adv, and D at each budget."""
+
+  def __init__(
+    self,
+    model: TorchModel,
+    distance: Distance,
+    *,
+    compiled: bool,
+    precision: str,
+    device,
+  ):
+    """Takes the parts; nothing is compiled before the first call."""
+    self._device = device
+    self._embed, self._compare = distance
+    self._precision = precision
+
+    def degradations(x_t, delta, clean):
+      """D [batch] of perturbations."""
+      attacked = model.reconstruct(x_t + model.sigma * delta)
+      return self._compare(clean, self._embed(attacked.float()))
+
+    self._reconstruct = model.reconstruct
+    self._degradations = degradations
+    if compiled:
+      self._degradations = torch.compile(degradations, dynamic=False)
+
+  def __call__(
+    self, settings: search.Continuation, x_t: Tensor, direction: Tensor
+  ) -> tuple[Tensor, int]:
+    """Climbs the ladder.
+
+    Args:
+      settings: of the search.
+      x_t: noisy states, [batch, ...].
+      direction: where to start, shaped as they are.
+
+    Returns:
+      D [batch, gradients + 1], at each budget and once more after the last step; and
+      how many gradients were taken.
+    """
+    x_t, direction = x_t.to(self._device), direction.to(self._device)
+    half = contextlib.nullcontext()
+    if self._precision == "bfloat16":
+      half = torch.autocast(x_t.device.type, torch.bfloat16)
+    met, gradients = [], 0
+    momentum = torch.zeros_like(direction)
+    with half, torch.no_grad():
+      clean = self._embed(self._reconstruct(x_t).float())
+    for eta in problems.budgets(settings):
+      delta = (eta * direction).requires_grad_(True)
+      with half:
+        found = self._degradations(x_t, delta, clean)
+      (gradient,) = torch.autograd.grad(found.sum(), delta)
+      met.append(found.detach())
+      gradients += 1
+      momentum = settings.momentum * momentum + _unit(gradient)
+      direction = _unit(momentum)
+    with half, torch.no_grad():
+      met.append(self._degradations(x_t, eta * direction, clean))
+    return torch.stack(met, 1).float().cpu(), gradients
+
+
+def _unit(x: Tensor) -> Tensor:
+  """Each example of a batch at a root mean square of 1; 0 where it is 0."""
+  flat = F.normalize(x.flatten(1), dim=1, eps=1e-30) * x[0].numel() ** 0.5
+  return flat.reshape(x.shape)
+
+
+def costs(met: np.ndarray, settings: search.Continuation, tau: float) -> list[float]:
+  """C_adv of each clip off [clips, gradients + 1] values of D; NaN if not reached."""
+  ladder = np.array(problems.budgets(settings))
+  ladder = np.append(ladder, ladder[-1])
+  return [
+    float(ladder[np.argmax(row >= tau)]) if np.any(row >= tau) else float("nan")
+    for row in met
+  ]
