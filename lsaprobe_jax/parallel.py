@@ -107,7 +107,9 @@ def over_examples(
   Returns:
     A function of the shared pytree and of arrays with a leading axis of any length.
     It yields (slice, results as NumPy arrays with that leading axis), batch by batch.
-    The last batch is padded with repeats of its last example, which are cut off.
+    The next batch is under way while one is handed over, so that devices do not wait
+    for what the host does with it. The last batch is padded with repeats of its last
+    example, which are cut off.
   """
   mesh = example_mesh()
   replicate = NamedSharding(mesh, PartitionSpec())
@@ -132,15 +134,25 @@ def over_examples(
   def run(weights, *arrays):
     weights, types = jax.device_put(weights, replicate), node_types(weights)
     size, length = size_for(weights, arrays), len(arrays[0])
+    ahead = None
     for start in range(0, length, size):
       stop = min(start + size, length)
       index = np.minimum(np.arange(start, start + size), stop - 1)
       batch = tuple(np.asarray(array[index]) for array in arrays)
       batch = jax.device_put(batch, split)
-      result = jax.device_get(program(weights, batch, types))
-      yield slice(start, stop), jax.tree.map(lambda x: x[: stop - start], result)  # noqa: B023
+      behind, ahead = ahead, (slice(start, stop), program(weights, batch, types))
+      if behind is not None:
+        yield _fetched(*behind)
+    if ahead is not None:
+      yield _fetched(*ahead)
 
   return run
+
+
+def _fetched(where: slice, result: Any) -> tuple[slice, Any]:
+  """Waits for a batch, and cuts off its padding."""
+  count = where.stop - where.start
+  return where, jax.tree.map(lambda x: x[:count], jax.device_get(result))
 
 
 def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> int:

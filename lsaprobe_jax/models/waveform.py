@@ -21,6 +21,17 @@ _SCALES = (1e-6, 1e6)
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
+def dtype_of(precision: str) -> Any:
+  """Returns what networks compute in by the name of a precision.
+
+  Raises:
+    SettingError: there is no such precision.
+  """
+  if precision not in _DTYPES:
+    raise SettingError(f"precision={precision}: it must be {' or '.join(_DTYPES)}")
+  return _DTYPES[precision]
+
+
 class WaveformDiffusion(struct.PyTreeNode):
   """A diffusion model on waveforms. A pytree: weights travel as arguments.
 
@@ -133,13 +144,11 @@ class WaveformFamily:
       SettingError: there is no such precision.
       ValueError: names the setting that the network does not have.
     """
-    if precision not in _DTYPES:
-      known = " or ".join(_DTYPES)
-      raise SettingError(f"precision={precision}: it must be {known}")
+    dtype = dtype_of(precision)
     self.check_settings(model_config)
     return self.network(
       max_steps=model_config["schedule"]["num_train_timesteps"],
-      dtype=_DTYPES[precision],
+      dtype=dtype,
       **model_config["network"],
     )
 

@@ -325,8 +325,8 @@ def test_parts_must_fit_together(part, change, match):
 
 def test_what_a_family_does_not_have_is_refused():
   params, model = tiny.params()
-  with pytest.raises(ValueError, match="a musicldm model runs in float32"):
-    registry.build_model(model, params, 1, precision="bfloat16")
+  with pytest.raises(ValueError, match="precision=float16: it must be float32 or bf"):
+    registry.build_model(model, params, 1, precision="float16")
   with pytest.raises(ValueError, match="stop_at=latent: it must be waveform or mel"):
     registry.build_model(model, params, 1, stop_at="latent")
   with pytest.raises(ValueError, match="stop_at=mel: a model on waveforms decodes"):

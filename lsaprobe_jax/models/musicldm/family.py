@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checks
+from lsaprobe_jax.models import checks, waveform
 from lsaprobe_jax.models.musicldm import mel, scheduler, unet, vae, vocoder
 from lsaprobe_jax.models.musicldm.latent import LatentDiffusion
 
@@ -51,8 +51,7 @@ class MusicLDM:
     stop_at: str = "waveform",
   ) -> LatentDiffusion:
     """Builds a model from its configuration and weights (see `registry.Family`)."""
-    if precision != "float32":
-      raise SettingError(f"precision={precision}: a musicldm model runs in float32")
+    dtype = waveform.dtype_of(precision)
     if stop_at not in _STOPS:
       raise SettingError(f"stop_at={stop_at}: it must be {' or '.join(_STOPS)}")
     self.check_settings(model_config)
@@ -75,6 +74,7 @@ class MusicLDM:
       predicts_v=predicts_v,
       num_inference_steps=num_inference_steps,
       stop_at=stop_at,
+      dtype=dtype,
     )
 
   def abstract_params(self, model_config: Mapping[str, Any]) -> Any:

@@ -34,6 +34,8 @@ class LatentDiffusion(struct.PyTreeNode):
     rematerialise: whether a backward pass computes again what is inside the VAE
       decoder, the vocoder and S > 1 steps; None as of `waveform.WaveformDiffusion`.
     stop_at: `waveform`, or `mel` to end before the vocoder.
+    dtype: of the UNet, the VAE decoder and the vocoder; None for that of states and
+      parameters. States, and what encodes a clip, keep their own.
     samples: length of the audio; None where decoding may end with the last whole
       latent frame. See `for_length`.
   """
@@ -53,6 +55,7 @@ class LatentDiffusion(struct.PyTreeNode):
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
   rematerialise: bool | None = struct.field(pytree_node=False, default=None)
   stop_at: str = struct.field(pytree_node=False, default="waveform")
+  dtype: Any = struct.field(pytree_node=False, default=None)
   samples: int | None = struct.field(pytree_node=False, default=None)
 
   state_kind: ClassVar[StateKind] = "frames"
@@ -80,7 +83,10 @@ class LatentDiffusion(struct.PyTreeNode):
     A UNet that predicts v = alpha e - sigma x_0 gives e = alpha v + sigma x.
     """
     t = jnp.maximum(jnp.asarray(t), 1)
-    out = self.network.apply({"params": self.params}, x, t - 1, self.condition)
+    condition = self._rounded(self.condition)
+    variables = {"params": self._rounded(self.params)}
+    out = self.network.apply(variables, self._rounded(x), t - 1, condition)
+    out = out.astype(x.dtype)
     if not self.predicts_v:
       return out
     return self.schedule.signal[t] * out + self.schedule.noise[t] * x
@@ -112,8 +118,18 @@ class LatentDiffusion(struct.PyTreeNode):
     return jax.lax.optimization_barrier(self.decode(x_0))
 
   def _log_mel(self, params, x_0):
-    latent = x_0 / self.scaling_factor
-    return self.autoencoder.apply({"params": params}, latent, method="decode")[..., 0]
+    latent = self._rounded(x_0 / self.scaling_factor)
+    variables = {"params": self._rounded(params)}
+    log_mel = self.autoencoder.apply(variables, latent, method="decode")
+    return log_mel[..., 0].astype(x_0.dtype)
 
   def _waveform(self, params, log_mel):
-    return self.voice.apply({"params": params}, log_mel)
+    variables = {"params": self._rounded(params)}
+    audio = self.voice.apply(variables, self._rounded(log_mel))
+    return audio.astype(log_mel.dtype)
+
+  def _rounded(self, tree):
+    """Returns arrays in the networks' `dtype`, where there is one."""
+    if self.dtype is None:
+      return tree
+    return jax.tree.map(lambda leaf: leaf.astype(self.dtype), tree)
