@@ -6,6 +6,7 @@ vmapped on accelerators but one at a time on CPU, where a working set that stays
 cache beat a batch threefold.
 """
 
+import contextlib
 import functools
 import os
 import pathlib
@@ -63,17 +64,30 @@ def shard_examples(fn: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
   @functools.partial(jax.jit, static_argnums=2)
   def program(weights, batches, types):
     del types  # It tells programs apart, see `node_types`.
-    return jax.shard_map(
-      lambda weights, batches: map_examples(
-        lambda *example: fn(weights, *example), *batches
-      ),
-      mesh=mesh,
-      in_specs=(shared, batched),
-      out_specs=batched,
-      check_vma=False,
-    )(weights, batches)
+    with products_in_float32():
+      return jax.shard_map(
+        lambda weights, batches: map_examples(
+          lambda *example: fn(weights, *example), *batches
+        ),
+        mesh=mesh,
+        in_specs=(shared, batched),
+        out_specs=batched,
+        check_vma=False,
+      )(weights, batches)
 
   return program
+
+
+def products_in_float32() -> contextlib.AbstractContextManager:
+  """Computes products of float32 in float32, unless somebody chose otherwise.
+
+  Accelerators prefer TF32 or bfloat16. The gradient of MR-STFT was then wrong by more
+  than its own size on an H200 (benchmarks/accelerator.md). JAX's own setting
+  (JAX_DEFAULT_MATMUL_PRECISION, `jax.default_matmul_precision`) goes before.
+  """
+  if jax.config.jax_default_matmul_precision is not None:
+    return contextlib.nullcontext()
+  return jax.default_matmul_precision("highest")
 
 
 def node_types(tree: Any) -> tuple:
