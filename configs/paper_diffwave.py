@@ -10,6 +10,10 @@ with models that `configs/paper_train.py` trains on its halves:
   python -m launch.eval --config=configs/paper_diffwave.py:maestro --workdir=runs/dm
   python -m launch.eval --config=configs/paper_diffwave.py:fma --workdir=runs/df
 
+On fresh ground, tracks and models of configs/sweep_extra.py, without a reference model:
+
+  python -m launch.eval --config=configs/paper_diffwave.py:extra --workdir=runs/pe
+
 For a model and a corpus of your own:
 
   --config.corpus.path=FOLDER --config.corpus.clip_seconds=4.0
@@ -49,11 +53,15 @@ def get_config(corpus: str = "multigenre") -> ConfigDict:
     }
     config.corpus = dict(path="multigenre", clip_seconds=0.512)
     config.part = "test"
+  elif corpus == "extra":
+    config.targets = {name: f"runs/train/extra-{name.lower()}/model" for name in "AB"}
+    config.corpus = dict(path="runs/corpora/extra", clip_seconds=0.512)
+    config.part = "all"
   else:
-    known = ", ".join(("multigenre", *_FOLDERS))
+    known = ", ".join(("multigenre", "extra", *_FOLDERS))
     raise ValueError(f"configs/paper_diffwave.py:{corpus}: known: {known}")
   config.corpus.clips_per_track = 1
-  config.corpus.dev_clips_per_track = 3
+  config.corpus.dev_clips_per_track = 2 if corpus == "extra" else 3
   # Only the first seconds of each clip are scored; 0 scores all of it.
   config.corpus.scored_seconds = 0.0
   config.untrained = False
