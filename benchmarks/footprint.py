@@ -16,6 +16,7 @@ def measure(
   seconds: float,
   num_inference_steps: int,
   distance_name: str,
+  rematerialise: bool = True,
 ) -> tuple[Any, float]:
   """Measures the gradient for one clip.
 
@@ -25,12 +26,14 @@ def measure(
     seconds: length of the clip.
     num_inference_steps: DDIM steps.
     distance_name: of the distance.
+    rematerialise: see `models.memory`.
 
   Returns:
     (the compiler's memory analysis, seconds that compiling took).
   """
   samples = round(seconds * config["sample_rate"])
   model = registry.build_model(config, params, num_inference_steps).for_length(samples)
+  model = model.replace(rematerialise=rematerialise)
   distance = distances.get(distance_name, sample_rate=config["sample_rate"])
   abstract = _abstract(model)
   audio = jax.ShapeDtypeStruct((samples,), jnp.float32)

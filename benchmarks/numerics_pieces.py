@@ -41,7 +41,8 @@ def make_clips() -> Clips:
     found[f"clips {size}"] = np.round(32767 * audio).astype(np.int16)
     found[f"tau {size}"] = np.float32(1)
     curves = _search(size, "continuation", found)["D by budget"]
-    found[f"tau {size}"] = np.median(curves[:, curves.shape[1] // 2])
+    # Off the rungs: on one, rounding moves a certified cost by a whole rung.
+    found[f"tau {size}"] = 1.1 * np.median(curves[:, curves.shape[1] // 2])
   return found
 
 

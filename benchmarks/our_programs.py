@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ import numpy as np
 from benchmarks import problems
 from lsaprobe_jax import distances, parallel, probe, search
 from lsaprobe_jax.attacks import LSAProbe
+from lsaprobe_jax.models import convolution
 
 # How matrix products of float32 are computed; a model in bfloat16 has few of them.
 MATMUL = {"float32": "highest", "tf32": "default", "bfloat16": "default"}
@@ -120,7 +122,11 @@ class Work:
 
 
 def count(problem: problems.Problem, distance: str) -> dict[str, Work]:
-  """What one `gradient` of D and one `value` of it do, for one clip."""
+  """What one `gradient` of D and one `value` of it do, for one clip.
+
+  They are compiled for this as an accelerator has them: XLA counts a loop's body once,
+  and on a CPU DiffWave's blocks are a loop (`models.diffwave.stack`).
+  """
   measure = distances.get(distance, sample_rate=problem.model.sample_rate)
   degrade = probe.degradation
 
@@ -133,7 +139,9 @@ def count(problem: problems.Problem, distance: str) -> dict[str, Work]:
   arguments = (problem.model, measure, embedded, x_t, t, x_t)
   programs = {"gradient": jax.value_and_grad(degrade, argnums=5), "value": degrade}
   found = {}
-  with in_precision("float32"):  # Whatever multiplies them, they are as many.
+  unrolled = mock.patch.object(convolution, "on_cpu", return_value=False)
+  # Whatever multiplies them, they are as many.
+  with in_precision("float32"), unrolled:
     for name, program in programs.items():
       compiled = jax.jit(program).lower(*arguments).compile()
       counts = compiled.cost_analysis()

@@ -15,7 +15,7 @@ import numpy as np
 
 from lsaprobe_jax import diffusion, probe, search
 from lsaprobe_jax.data import corpus as corpora
-from lsaprobe_jax.models import checkpoints, conversion, registry
+from lsaprobe_jax.models import checkpoints, conversion, memory, registry
 from lsaprobe_jax.models.musicldm import porting
 from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.search import norms
@@ -189,7 +189,8 @@ def make_model(size: str, precision: str, samples: int | None = None) -> Any:
   else:
     params = registry.random_params(described.config, jax.random.key(SEED))
     model = registry.build_model(described.config, params, 1, precision=precision)
-  return model.for_length(samples or round(described.seconds * model.sample_rate))
+  samples = samples or round(described.seconds * model.sample_rate)
+  return memory.suited(model.for_length(samples), samples)
 
 
 def make(size: str, clips: int, precision: str, seconds: float | None) -> Problem:

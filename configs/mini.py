@@ -2,7 +2,7 @@
 
   python -m launch.eval --config=configs/mini.py --workdir=runs/mini
 
-It takes about five minutes of two CPU cores, and `configs/mini.py:piano` runs the piano
+It takes three minutes of two CPU cores, and `configs/mini.py:piano` runs the piano
 corpus. What is varied around it stands in configs/sweep_mini.py.
 
 To keep to that time the reverse process is one step and the search is the fast one

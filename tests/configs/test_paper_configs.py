@@ -6,7 +6,7 @@ import math
 import jax
 import pytest
 
-from configs import paper_diffwave, paper_musicldm, paper_train
+from configs import paper_diffwave, paper_musicldm, paper_train, sweep_extra
 from lsaprobe_jax.models import registry
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.settings import Experiment
@@ -32,6 +32,21 @@ def test_a_pair_has_the_papers_settings(model, corpus):
   # What is matched to the probe needs its rows.
   order = [config.methods.index(name) for name in ("lsa_probe", "loss_nfe_matched")]
   assert order == sorted(order)
+
+
+def test_fresh_ground_has_the_papers_settings_and_the_studys_models():
+  config = paper_diffwave.get_config("extra").to_dict()
+  study = sweep_extra.get_config().to_dict()
+  paper = paper_diffwave.get_config("maestro").to_dict()
+  for name in ("t_ratio", "tau", "search", "distance", "num_inference_steps", "part"):
+    assert config[name] == paper[name]
+  assert config["corpus"] == study["corpus"]
+  # Its models are the last snapshots of the same trainings.
+  assert config["targets"] == {
+    name: f"{folder.split('/snapshots/')[0]}/model"
+    for name, folder in study["targets"].items()
+    if name != "reference"
+  }
 
 
 @pytest.mark.parametrize(("model", "corpus"), PAIRS)
