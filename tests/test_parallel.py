@@ -143,3 +143,37 @@ def test_a_program_is_never_that_of_a_class_whose_structure_compares_equal():
   for number in range(40):
     ((_, found),) = run(make(number)(), np.zeros(1, np.float32))
     np.testing.assert_array_equal(found, [number])
+
+
+@pytest.mark.parametrize(
+  ("chosen", "stated"), [(None, "HIGHEST"), ("default", "DEFAULT"), ("high", "HIGH")]
+)
+def test_products_are_in_float32_unless_somebody_chose(chosen, stated):
+  """An accelerator would take TF32 or bfloat16, which spoiled MR-STFT's gradient."""
+  program = parallel.shard_examples(lambda w, x: w @ x, parallel.example_mesh())
+  weights, xs = jnp.ones((3, 3)), jnp.ones((2, 3))
+  with jax.default_matmul_precision(chosen):
+    text = program.lower(weights, (xs,), parallel.node_types(weights)).as_text()
+  (product,) = [line for line in text.splitlines() if "dot_general" in line]
+  assert f"precision = [{stated}, {stated}]" in product
+
+
+def test_the_next_batch_is_under_way_while_one_is_handed_over(monkeypatch):
+  """What the host does with a batch keeps no device waiting."""
+  events, shard = [], parallel.shard_examples
+
+  def noted(fn, mesh):
+    program = shard(fn, mesh)
+
+    def run(*args):
+      events.append("begun")
+      return program(*args)
+
+    return run
+
+  monkeypatch.setattr(parallel, "shard_examples", noted)
+  for _ in parallel.over_examples(lambda w, x: w * x, 2)(
+    jnp.float32(2), np.ones(6, np.float32)
+  ):
+    events.append("handed over")
+  assert "".join(event[0] for event in events) == "bbhbhh"

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from lsaprobe_jax import diffusion
+from lsaprobe_jax import diffusion, parallel
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
@@ -89,7 +89,8 @@ def probe_clip(
   start = time.perf_counter()
   model = model.for_length(len(audio))
   key = jax.random.key(seed)
-  outcome = jax.device_get(run(attack, model.model, key, audio, t))
+  with parallel.products_in_float32():
+    outcome = jax.device_get(run(attack, model.model, key, audio, t))
   budgets, degradations = (
     np.asarray(outcome.details[name], float) for name in ("budgets", "degradations")
   )
