@@ -5,7 +5,8 @@ python -m benchmarks.compiling --output=benchmarks/compiling.md
 Each program is that of one method on one clip length, as the scorer compiles it. It is
 compiled in a process of its own with an empty cache of compiled programs, and once more
 in another with what the first left there. Tracing is counted in both. Pin the command
-to one core (`taskset -c 0`), with nothing beside it. It takes three minutes without `twins`.
+to one core (`taskset -c 0`), with nothing beside it. It takes three minutes without
+`twins`.
 """
 
 import json
