@@ -24,14 +24,20 @@ def suited(model: Any, samples: int) -> Any:
     samples: length of a clip.
 
   Returns:
-    The model with `rematerialise` set; itself where that is set already, or where it
-    has no such field.
+    The model with `rematerialise` set; itself where that is set already, where it has
+    no such field, or where it cannot be differentiated.
   """
   if getattr(model, "rematerialise", False) is not None:
     return model
   together = 1 if jax.default_backend() == "cpu" else _LEAST_ON_ACCELERATOR
   room = parallel.MEMORY_SHARE * parallel.device_bytes() / together
-  return model.replace(rematerialise=kept_bytes(model, samples) > room)
+  try:
+    kept = kept_bytes(model, samples)
+  except Exception:
+    # Nobody has asked to differentiate it yet. Attacks without a gradient run on a
+    # denoiser that has none, and whatever is wrong shows where it is scored.
+    return model
+  return model.replace(rematerialise=kept > room)
 
 
 def kept_bytes(model: Any, samples: int) -> int:

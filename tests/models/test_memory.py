@@ -9,9 +9,10 @@ import pytest
 import tiny_latent
 from tiny_diffwave import MODEL
 
-from lsaprobe_jax import parallel
+from lsaprobe_jax import diffusion, parallel
 from lsaprobe_jax.attacks.outcome import passes_of
 from lsaprobe_jax.models import memory, registry
+from lsaprobe_jax.models.trained import from_denoiser
 
 SAMPLES = 4096
 CONFIGS = {"diffwave": lambda: MODEL, "latent": tiny_latent.config}
@@ -95,6 +96,16 @@ def test_a_model_without_the_field_is_left_alone():
   assert memory.suited(other, SAMPLES) is other
   # `diffusion.reverse` rematerialises its steps, unless it is told not to.
   assert passes_of(other, 2, 5) == (3 * 2 + 6 * 5, 3 * 5)
+
+
+def test_a_denoiser_without_a_gradient_is_left_alone():
+  """Loss needs none, so that fitting such a model to a length must not ask for it."""
+  double = lambda x: np.asarray(2 * x, np.float32)
+  noise = lambda x, t: jax.pure_callback(double, jax.typeof(x), x)
+  own = from_denoiser(noise, diffusion.linear(20, 1e-3, 0.2), sample_rate=8000)
+  fitted = own.for_length(SAMPLES).model
+  assert fitted.rematerialise is None
+  np.testing.assert_array_equal(fitted.predict_noise(jnp.ones(4), 3), 2 * np.ones(4))
 
 
 def test_evaluations_are_counted_as_they_are_run():
