@@ -134,6 +134,8 @@ def main(argv):
     return
   if not _REFERENCE.value or not _OUTPUT.value:
     raise app.UsageError("give --write, or --reference and --output")
+  if not pathlib.Path(_REFERENCE.value).is_file():
+    raise app.UsageError(f"--reference={_REFERENCE.value}: there is no such file")
   kind, output = jax.devices()[0].device_kind, pathlib.Path(_OUTPUT.value)
   head = _HEAD.format(kind=kind, version=jax.__version__, directions=pieces.DIRECTIONS)
   keep = functools.partial(_keep, {}, output, head)
