@@ -1,9 +1,12 @@
 """Convolutions, written for the backend that runs them.
 
-Inside a `lax.scan`, XLA's CPU backend runs `conv_general_dilated` as a naive loop,
-8 to 20 times slower than outside; shifted slices side by side, times one matrix, keep
-the speed of a matrix product. Accelerators have fused convolutions. This module is
-the only place that chooses.
+Inside a loop XLA's CPU backend has a fast convolution only for arrays [N, H, W, C] and
+kernels [H, W, C, features]: other orders, such as those that derivatives come in, it
+brings into this one at a program's top level alone, and runs as naive loops elsewhere,
+8 to 20 times slower. In two dimensions the derivative is therefore written by hand, in
+that order. In one dimension, with few channels, shifted slices side by side times one
+matrix are faster still. Accelerators have fused convolutions of all kinds. This module
+is the only place that chooses.
 """
 
 import functools
@@ -81,6 +84,13 @@ def _conv2d(images, kernel, strides, padding, **settings):
   """Stands in for lax's in `nn.Conv`: [n, H, W, C] -> [n, H', W', features]."""
   if not on_cpu():
     return jax.lax.conv_general_dilated(images, kernel, strides, padding, **settings)
+  padding = tuple(map(tuple, padding))
+  if tuple(strides) == (1, 1) and kernel.shape[:2] != (1, 1):
+    return _canonical(images, kernel, padding)
+  return _conv2d_as_product(images, kernel, strides, padding)
+
+
+def _conv2d_as_product(images, kernel, strides, padding):
   x = jnp.pad(images, ((0, 0), *padding, (0, 0)))
   # First the taps of one axis side by side, then those of the other.
   for axis in (2, 1):
@@ -91,6 +101,36 @@ def _conv2d(images, kernel, strides, padding, **settings):
     ]
     x = jnp.concatenate(slices, axis=-1)
   return x @ kernel.reshape(-1, kernel.shape[-1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _canonical(images, kernel, padding):
+  """XLA's convolution, in the order of axes that it has a fast one for."""
+  return jax.lax.conv_general_dilated(
+    images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+  )
+
+
+def _canonical_forward(images, kernel, padding):
+  return _canonical(images, kernel, padding), (images, kernel)
+
+
+def _canonical_back(padding, kept, gradient):
+  images, kernel = kept
+  # Without the barrier XLA takes the transposition into the convolution, whose order
+  # of axes then has no fast one in a loop.
+  turned = jax.lax.optimization_barrier(jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3))
+  rest = [
+    [n - 1 - side for side in sides]
+    for n, sides in zip(kernel.shape, padding, strict=False)
+  ]
+  by_kernel = functools.partial(
+    _conv2d_as_product, images, strides=(1, 1), padding=padding
+  )
+  return _canonical(gradient, turned, rest), jax.vjp(by_kernel, kernel)[1](gradient)[0]
+
+
+_canonical.defvjp(_canonical_forward, _canonical_back)
 
 
 # As PyTorch's Conv2d: `padding` is in zeros. Neither dilated nor grouped.

@@ -1,4 +1,6 @@
-"""Convolutions as matrix products, against XLA's own."""
+"""Convolutions as they are written for a CPU, against XLA's own."""
+
+import re
 
 import flax.linen as nn
 import jax
@@ -33,12 +35,36 @@ def test_a_2d_convolution(kernel, strides, padding):
   )
   agree(lambda x: ours.apply(params, x), lambda x: theirs.apply(params, x), x)
 
+  def of_kernel(conv):
+    return lambda kernel: conv.apply(
+      {"params": params["params"] | {"kernel": kernel}}, x
+    )
 
-def test_on_a_cpu_no_convolution_is_left_to_xla():
-  model = convolution.Conv2D(features=5, kernel_size=(3, 3), padding=1)
-  params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((9, 8, 4)))
-  lowered = jax.jit(model.apply).lower(params, jnp.zeros((9, 8, 4))).as_text()
-  assert ("convolution" in lowered) == (jax.default_backend() != "cpu")
+  agree(of_kernel(ours), of_kernel(theirs), params["params"]["kernel"])
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="CPU programs")
+@pytest.mark.parametrize(("strides", "many"), [(1, 2), (2, 0)])
+def test_in_a_loop_a_cpu_has_only_convolutions_in_its_fast_order(strides, many):
+  model = convolution.Conv2D(features=4, kernel_size=(3, 3), padding=1, strides=strides)
+  x = draw(9, 8, 4)
+  params = model.init(jax.random.key(0), x)
+
+  def climb(params, x):
+    def step(x, _):
+      value, gradient = jax.value_and_grad(
+        lambda x: jnp.sum(jnp.square(model.apply(params, x)))
+      )(x)
+      return gradient, value
+
+    return jax.lax.scan(step, x, length=3)
+
+  text = jax.jit(climb).lower(params, x).compile().as_text()
+  found = re.findall(r" convolution\(.*?window=\{(.*?)\}, dim_labels=(\S+?)[,\s]", text)
+  assert len(found) == many
+  for window, labels in found:
+    assert labels == "b01f_01io->b01f"
+    assert not any(word in window for word in ("dilate", "rev"))
 
 
 @pytest.mark.parametrize(("width", "rate"), [(16, 5), (16, 4), (8, 2), (4, 4), (3, 3)])

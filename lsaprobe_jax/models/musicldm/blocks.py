@@ -11,23 +11,16 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from lsaprobe_jax.models import convolution
+from lsaprobe_jax.models.musicldm import normalisation
 
 # PyTorch's padding=1 is one zero on each side.
 conv3 = functools.partial(convolution.Conv2D, kernel_size=(3, 3), padding=1)
 conv1 = functools.partial(convolution.Conv2D, kernel_size=(1, 1))
-# Without the fast variance E[x^2] - E[x]^2, which cancels where the mean is large.
-layer_norm = functools.partial(nn.LayerNorm, epsilon=1e-5, use_fast_variance=False)
 
 
-def group_norm(groups: int, epsilon: float, name: str) -> nn.GroupNorm:
-  """Group normalisation of one example: Flax takes the first axis for a batch."""
-  return nn.GroupNorm(
-    num_groups=groups,
-    epsilon=epsilon,
-    reduction_axes=(-3, -2, -1),
-    use_fast_variance=False,
-    name=name,
-  )
+def group_norm(groups: int, epsilon: float, name: str) -> normalisation.GroupNorm:
+  """Group normalisation, as the blocks call it."""
+  return normalisation.GroupNorm(groups=groups, epsilon=epsilon, name=name)
 
 
 class ResnetBlock(nn.Module):
@@ -136,9 +129,9 @@ class TransformerBlock(nn.Module):
   def __call__(self, x):
     """[tokens, C] -> [tokens, C]."""
     for i in (1, 2):
-      y = layer_norm(name=f"norm{i}")(x)
+      y = normalisation.LayerNorm(name=f"norm{i}")(x)
       x = x + Attention(heads=self.heads, bias=False, name=f"attn{i}")(y)
-    return x + FeedForward(name="ff")(layer_norm(name="norm3")(x))
+    return x + FeedForward(name="ff")(normalisation.LayerNorm(name="norm3")(x))
 
 
 class Transformer(nn.Module):
