@@ -4,7 +4,8 @@ python -m benchmarks.fair --output=benchmarks/fair.md
 
 A search is all that C_adv of a clip takes: the clean reconstruction, the gradients in
 sequence, the distance. Both sides have the same weights, the same start and as many
-gradients, and nothing is timed before D agrees along the climb. Each side runs
+gradients, and nothing is timed before D agrees along the climb; where D has kinks, it
+and the size of its gradient agree at the start. Each side runs
 in its best arrangement, which is tried first: clips in one call, and for PyTorch on a
 CPU one process with all threads against one a core. What is measured is measured in
 turns; ratios are taken within a round. Each row is kept in FILE.jsonl as it ends.
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from benchmarks import fair_table, problems, workers
+from benchmarks import fair_check, fair_table, problems, workers
 from benchmarks.workers import Spec, WorkerError
 from launch import command
 from launch import devices as _devices  # noqa: F401 (it defines --compilation_cache)
@@ -38,7 +39,7 @@ _DISTANCES = flags.DEFINE_list(
   "Distances of the default search, float32; waveform in any case.",
 )  # fmt: skip
 _SEARCHES = flags.DEFINE_list(
-  "searches", list(search.names()), "Searches under waveform; ours alone."
+  "searches", list(search.names()), "Searches under waveform."
 )
 _PRECISIONS = flags.DEFINE_list("precisions", ["float32"], "float32, tf32, bfloat16.")
 _PEERS = flags.DEFINE_list("peers", ["eager", "compiled"], "PyTorch's programs.")
@@ -52,14 +53,7 @@ _LIMIT = flags.DEFINE_float(
 )
 
 PEERS = ("eager", "compiled")
-PEERS_DISTANCES = ("waveform", "log_mel", "mr_stft")
-# How far D may differ, relative, at the first budget: ours against a peer's.
-_ALIKE = {"float32": 1e-3, "tf32": 0.1, "bfloat16": 0.5}
-# Logarithms and absolute values have kinks, and so have a vocoder's activations: what
-# rounding does to a gradient there grows along the climb, which is four gradients long
-# at the first budget. What is not smooth may differ by more there, and at the last
-# budget by this.
-_ALIKE_SPECTRAL, _ALIKE_AT_END = 1e-2, 0.3
+PEERS_SEARCHES = ("bisection", "random_directions")
 _PROBE_RUNGS = 4  # of a peer's search, where arrangements are tried
 
 
@@ -138,72 +132,32 @@ def probed(spec: Spec) -> Spec:
   return dataclasses.replace(spec, rungs=min(_PROBE_RUNGS, spec.rungs))
 
 
-def by_budget(spec: Spec, found: dict[str, Any]) -> list[tuple[float, float]]:
-  """The largest D that a clip's first and last budgets gave, of the default search."""
-  if spec.side == "jax":
-    return [(rungs[0], rungs[-1]) for rungs in found["degradations"]]
-  settings = search.Continuation(rungs=spec.rungs)
-  first, last = settings.steps + settings.warmup, settings.steps + 1
-  return [(max(met[:first]), max(met[-last:])) for met in found["degradations"]]
-
-
-def differences(ours: list, theirs: list) -> tuple[float, float]:
-  """The largest relative differences, at the first budget and at the last."""
-  ours, theirs = np.array(ours), np.array(theirs)
-  return tuple(np.max(np.abs(ours - theirs) / np.abs(theirs), axis=0).tolist())
-
-
-def alike(spec: Spec, first: float, last: float) -> bool:
-  """Whether a peer computes what ours does, by `differences`."""
-  at_first = at_end = _ALIKE[spec.precision]
-  if spec.distance != "waveform" or "musicldm" in spec.size:
-    at_first = max(at_first, _ALIKE_SPECTRAL)
-  if spec.distance != "waveform" or "musicldm" in spec.size:
-    at_end = max(at_end, _ALIKE_AT_END)
-  return first < at_first and last < at_end
-
-
-def _count_same(ours: list[float], theirs: list[float]) -> int:
-  """How many clips have the same C_adv, or none on both sides."""
-  return int(np.sum(np.isclose(ours, theirs, rtol=1e-4, equal_nan=True)))
-
-
 def checked(bench: Bench, ours: Spec, peers: list[Spec]) -> tuple[list[Spec], dict]:
   """Leaves out peers that do not compute what ours does.
 
   Returns:
-    The programs to time, with tau set from our curve; and what their rows say beside
-    the times.
+    The programs to time, with tau set from our default search's curve; and what their
+    rows say beside the times.
   """
-  found, facts = [], {}
-  curves = bench.pool.run(ours)[1]["degradations"]
+  curve = dataclasses.replace(ours, search="continuation")
+  curves = bench.pool.run(curve)[1]["degradations"]
   # A budget in the upper half of the ladder reaches it on half of the clips.
   tau = statistics.median(rungs[len(rungs) * 5 // 8] for rungs in curves)
   ours = dataclasses.replace(ours, tau=tau)
   answer = bench.pool.run(ours)[1]
-  found.append(ours)
-  facts[ours] = {"gradients": answer["gradients"], "tau": tau}
+  found = [ours]
+  facts = {ours: {"gradients": float(np.mean(answer["gradients"])), "tau": tau}}
   for peer in peers:
     peer = dataclasses.replace(peer, tau=tau)
     try:
       theirs = bench.pool.run(peer)[1]
+      said, reason = fair_check.disagreement(bench.pool, ours, peer, answer, theirs)
     except WorkerError as error:
-      bench.keep(fair_table.failure(peer, str(error)))
-      continue
-    off = differences(by_budget(ours, answer), by_budget(peer, theirs))
-    if not alike(ours, *off) or theirs["gradients"] != answer["gradients"]:
-      reason = (
-        f"D differs by {off[0]:.1e} at the first budget and {off[1]:.1e} at the last,"
-        f" gradients are {theirs['gradients']} and {answer['gradients']:g}"
-      )
+      said, reason = {}, str(error)
+    if reason:
       bench.keep(fair_table.failure(peer, reason))
       continue
-    facts[peer] = {
-      "gradients": theirs["gradients"],
-      "tau": tau,
-      "differs": off,
-      "same_cost": _count_same(answer["cost"], theirs["cost"]),
-    }
+    facts[peer] = said | {"gradients": float(np.mean(theirs["gradients"])), "tau": tau}
     found.append(peer)
   return found, facts
 
@@ -262,17 +216,21 @@ def bench_size(bench: Bench, on_cpu: bool) -> None:
     return
   default = bench.best["jax", "float32"]
   chosen = [bench.best.get((side, "float32")) for side in _PEERS.value]
+  chosen = [spec for spec in chosen if spec is not None]
   for distance in _DISTANCES.value:
     if distance == default.distance:
       continue
-    known = [spec for spec in chosen if spec and distance in PEERS_DISTANCES]
     ours, *others = [
-      dataclasses.replace(spec, distance=distance) for spec in (default, *known)
+      dataclasses.replace(spec, distance=distance) for spec in (default, *chosen)
     ]
     measure(bench, ours, others)
   for name in _SEARCHES.value:
     if name != default.search:
-      measure(bench, dataclasses.replace(default, search=name), [])
+      # A peer's loop takes clip by clip, and ends where it is done.
+      others = [dataclasses.replace(spec, search=name, batch=1) for spec in chosen]
+      known = name in PEERS_SEARCHES
+      ours = dataclasses.replace(default, search=name)
+      measure(bench, ours, others if known else [])
 
 
 def _refuse_unknown() -> None:
@@ -280,7 +238,7 @@ def _refuse_unknown() -> None:
   known = {
     "peers": (_PEERS, PEERS),
     "sizes": (_SIZES, tuple(problems.SIZES)),
-    "precisions": (_PRECISIONS, tuple(_ALIKE)),
+    "precisions": (_PRECISIONS, tuple(fair_check.ALIKE)),
     "distances": (_DISTANCES, distances.names()),
     "searches": (_SEARCHES, search.names()),
   }

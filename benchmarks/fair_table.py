@@ -25,6 +25,7 @@ _COLUMNS = (
   "of compute",
   "of memory",
   "D differs by, first and last budget",
+  "same C_adv",
 )
 _NONE = ""
 _EXPLAINED = (
@@ -35,7 +36,8 @@ _EXPLAINED = (
   " how long they take to read. The shares are those of the roofs, by operations and"
   " bytes that XLA counts for one gradient, bytes as if nothing stayed in a cache"
   " between fused operations. `D differs by` is a peer's largest relative difference"
-  " from ours; where D has kinks, rounding grows along the climb."
+  " from ours; where D has kinks, rounding grows along the climb. `same C_adv` counts"
+  " the clips on which both find the same budget."
 )
 
 
@@ -118,6 +120,7 @@ def _line(row: dict[str, Any]) -> str:
     _NONE if "over_default" not in row else _spread(row["over_default"], 2),
     *_shares(row),
     _NONE if "differs" not in row else ", ".join(f"{x:.0e}" for x in row["differs"]),
+    f"{row['same_cost']} of {clips}" if "same_cost" in row else _NONE,
   ]
   return "| " + " | ".join(cells) + " |"
 
@@ -129,7 +132,7 @@ def _spread(values: Sequence[float], digits: int) -> str:
 
 def _shares(row: dict[str, Any]) -> tuple[str, str]:
   """Our shares of the roofs, operations and bytes."""
-  if "work" not in row:
+  if "work" not in row or not row["gradients"]:
     return _NONE, _NONE
   each = statistics.median(row["times"]) / row["clips"]
   # D without gradient is taken twice beside: at the clean end and at the last point.

@@ -82,7 +82,7 @@ class OurSearch:
     return {
       "cost": outcome.cost.tolist(),
       "degradations": outcome.details["degradations"].tolist(),
-      "gradients": float(np.mean(outcome.nfe_backward)) / self._steps,
+      "gradients": (outcome.nfe_backward / self._steps).tolist(),
     }
 
   def compiled(self, examples: int) -> Any:
@@ -111,6 +111,30 @@ class OurSearch:
     problem = self._problem
     times = np.full(len(problem.audio), problem.t, np.int32)
     return problem.audio, problem.numbers, times
+
+
+def at_start(
+  problem: problems.Problem, distance: str, rungs: int, precision: str
+) -> dict[str, list[float]]:
+  """D where the default search starts, and the size of its gradient, of each clip."""
+  measure = distances.get(distance, sample_rate=problem.model.sample_rate)
+  states, directions = problems.starts(problem)
+  deltas = problems.budgets(make_search("continuation", rungs))[0] * directions
+
+  def at(model, measure, x_t, delta):
+    clean = measure.embed(model.reconstruct(x_t, problem.t))
+    value, gradient = jax.value_and_grad(probe.degradation, argnums=5)(
+      model, measure, clean, x_t, problem.t, delta
+    )
+    return value, jnp.sqrt(jnp.sum(jnp.square(gradient)))
+
+  with in_precision(precision):
+    each = [
+      jax.jit(at)(problem.model, measure, *pair)
+      for pair in zip(states, deltas, strict=True)
+    ]
+  values, sizes = zip(*each, strict=True)
+  return {"value": list(map(float, values)), "size": list(map(float, sizes))}
 
 
 @dataclasses.dataclass(frozen=True)

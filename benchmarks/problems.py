@@ -5,6 +5,7 @@ travel between processes.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -259,6 +260,36 @@ def starts(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
   ]
   states, directions = zip(*each, strict=True)
   return np.stack(states), np.stack(directions)
+
+
+def samples(problem: Problem, settings: Any) -> tuple[np.ndarray, np.ndarray]:
+  """What another search than the default one draws on each clip.
+
+  Returns:
+    The noisy states, [clips, ...]; and for `bisection` random points of the unit ball
+    [clips, trials, restarts, ...], for `random_directions` directions of unit root mean
+    square [clips, draws, ...].
+  """
+  norm = norms.get(settings.norm)
+
+  def draw(model, audio, number):
+    key = key_of(number)
+    x_t, _ = probe.noisy_state(model, key, model.encode(audio), problem.t)
+    sample = functools.partial(norm.sample, shape=x_t.shape)
+    key = jax.random.fold_in(key, 2**31 - 1)  # As `probe` does.
+    if settings.name == "random_directions":
+      found = jax.vmap(sample)(jax.random.split(key, settings.draws))
+      return x_t, jax.vmap(lambda x: x / norm.size(x))(found)
+    trials = jax.random.split(key, settings.halvings + 1)
+    split = functools.partial(jax.random.split, num=settings.restarts)
+    return x_t, jax.vmap(jax.vmap(sample))(jax.vmap(split)(trials))
+
+  each = [
+    jax.jit(draw)(problem.model, audio, number)
+    for audio, number in zip(problem.audio, problem.numbers, strict=True)
+  ]
+  states, drawn = zip(*each, strict=True)
+  return np.stack(states), np.stack(drawn)
 
 
 def budgets(settings: search.Continuation) -> list[float]:

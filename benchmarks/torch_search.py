@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import problems, torch_diffwave
+from benchmarks import problems, torch_cdpam, torch_diffwave
 from lsaprobe_jax import distances, search
 from lsaprobe_jax.models.diffwave import network as diffwave
 
@@ -35,7 +35,9 @@ def _mean_square(one: Tensor, other: Tensor) -> Tensor:
 
 
 def make_distance(name: str, sample_rate: int, device) -> Distance:
-  """Makes `waveform`, `log_mel` or `mr_stft`, with the settings of ours."""
+  """Makes a distance by name, with the settings and weights of ours."""
+  if name == "cdpam":
+    return torch_cdpam.make(sample_rate, device)
   ours = distances.get(name, sample_rate=sample_rate)
   if name == "waveform":
     return (lambda audio: audio), _mean_square
@@ -107,8 +109,12 @@ def make_model(size: str, problem: problems.Problem, device) -> TorchModel:
   return TorchModel(reverse, latent.states, sigma)
 
 
-class TorchSearch:
-  """The search of a batch: C_adv, and D at each budget."""
+class Degradation:
+  """D of a batch, its gradient, and the clean side.
+
+  Attributes:
+    device: where it is computed.
+  """
 
   def __init__(
     self,
@@ -120,57 +126,80 @@ class TorchSearch:
     device,
   ):
     """Takes the parts; nothing is compiled before the first call."""
-    self._device = device
-    self._embed, self._compare = distance
+    self.device = device
+    self._embed, compare = distance
     self._precision = precision
 
     def degradations(x_t, delta, clean):
       """D [batch] of perturbations."""
       attacked = model.reconstruct(x_t + model.sigma * delta)
-      return self._compare(clean, self._embed(attacked.float()))
+      return compare(clean, self._embed(attacked.float()))
 
     self._reconstruct = model.reconstruct
     self._degradations = degradations
     if compiled:
       self._degradations = torch.compile(degradations, dynamic=False)
 
-  def __call__(
-    self, settings: search.Continuation, x_t: Tensor, direction: Tensor
-  ) -> tuple[Tensor, int]:
-    """Climbs the ladder.
-
-    Args:
-      settings: of the search.
-      x_t: noisy states, [batch, ...].
-      direction: where to start, shaped as they are.
-
-    Returns:
-      D [batch, gradients + 1], at each budget and once more after the last step; and
-      how many gradients were taken.
-    """
-    x_t, direction = x_t.to(self._device), direction.to(self._device)
-    half = contextlib.nullcontext()
+  def _half(self):
     if self._precision == "bfloat16":
-      half = torch.autocast(x_t.device.type, torch.bfloat16)
-    met, gradients = [], 0
-    momentum = torch.zeros_like(direction)
-    with half, torch.no_grad():
-      clean = self._embed(self._reconstruct(x_t).float())
-    for eta in problems.budgets(settings):
-      delta = (eta * direction).requires_grad_(True)
-      with half:
-        found = self._degradations(x_t, delta, clean)
-      (gradient,) = torch.autograd.grad(found.sum(), delta)
-      met.append(found.detach())
-      gradients += 1
-      momentum = settings.momentum * momentum + _unit(gradient)
-      direction = _unit(momentum)
-    with half, torch.no_grad():
-      met.append(self._degradations(x_t, eta * direction, clean))
-    return torch.stack(met, 1).float().cpu(), gradients
+      return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+  def clean(self, x_t: Tensor) -> Any:
+    """What D compares with: the clean reconstructions, embedded."""
+    with self._half(), torch.no_grad():
+      return self._embed(self._reconstruct(x_t).float())
+
+  def value(self, x_t: Tensor, delta: Tensor, clean: Any) -> Tensor:
+    """D [batch], without gradient."""
+    with self._half(), torch.no_grad():
+      return self._degradations(x_t, delta, clean)
+
+  def with_gradient(self, x_t: Tensor, delta: Tensor, clean: Any):
+    """D [batch], and its gradient by the perturbations."""
+    delta = delta.detach().requires_grad_(True)
+    with self._half():
+      found = self._degradations(x_t, delta, clean)
+    (gradient,) = torch.autograd.grad(found.sum(), delta)
+    return found.detach(), gradient
+
+  def at(self, x_t: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """D [batch] and its gradient at one perturbation each."""
+    x_t, delta = x_t.to(self.device), delta.to(self.device)
+    found, gradient = self.with_gradient(x_t, delta, self.clean(x_t))
+    return found.float().cpu(), gradient.float().cpu()
 
 
-def _unit(x: Tensor) -> Tensor:
+def climb(
+  degradation: Degradation, settings: search.Continuation, x_t, direction
+) -> tuple[Tensor, int]:
+  """Climbs the ladder of the default search.
+
+  Args:
+    degradation: D of the batch.
+    settings: of the search.
+    x_t: noisy states, [batch, ...].
+    direction: where to start, shaped as they are.
+
+  Returns:
+    D [batch, gradients + 1], at each budget and once more after the last step; and how
+    many gradients were taken.
+  """
+  x_t, direction = x_t.to(degradation.device), direction.to(degradation.device)
+  met, gradients = [], 0
+  momentum = torch.zeros_like(direction)
+  clean = degradation.clean(x_t)
+  for eta in problems.budgets(settings):
+    found, gradient = degradation.with_gradient(x_t, eta * direction, clean)
+    met.append(found)
+    gradients += 1
+    momentum = settings.momentum * momentum + unit(gradient)
+    direction = unit(momentum)
+  met.append(degradation.value(x_t, eta * direction, clean))
+  return torch.stack(met, 1).float().cpu(), gradients
+
+
+def unit(x: Tensor) -> Tensor:
   """Each example of a batch at a root mean square of 1; 0 where it is 0."""
   flat = F.normalize(x.flatten(1), dim=1, eps=1e-30) * x[0].numel() ** 0.5
   return flat.reshape(x.shape)

@@ -57,6 +57,17 @@ class JaxSide:
       )
     return self._made[key](request["tau"])
 
+  def at_start(self, request: dict[str, Any]) -> dict[str, Any]:
+    """D and its gradient where the default search starts, of each clip."""
+    from benchmarks import our_programs
+
+    return our_programs.at_start(
+      self._problem(request),
+      request["distance"],
+      request["rungs"],
+      request["precision"],
+    )
+
   def load(self, request: dict[str, Any]) -> dict[str, Any]:
     """Makes the model and the clips."""
     self._problem(request)
@@ -123,38 +134,96 @@ class TorchSide:
     self._start(request)
     return {}
 
-  def search(self, request: dict[str, Any]) -> dict[str, Any]:
-    """C_adv of the clips from `first` to `last`."""
+  def _degradation(self, request: dict[str, Any]):
+    """D under the request's distance, in its precision."""
     import torch
 
-    from benchmarks import our_programs, torch_search
+    from benchmarks import torch_search
 
     full = request["precision"] == "float32"
     torch.backends.cuda.matmul.allow_tf32 = not full
     torch.backends.cudnn.allow_tf32 = not full
-    model, rate, states, directions = self._start(request)
-    settings = our_programs.make_search(request["search"], request["rungs"])
+    model, rate, _, _ = self._start(request)
     names = ("side", "distance", "precision", "clips", "seconds")
     key = json.dumps([request[name] for name in names])
     if key not in self._made:
-      self._made[key] = torch_search.TorchSearch(
+      self._made[key] = torch_search.Degradation(
         model,
         torch_search.make_distance(request["distance"], rate, self._device),
         compiled=request["side"] == "compiled",
         precision=request["precision"],
         device=self._device,
       )
+    return self._made[key]
+
+  def search(self, request: dict[str, Any]) -> dict[str, Any]:
+    """C_adv of the clips from `first` to `last`."""
+    import torch
+
+    from benchmarks import our_programs, torch_search
+
+    settings = our_programs.make_search(request["search"], request["rungs"])
+    if settings.name != "continuation":
+      return self._other_search(request, settings)
+    _, _, states, directions = self._start(request)
     met = []
     for first in range(request["first"], request["last"], request["batch"]):
       part = slice(first, min(first + request["batch"], request["last"]))
-      found, gradients = self._made[key](settings, states[part], directions[part])
+      found, gradients = torch_search.climb(
+        self._degradation(request), settings, states[part], directions[part]
+      )
       met.append(found)
     met = torch.cat(met).numpy()
     return {
       "cost": torch_search.costs(met, settings, request["tau"]),
       "degradations": met.tolist(),
-      "gradients": gradients,
+      "gradients": [gradients] * len(met),
     }
+
+  def _other_search(self, request: dict[str, Any], settings) -> dict[str, Any]:
+    """The clips one by one; their starts are drawn once."""
+    from benchmarks import problems, torch_searches
+
+    key = ("drawn", settings, request["clips"], request["seconds"])
+    if key not in self._made:
+      problem = problems.make(
+        request["size"], request["clips"], "float32", request["seconds"]
+      )
+      model, _, _, _ = self._start(request)
+      states, drawn = problems.samples(problem, settings)
+      self._made[key] = (
+        model.states(states),
+        [
+          model.states(clip.reshape(-1, *states.shape[1:])).unflatten(
+            0, (*clip.shape[: clip.ndim - states.ndim + 1], 1)
+          )
+          for clip in drawn
+        ],
+      )
+    states, drawn = self._made[key]
+    run = torch_searches.SEARCHES[settings.name]
+    found = [
+      run(
+        self._degradation(request), settings, states[i : i + 1], drawn[i],
+        request["tau"],
+      )
+      for i in range(request["first"], request["last"])
+    ]  # fmt: skip
+    return {
+      "cost": [one.cost for one in found],
+      "degradations": [],
+      "gradients": [one.gradients for one in found],
+    }
+
+  def at_start(self, request: dict[str, Any]) -> dict[str, Any]:
+    """D and its gradient where the default search starts, of each clip."""
+    from benchmarks import our_programs, problems
+
+    _, _, states, directions = self._start(request)
+    settings = our_programs.make_search("continuation", request["rungs"])
+    delta = problems.budgets(settings)[0] * directions
+    found, gradient = self._degradation(request).at(states, delta)
+    return {"value": found.tolist(), "size": gradient.flatten(1).norm(dim=1).tolist()}
 
   def release(self) -> None:
     """Gives back the memory that a request that failed has left."""

@@ -160,9 +160,18 @@ class Workers:
     seconds = time.perf_counter() - start
     joined = {
       key: [clip for part in found for clip in part[key]]
-      for key in ("cost", "degradations")
+      for key in ("cost", "degradations", "gradients")
     }
-    return seconds, joined | {"gradients": found[0]["gradients"]}
+    return seconds, joined
+
+  def at_start(self, spec: Spec) -> dict[str, list[float]]:
+    """D and the size of its gradient where the default search starts, of each clip.
+
+    Raises:
+      WorkerError: it could not be done, or not in time.
+    """
+    request = spec.request(0, spec.clips) | {"op": "at_start"}
+    return self.ask(request, self._kind(spec))
 
   def begin(self, specs: Sequence[Spec]) -> dict[Spec, float | WorkerError]:
     """Lets workers of different kinds load and search for the first time, all at once.
