@@ -1,13 +1,14 @@
-"""What the compiler says the probe's gradient needs of memory; this reads no flags."""
+"""What the compiler says the probe's gradient needs; this reads no flags."""
 
 import time
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 
 from lsaprobe_jax import distances, probe
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import convolution, registry
 
 
 def measure(
@@ -50,3 +51,42 @@ def measure(
 
 def _abstract(tree):
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+def operations(
+  config: dict[str, Any], params: Any, seconds: float, distance_name: str
+) -> dict[str, float]:
+  """Counts floating-point operations at S = 1, as XLA lowers them, for one clip.
+
+  They are lowered as for an accelerator: XLA counts a loop's body once, and on a CPU
+  DiffWave's blocks are a loop.
+
+  Returns:
+    By `value` and `gradient`: D alone, and D with its gradient by the perturbation.
+  """
+  samples = round(seconds * config["sample_rate"])
+  unrolled = mock.patch.object(convolution, "on_cpu", return_value=False)
+  with unrolled:
+    model = registry.build_model(config, params, 1).for_length(samples)
+    model = model.replace(rematerialise=False)
+    distance = distances.get(
+      distance_name,
+      sample_rate=config["sample_rate"],
+      **_for_accelerators(distance_name),
+    )
+    abstract = _abstract(model)
+    audio = jax.ShapeDtypeStruct((samples,), jnp.float32)
+    x_t = jax.eval_shape(lambda g, a: g.encode(a), abstract, audio)
+    clean = jax.eval_shape(lambda d, a: d.embed(a), distance, audio)
+    t = jax.ShapeDtypeStruct((), jnp.int32)
+    arguments = (abstract, _abstract(distance), clean, x_t, t, x_t)
+    gradient = jax.value_and_grad(probe.degradation, argnums=5)
+    return {
+      name: jax.jit(program).lower(*arguments).cost_analysis()["flops"]
+      for name, program in (("value", probe.degradation), ("gradient", gradient))
+    }
+
+
+def _for_accelerators(distance_name: str) -> dict[str, str]:
+  """CDPAM has other convolutions on a CPU."""
+  return {"backend": "gpu"} if distance_name == "cdpam" else {}

@@ -51,6 +51,30 @@ def test_the_bootstrap_is_timed_against_scikit_learn(tmp_path, launcher):
   assert output.read_text().strip() == done.stdout.strip()
 
 
+@pytest.mark.slow
+def test_scaling_counts_what_it_runs(tmp_path, launcher):
+  output = tmp_path / "scaling.md"
+  flags = ("--clips=8", "--size=tiny_diffwave", "--parts=steps,devices")
+  done = launcher.run("benchmarks.scaling", f"--output={output}", *flags)
+  assert done.returncode == 0, done.stderr
+  text = output.read_text()
+  parts = re.split(r"^## ", text, flags=re.MULTILINE)
+  rows = {
+    part.splitlines()[0]: [
+      [cell.strip() for cell in line.strip("| ").split("|")]
+      for line in part.splitlines()[4:]
+      if line.startswith("|")
+    ]
+    for part in parts[1:]
+  }
+  # The rate is that of the last row, which the model therefore says exactly.
+  assert rows["Clips"][-1][-1] == "1.00"
+  steps = {int(row[0]): float(row[2]) for row in rows["Steps of the reverse process"]}
+  assert steps[8] == pytest.approx(8 * steps[1], rel=1e-2)
+  # Devices share nothing but the clips.
+  assert [row[-1] for row in rows["Devices"]] == ["0"] * 4
+
+
 @pytest.mark.parity
 def test_the_pytorch_program_computes_what_ours_does(tmp_path, launcher):
   """D along the climb, or at its start, is compared before anything is timed."""
