@@ -2,6 +2,9 @@
 
 python -m benchmarks.compiling --output=benchmarks/compiling.md
 
+Rows are kept in FILE.jsonl too, and `--before` names those of another version: run this
+file in a checkout of it.
+
 Each program is that of one method on one clip length, as the scorer compiles it. It is
 compiled in a process of its own with an empty cache of compiled programs, and once more
 in another with what the first left there. Tracing is counted in both. Pin the command
@@ -34,6 +37,7 @@ _MODELS = flags.DEFINE_list(
 _METHODS = flags.DEFINE_list(
   "methods", ["loss", "rediffuse", "gradient_norm", "probe", "twins"], "Programs."
 )
+_BEFORE = flags.DEFINE_string("before", None, "Rows of another version, JSON lines.")
 _ONE = flags.DEFINE_string("one", None, "MODEL,METHOD,CACHE: one measurement.")
 
 _SECONDS, _T = 0.512, 20
@@ -43,12 +47,13 @@ _PAGE = """# Compiling
 
 Seconds from a model in memory to a program that is ready, tracing included, on {cores}
 CPU core(s) with jax {version}. `again` is another process, with what the first one left
-in the cache of compiled programs.
+in the cache of compiled programs. `before` is the same by the rows that `--before`
+names.
 
-| model | program | instructions to compile | first, s | again, s |
-|---|---|---|---|---|
+| model | program | instructions to compile | first, s | again, s | before: first, s | again, s |
+|---|---|---|---|---|---|---|
 {rows}
-"""
+"""  # noqa: E501
 
 
 def make_attack(method: str, sample_rate: int):
@@ -104,21 +109,42 @@ def main(argv):
     compilation_cache.keep_programs(cache)
     print(json.dumps(measure(name, method)))
     return
-  rows = []
+  output, rows = pathlib.Path(_OUTPUT.value), []
+  before = {}
+  if _BEFORE.value:
+    for line in pathlib.Path(_BEFORE.value).read_text().splitlines():
+      row = json.loads(line)
+      before[row["model"], row["program"]] = row
   for name in _MODELS.value:
     for method in _METHODS.value:
       with tempfile.TemporaryDirectory() as cache:
         first, lines = in_a_process(name, method, cache)
         again, _ = in_a_process(name, method, cache)
-      rows.append(f"| {name} | {method} | {lines:,} | {first:.1f} | {again:.1f} |")
-      print(rows[-1], flush=True)
+      rows.append(
+        {
+          "model": name, "program": method, "instructions": lines, "first": first,
+          "again": again,
+        }
+      )  # fmt: skip
+      print(_line(rows[-1], before), flush=True)
       text = _PAGE.format(
         flags=shlex.join(sys.argv[1:]),
         cores=len(os.sched_getaffinity(0)),
         version=jax.__version__,
-        rows="\n".join(rows),
+        rows="\n".join(_line(row, before) for row in rows),
       )
-      write_whole(pathlib.Path(_OUTPUT.value), text)
+      write_whole(output, text)
+      kept = "".join(json.dumps(row) + "\n" for row in rows)
+      write_whole(output.with_suffix(".jsonl"), kept)
+
+
+def _line(row, before) -> str:
+  """One row of the table."""
+  cells = [row["model"], row["program"], f"{row['instructions']:,}"]
+  cells += [f"{row[key]:.1f}" for key in ("first", "again")]
+  old = before.get((row["model"], row["program"]))
+  cells += [f"{old[key]:.1f}" if old else "" for key in ("first", "again")]
+  return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Work:
 def count(problem: problems.Problem, distance: str) -> dict[str, Work]:
   """What one `gradient` of D and one `value` of it do, for one clip.
 
-  They are compiled for this as an accelerator has them: XLA counts a loop's body once,
+  Operations are those that XLA lowers, bytes those that it has compiled. They are compiled for this as an accelerator has them: XLA counts a loop's body once,
   and on a CPU DiffWave's blocks are a loop (`models.diffwave.stack`).
   """
   measure = distances.get(distance, sample_rate=problem.model.sample_rate)
@@ -167,9 +167,11 @@ def count(problem: problems.Problem, distance: str) -> dict[str, Work]:
   # Whatever multiplies them, they are as many.
   with in_precision("float32"), unrolled:
     for name, program in programs.items():
-      compiled = jax.jit(program).lower(*arguments).compile()
-      counts = compiled.cost_analysis()
-      found[name] = Work(counts.get("flops", 0.0), counts.get("bytes accessed", 0.0))
+      lowered = jax.jit(program).lower(*arguments)
+      # Compiled for a GPU, convolutions are calls of a library without operations.
+      flops = lowered.cost_analysis()["flops"]
+      counts = lowered.compile().cost_analysis()
+      found[name] = Work(flops, counts.get("bytes accessed", 0.0))
   return found
 
 

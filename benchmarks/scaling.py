@@ -35,7 +35,7 @@ _CLIPS = flags.DEFINE_integer("clips", 32, "Clips of a measurement.", lower_boun
 _PARTS = flags.DEFINE_list(
   "parts",
   ["clips", "lengths", "steps", "devices", "processes", "host", "run", "pairs"],
-  "What is measured; `clips` in any case.",
+  "What is measured; `clips` in any case. Other parts stay as FILE.json has them.",
 )
 
 _RUN = "configs/mini.py"
@@ -249,10 +249,12 @@ def of_run(model: Model) -> str:
         stdout=subprocess.DEVNULL,
       )  # fmt: skip
       took.append(time.perf_counter() - start)
-    files = [pathlib.Path(folder, "again", f"{n}.jsonl") for n in ("curves", "scores")]
+    # What the probe's rows say is read off those of its curves.
+  files = [pathlib.Path(folder, "again", f"{n}.jsonl") for n in ("curves", "scores")]
     rows = [
       json.loads(line) for file in files for line in file.read_text().splitlines()
     ]
+  rows = [row for row in rows if not row["method"].startswith("lsa_probe")]
   forward = sum(r["nfe_forward"] + r.get("twin_nfe_forward", 0) for r in rows)
   backward = sum(r["nfe_backward"] + r.get("twin_nfe_backward", 0) for r in rows)
   scoring = sum(r["seconds"] + r.get("twin_seconds", 0.0) for r in rows)
@@ -313,7 +315,7 @@ def main(argv):
 
   cores = len(os.sched_getaffinity(0))
   kind = usual()
-  model, parts = Model({kind: one(work_request(kind))}), []
+  model = Model({kind: one(work_request(kind))})
   steps = {
     "clips": lambda: by_clips(model, cores),
     "lengths": lambda: by_length(model, cores),
@@ -326,10 +328,15 @@ def main(argv):
   }
   if unknown := set(_PARTS.value) - steps.keys():
     raise app.UsageError(f"--parts={','.join(unknown)}: known: {', '.join(steps)}")
+  output = pathlib.Path(_OUTPUT.value)
+  kept = output.with_suffix(".json")
+  parts = json.loads(kept.read_text()) if kept.exists() else {}
   for name, step in steps.items():
     if name not in ("clips", *_PARTS.value):
       continue
-    parts.append(step())
+    parts[name] = step()
+    write_whole(kept, json.dumps(parts, indent=1))
+    text = [parts[each] for each in steps if each in parts]
     head = _HEAD.format(
       flags=shlex.join(sys.argv[1:]),
       cores=cores,
@@ -338,8 +345,8 @@ def main(argv):
       title=problems.SIZES[_SIZE.value].title,
       seconds=usual()[1],
     )
-    write_whole(pathlib.Path(_OUTPUT.value), "\n\n".join([head.strip(), *parts]) + "\n")
-    print(parts[-1] + "\n", flush=True)
+    write_whole(output, "\n\n".join([head.strip(), *text]) + "\n")
+    print(parts[name] + "\n", flush=True)
 
 
 if __name__ == "__main__":
