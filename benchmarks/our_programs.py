@@ -148,8 +148,9 @@ class Work:
 def count(problem: problems.Problem, distance: str) -> dict[str, Work]:
   """What one `gradient` of D and one `value` of it do, for one clip.
 
-  Operations are those that XLA lowers, bytes those that it has compiled. They are compiled for this as an accelerator has them: XLA counts a loop's body once,
-  and on a CPU DiffWave's blocks are a loop (`models.diffwave.stack`).
+  Operations are those that XLA lowers, bytes those of what it has compiled; both as for
+  an accelerator: XLA counts a loop's body once, and on a CPU DiffWave's blocks are a
+  loop (`models.diffwave.stack`).
   """
   measure = distances.get(distance, sample_rate=problem.model.sample_rate)
   degrade = probe.degradation

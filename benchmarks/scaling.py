@@ -26,6 +26,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks import problems
+from benchmarks.scaling_one import one, together
 from launch import command
 from lsaprobe_jax.files import write_whole
 
@@ -35,10 +36,10 @@ _CLIPS = flags.DEFINE_integer("clips", 32, "Clips of a measurement.", lower_boun
 _PARTS = flags.DEFINE_list(
   "parts",
   ["clips", "lengths", "steps", "devices", "processes", "host", "run", "pairs"],
-  "What is measured; `clips` in any case. Other parts stay as FILE.json has them.",
+  "What is measured; other parts stay as FILE.json has them.",
 )
 
-_RUN = "configs/mini.py"
+_RUN, _SCORED = "configs/mini.py", ("curves", "scores")
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 # The paper's search, and how much of it is run at most: a trial at eta_max and ten
 # halvings, five starts, twelve gradients each, and a value behind each ascent.
@@ -79,32 +80,6 @@ class Model:
     """Those of one clip."""
     work = self.work[kind]
     return steps * (gradients * work["gradient"] + values * work["value"])
-
-
-def one(request: dict[str, Any]) -> Any:
-  """One measurement, in a process of its own."""
-  (found,) = together([request])
-  return found
-
-
-def together(requests: Sequence[dict[str, Any]]) -> list[Any]:
-  """Several at once, each in a process of its own."""
-  running = [
-    subprocess.Popen(
-      [sys.executable, "-m", "benchmarks.scaling_one", json.dumps(request)],
-      stdout=subprocess.PIPE,
-      text=True,
-      env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    )
-    for request in requests
-  ]
-  found = []
-  for process, request in zip(running, requests, strict=True):
-    out, _ = process.communicate()
-    if process.returncode:
-      raise RuntimeError(f"{request} ended with {process.returncode}")
-    found.append(json.loads(out.splitlines()[-1]))
-  return found
 
 
 def spread(values: Sequence[float], clips: int) -> str:
@@ -249,11 +224,9 @@ def of_run(model: Model) -> str:
         stdout=subprocess.DEVNULL,
       )  # fmt: skip
       took.append(time.perf_counter() - start)
-    # What the probe's rows say is read off those of its curves.
-  files = [pathlib.Path(folder, "again", f"{n}.jsonl") for n in ("curves", "scores")]
-    rows = [
-      json.loads(line) for file in files for line in file.read_text().splitlines()
-    ]
+    files = [pathlib.Path(folder, f"again/{name}.jsonl") for name in _SCORED]
+    rows = [json.loads(row) for file in files for row in file.read_text().splitlines()]
+  # What the probe's rows say is read off those of its curves.
   rows = [row for row in rows if not row["method"].startswith("lsa_probe")]
   forward = sum(r["nfe_forward"] + r.get("twin_nfe_forward", 0) for r in rows)
   backward = sum(r["nfe_backward"] + r.get("twin_nfe_backward", 0) for r in rows)
@@ -331,10 +304,12 @@ def main(argv):
   output = pathlib.Path(_OUTPUT.value)
   kept = output.with_suffix(".json")
   parts = json.loads(kept.read_text()) if kept.exists() else {}
+  model.rate = parts.get("rate", 0.0)
   for name, step in steps.items():
-    if name not in ("clips", *_PARTS.value):
+    if name not in _PARTS.value and (name != "clips" or name in parts):
       continue
     parts[name] = step()
+    parts["rate"] = model.rate
     write_whole(kept, json.dumps(parts, indent=1))
     text = [parts[each] for each in steps if each in parts]
     head = _HEAD.format(

@@ -7,11 +7,14 @@ It reads a request and prints one line of JSON.
 """
 
 import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 # How often each program is run once it is compiled.
@@ -133,6 +136,32 @@ def host(request: dict[str, Any]) -> dict[str, Any]:
   types = parallel.node_types(shared)
   alone = lambda: jax.block_until_ready([program(shared, b, types) for b in batches])
   return found | {"program": timed(alone)}
+
+
+def one(request: dict[str, Any]) -> Any:
+  """One measurement, in a process of its own."""
+  (found,) = together([request])
+  return found
+
+
+def together(requests: Sequence[dict[str, Any]]) -> list[Any]:
+  """Several at once."""
+  running = [
+    subprocess.Popen(
+      [sys.executable, "-m", "benchmarks.scaling_one", json.dumps(request)],
+      stdout=subprocess.PIPE,
+      text=True,
+      env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )
+    for request in requests
+  ]
+  found = []
+  for process, request in zip(running, requests, strict=True):
+    out, _ = process.communicate()
+    if process.returncode:
+      raise RuntimeError(f"{request} ended with {process.returncode}")
+    found.append(json.loads(out.splitlines()[-1]))
+  return found
 
 
 def main():
