@@ -104,6 +104,9 @@ class LatentDiffusion(struct.PyTreeNode):
       return log_mel[: -(-samples // self.front_end.hop)]
     return part(self._waveform)(self.vocoder_params, log_mel)[:samples]
 
+  # Jitted so that it is traced once, though a search has it three times: the clean
+  # side, the gradient, the last point. Tracing is most of what a second start takes.
+  @jax.jit
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
     x_0 = diffusion.reverse(
