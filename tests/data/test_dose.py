@@ -1,0 +1,27 @@
+"""The corpus for base models and fine-tunes."""
+
+import collections
+
+from lsaprobe_jax.data import splits
+from lsaprobe_jax.data.build import sources
+
+
+def test_halves_of_dose_were_no_test_tracks_before():
+  listed = {source.track: source for source in sources.dose()}
+  before = {f"dose-{s.track}": s for s in sources.multigenre(extended=True)}
+  assert listed.keys() == before.keys()
+  core = {f"dose-{source.track}" for source in sources.multigenre()}
+  for track, source in listed.items():
+    if source.group in ("a", "b") and before[track].group in ("a", "b"):
+      assert track in core
+      assert splits.part_of(before[track].track) == "tune"
+  count = collections.Counter(source.group for source in listed.values())
+  assert count == {"a": 48, "b": 48, "dev": 21, "reference": 142}
+  groups = collections.defaultdict(set)
+  for source in listed.values():
+    groups[source.duplicates].add(source.group)
+  assert all(len(found) == 1 for found in groups.values())
+  # Half of each package's tracks in the halves are in either, give or take one.
+  for package in {source.package for source in listed.values()}:
+    sides = [s.group for s in listed.values() if s.package == package]
+    assert abs(sides.count("a") - sides.count("b")) <= 1
