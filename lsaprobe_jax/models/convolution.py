@@ -122,7 +122,7 @@ def _canonical_back(padding, kept, gradient):
   turned = jax.lax.optimization_barrier(jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3))
   rest = [
     [n - 1 - side for side in sides]
-    for n, sides in zip(kernel.shape, padding, strict=False)
+    for n, sides in zip(kernel.shape[:2], padding, strict=True)
   ]
   by_kernel = functools.partial(
     _conv2d_as_product, images, strides=(1, 1), padding=padding
