@@ -117,9 +117,8 @@ def _canonical_forward(images, kernel, padding):
 
 def _canonical_back(padding, kept, gradient):
   images, kernel = kept
-  # Without the barrier XLA takes the transposition into the convolution, whose order
-  # of axes then has no fast one in a loop.
-  turned = jax.lax.optimization_barrier(jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3))
+  # JAX's own derivative is this convolution with the kernel's axes in another order.
+  turned = jnp.swapaxes(jnp.flip(kernel, (0, 1)), 2, 3)
   rest = [
     [n - 1 - side for side in sides]
     for n, sides in zip(kernel.shape[:2], padding, strict=True)
