@@ -22,13 +22,16 @@ def agree(one, other, *args):
     np.testing.assert_allclose(fn(one)(*args), fn(other)(*args), rtol=1e-5, atol=1e-4)
 
 
+# The second kernel is far larger than its image.
+@pytest.mark.parametrize(("shape", "features"), [((9, 8, 4), 5), ((3, 4, 16), 50)])
 @pytest.mark.parametrize("kernel", [(3, 3), (1, 1)])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1, ((0, 1), (0, 1))])
-def test_a_2d_convolution(kernel, strides, padding):
-  settings = dict(features=5, kernel_size=kernel, strides=strides, padding=padding)
+def test_a_2d_convolution(kernel, strides, padding, shape, features):
+  settings = dict(features=features, kernel_size=kernel)
+  settings |= dict(strides=strides, padding=padding)
   ours, theirs = convolution.Conv2D(**settings), nn.Conv(**settings)
-  x = draw(9, 8, 4)
+  x = draw(*shape)
   params = theirs.init(jax.random.key(0), x)
   assert jax.tree.map(jnp.shape, ours.init(jax.random.key(0), x)) == jax.tree.map(
     jnp.shape, params
@@ -44,10 +47,15 @@ def test_a_2d_convolution(kernel, strides, padding):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="CPU programs")
-@pytest.mark.parametrize(("strides", "many"), [(1, 2), (2, 0)])
-def test_in_a_loop_a_cpu_has_only_convolutions_in_its_fast_order(strides, many):
-  model = convolution.Conv2D(features=4, kernel_size=(3, 3), padding=1, strides=strides)
-  x = draw(9, 8, 4)
+@pytest.mark.parametrize(
+  ("strides", "shape", "many"),
+  [(1, (9, 8, 4), 2), (2, (9, 8, 4), 0), (1, (3, 3, 36), 0)],
+  ids=["fast order", "strided", "large kernel"],
+)
+def test_in_a_loop_a_cpu_has_only_convolutions_in_its_fast_order(strides, shape, many):
+  features = shape[-1]
+  model = convolution.Conv2D(features, kernel_size=(3, 3), padding=1, strides=strides)
+  x = draw(*shape)
   params = model.init(jax.random.key(0), x)
 
   def climb(params, x):
