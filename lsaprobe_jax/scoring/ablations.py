@@ -149,12 +149,37 @@ def variant(name: str, runs: Runs) -> Values:
   sweep = runs.settings.sweep
   variants = sweep.variants[name]
   names = sweep.compared_in.get(name, sweep.compared_names)
+  opened = [runs.plain]
   # Labels that are numbers in their order; a ConfigDict's come in that of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label]
     run = runs.open(f"{name}-{label}", changes) if changes else runs.plain
+    _bring(run, opened)
+    opened.append(run)
     # Another corpus or rate is another test of the split, with a blind baseline.
     yield _number(label), run_blind(run) + run_methods(run, names)
+
+
+def _bring(run: Evaluation, earlier: list[Evaluation]) -> None:
+  """Takes over rows of models that earlier runs have scored under the same settings.
+
+  Snapshots of a training share their reference model, a third of what is scored.
+  """
+  for other in earlier:
+    # Random weights are another model's, whatever the file.
+    alike = other is not run and _but_targets(other) == _but_targets(run)
+    if not alike or run.settings.untrained:
+      continue
+    known = {(target.name, target.weights_sha256) for target in other.targets}
+    same = {t.name for t in run.targets if (t.name, t.weights_sha256) in known}
+    for name in ("scores", "calibration", "curves"):
+      own, rows = getattr(run, name), getattr(other, name).rows
+      own.append([row for row in rows if row["model"] in same and row not in own])
+
+
+def _but_targets(run: Evaluation) -> dict[str, Any]:
+  """What decides the rows of an evaluation, its models left out."""
+  return run.settings.to_dict() | {"targets": {}}
 
 
 def _number(label: str) -> int | str:

@@ -1,0 +1,54 @@
+"""Runs of a sweep that differ in their models alone share what is the same."""
+
+import pytest
+import tiny_parted
+from stored_rows import read_rows
+
+from lsaprobe_jax.scoring import scorer
+from lsaprobe_jax.scoring.sweep import sweep
+
+
+@pytest.fixture(scope="module")
+def parted(tmp_path_factory):
+  return tiny_parted.changes(tmp_path_factory.mktemp("of"))
+
+
+def settings_of(parted):
+  a, b = parted["targets.A"], parted["targets.B"]
+  # Another model under the name of the reference, and the same A and B.
+  other = {"targets": {"A": a, "B": b, "reference": b}}
+  variants = {"1": other, "2": {}, "3": other | {"anchored": {"t_ratio": 0.4}}}
+  few = {"sweep.methods": ("loss",), "sweep.nfe_matched": (), "sweep.paper": {}}
+  few |= {"sweep.variants": {"dose": variants}}
+  few |= {"sweep.compared_in": {"dose": ("loss",)}}
+  return tiny_parted.sweep_settings(parted).changed(few)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+  """(method, model) of everything that is scored."""
+  found = []
+  real = scorer.Scorer._score_new
+
+  def note(self, store, attack, target, corpus, new, t):
+    found.append((new[0][1]["method"], target.name))
+    real(self, store, attack, target, corpus, new, t)
+
+  monkeypatch.setattr(scorer.Scorer, "_score_new", note)
+  return found
+
+
+def test_rows_of_the_same_model_are_not_scored_again(parted, scored, tmp_path):
+  sweep(settings_of(parted), tmp_path)
+  del scored[:]
+  sweep(settings_of(parted), tmp_path, ("dose",))
+  # Under other settings nothing is taken over, not even what they leave alone.
+  assert scored == [("loss", name) for name in ("reference", "A", "B", "reference")]
+  by_value = {}
+  for row in read_rows(tmp_path / "dose.jsonl"):
+    if row["method"] != "blind":
+      by_value.setdefault(row["value"], {})[row["model"], row["clip"]] = row["score"]
+  assert by_value[1] == by_value[3]
+  assert by_value[1].keys() == by_value[2].keys()
+  for key, score in by_value[1].items():
+    assert (score == by_value[2][key]) == (key[0] != "reference"), key
