@@ -163,18 +163,46 @@ def training_length(records: list[dict]) -> "Figure":
   Args:
     records: of `headline.by_length`.
   """
+  lines = {name: {"label": tables.CALIBRATIONS[name]} | _LOOKS[name] for name in _LOOKS}
   panels = pivot.groups(records, "method")
-  epochs = sorted({r["value"] for r in records})
+  return _by_passes(panels, "difficulty_calibration", lines, "epochs", (0.5,))
+
+
+def dose(records: list[dict], wanted: float) -> "Figure":
+  """AUC against passes over a clip of every method, one panel a calibration.
+
+  Args:
+    records: of `doses.drawn`.
+    wanted: an AUC at which a line is drawn besides that of guessing.
+  """
+  looks = zip(itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), strict=False)
+  lines = {
+    method: {"label": method, "color": colour, "marker": marker}
+    for method, (colour, marker) in zip(
+      dict.fromkeys(r["method"] for r in records), looks, strict=False
+    )
+  }
+  found = pivot.groups(records, "difficulty_calibration")
+  panels = {
+    shown: found[key] for key, shown in tables.CALIBRATIONS.items() if key in found
+  }
+  return _by_passes(panels, "method", lines, "passes over a clip", (0.5, wanted))
+
+
+def _by_passes(panels, line: str, lines: dict, label: str, levels) -> "Figure":
+  """AUCs against the `value` of records, by panel, a line for each value of a field."""
+  passes = sorted({r["value"] for own in panels.values() for r in own})
   plt = _pyplot()
   with plt.rc_context(_STYLE):
     figure, grid = plt.subplots(
       1, len(panels), sharey=True, squeeze=False, figsize=(1 + 2.6 * len(panels), 3.2)
     )
-    for axes, (method, own) in zip(grid[0], panels.items(), strict=True):
-      _length_panel(axes, own, len(tables.CALIBRATIONS))
-      axes.axhline(0.5, color="black", linewidth=0.8)
-      axes.set(title=method, xlabel="epochs", xscale="log")
-      axes.set_xticks(epochs, list(map(str, epochs)))
+    for axes, (title, own) in zip(grid[0], panels.items(), strict=True):
+      _passes_panel(axes, pivot.groups(own, line), lines)
+      for level in levels:
+        axes.axhline(level, color="black", linewidth=0.8)
+      axes.set(title=title, xlabel=label, xscale="log")
+      axes.set_xticks(passes, list(map(str, passes)))
       axes.set_xticks([], minor=True)
     grid[0][0].set_ylabel("AUC (95% by track)")
     handles = {
@@ -188,18 +216,17 @@ def training_length(records: list[dict]) -> "Figure":
   return figure
 
 
-def _length_panel(axes: Any, records: list[dict], many: int) -> None:
-  """One method's AUCs against epochs, a line a calibration."""
-  for calibration, own in pivot.groups(records, "difficulty_calibration").items():
+def _passes_panel(axes: Any, found: dict, lines: dict) -> None:
+  """AUCs against passes, by the name of the line."""
+  for name, own in found.items():
     own = sorted(own, key=lambda r: r["value"])
-    n = list(tables.CALIBRATIONS).index(calibration)
+    n = list(lines).index(name)
     # Side by side on a logarithmic axis, so that intervals can be told apart.
-    x = [r["value"] * 1.03 ** (n - (many - 1) / 2) for r in own]
+    x = [r["value"] * 1.03 ** (n - (len(lines) - 1) / 2) for r in own]
     values, errors = _with_errors(own)
     axes.errorbar(
-      x, values, yerr=errors, capsize=2, markersize=4, linewidth=1.2,
-      label=tables.CALIBRATIONS[calibration], **_LOOKS[calibration],
-    )  # fmt: skip
+      x, values, yerr=errors, capsize=2, markersize=4, linewidth=1.2, **lines[name]
+    )
 
 
 _SIDES = {"member": "members", "nonmember": "non-members"}

@@ -7,13 +7,14 @@ from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import (
   comparison_tables,
   comparisons,
+  dose,
   gates,
   pivot,
   record_tables,
   study,
   within_clip,
 )
-from lsaprobe_jax.report import albums, figures, headline
+from lsaprobe_jax.report import albums, doses, figures, headline
 from lsaprobe_jax.report.headline import ANCHORED
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.strict_json import rows_to_json
@@ -62,6 +63,7 @@ def make_tables(
       own_compared = compare_by_value(name, own)
       text |= _ablation_tables(name, found, own_compared)
       text |= _ablation_twins(name, own)
+      text |= doses.of_ablation(name, own)
       if by_length := headline.by_length(name, records[name]):
         text[headline.LENGTHS] = record_tables.markdown_ablation(by_length)
       compared += own_compared
@@ -172,7 +174,9 @@ def draw(
   roc = figures.roc_curves(rows, headline.curves(rows))
   paths += figures.save(roc, folder / "roc")
   for name, own in records.items():
-    if name != study.MAIN:
+    if by_dose := doses.drawn(name, own):
+      paths += figures.save(figures.dose(by_dose, dose.WANTED), folder / name)
+    elif name != study.MAIN:
       paths += figures.save(figures.ablation(own), folder / name)
     if by_length := headline.by_length(name, own):
       drawn = figures.training_length(by_length)

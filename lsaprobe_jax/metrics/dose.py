@@ -1,0 +1,195 @@
+"""The dose: at how many passes over a clip a method first tells members apart.
+
+Membership is not a yes or no of one model but a curve. A model is looked at on the way
+of its training; every method has an AUC after each number of passes, and the *dose at
+which its AUC passes 0.75* is where the curve crosses. The curve is the best rising one:
+isotonic regression of the AUC (Barlow et al. 1972), between whose values the logarithm
+of the dose is interpolated. The interval is that of whole tracks drawn anew, the same
+draws at every dose.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from lsaprobe_jax.metrics import bootstrap, estimates, intervals, pivot, power, sets
+from lsaprobe_jax.rows import Row
+
+# The AUC that a method must pass.
+WANTED = 0.75
+# Sizes of the sets whose power is tabulated, and the level of the test.
+SET_SIZES, SET_ALPHA = (5, 10, 20), 0.01
+# Tracks that suspects are compared with.
+SET_REFERENCE = 20
+
+
+class Crossing(NamedTuple):
+  """Where a method's AUC passes `WANTED`.
+
+  Attributes:
+    dose: passes over a clip; 0 where the AUC is above at the lowest dose already, and
+      infinite where it is not reached at the highest.
+    ci: percentile interval of whole tracks drawn anew, with 0 and infinity as above.
+    share_reached: share of the draws in which it is passed at all.
+  """
+
+  dose: float
+  ci: tuple[float, float]
+  share_reached: float
+
+
+def crossing(doses: Sequence[float], aucs, wanted: float = WANTED) -> float:
+  """The dose at which a rising curve through AUCs passes what is wanted.
+
+  Args:
+    doses: [k] ascending, above 0.
+    aucs: [k] the AUC at each.
+    wanted: the AUC to pass.
+
+  Returns:
+    A dose; 0 where the curve begins above, infinite where it ends below.
+
+  Raises:
+    ValueError: doses that do not ascend from above 0, or AUCs of another number.
+  """
+  doses, aucs = np.asarray(doses, float), np.asarray(aucs, float)
+  if doses.shape != aucs.shape or doses.ndim != 1 or not doses.size:
+    raise ValueError(f"doses {doses.shape} and AUCs {aucs.shape} must be [k]")
+  if doses[0] <= 0 or (np.diff(doses) <= 0).any():
+    raise ValueError(f"doses must ascend from above 0, got {doses.tolist()}")
+  curve = optimize.isotonic_regression(aucs).x
+  above = np.flatnonzero(curve >= wanted)
+  if not above.size:
+    return math.inf
+  first = int(above[0])
+  if first == 0:
+    return 0.0
+  low, high = curve[first - 1], curve[first]
+  share = (wanted - low) / (high - low)
+  left, right = np.log(doses[first - 1 : first + 1])
+  return float(np.exp(left + share * (right - left)))
+
+
+def crossings(
+  rows: Iterable[Row], *, wanted: float = WANTED, resamples: int = 2_000, seed: int = 0
+) -> list[dict]:
+  """Where every setting's AUC passes what is wanted.
+
+  The AUC is the cross-over mean or, where there is one target, its own; it is taken on
+  the clips that were scored at every dose under every target.
+
+  Args:
+    rows: rows with the dose as `value`, raw and difficulty-calibrated
+      (`study.with_reference`); those of the blind baseline, of development clips and of
+      the null control are passed over.
+    wanted: the AUC to pass.
+    resamples: draws of whole tracks.
+    seed: seed of the draws.
+
+  Returns:
+    Records in the order of the rows: the names of `pivot.SETTING`, `doses`, `aucs` at
+    them, `crossing` (a `Crossing`), `nfe`, all that is spent on a clip (a median), and
+    `n` clips of `n_tracks` tracks.
+
+  Raises:
+    ValueError: naming the setting: a clip scored twice, or no clips in common.
+  """
+  judged = [r for r in pivot.targets_only(rows) if r["method"] != pivot.BLIND]
+  records = []
+  for setting, own in pivot.groups(judged, pivot.SETTING).items():
+    named = dict(zip(pivot.SETTING, setting, strict=True))
+    try:
+      records.append(named | _crossing(own, wanted, resamples, seed))
+    except ValueError as error:
+      raise ValueError(f"{named}: {error}") from error
+  return records
+
+
+def set_power(
+  rows: Iterable[Row],
+  *,
+  sizes: Sequence[int] = SET_SIZES,
+  reference_tracks: int = SET_REFERENCE,
+  alpha: float = SET_ALPHA,
+) -> list[dict]:
+  """Power of the test of a set of suspects (`sets`) at every dose.
+
+  The effect is that of the members' tracks over the non-members', in pooled standard
+  deviations of tracks, and the mean over the targets; power is that of the permutation
+  test at it, for normal scores (`power.power`).
+
+  Args:
+    rows: as `crossings` takes them.
+    sizes: numbers of suspects' tracks.
+    reference_tracks: tracks that they are compared with.
+    alpha: level of the test.
+
+  Returns:
+    Records in the order of the rows, one a setting and dose: the names of
+    `pivot.SETTING`, `value`, `effect`, and `power` by size.
+  """
+  judged = [r for r in pivot.targets_only(rows) if r["method"] != pivot.BLIND]
+  records = []
+  for setting, own in pivot.groups(judged, pivot.SETTING).items():
+    named = dict(zip(pivot.SETTING, setting, strict=True))
+    for dose, at_dose in sorted(pivot.groups(own, "value").items()):
+      of_models = pivot.groups(at_dose, "model").values()
+      effect = float(np.mean([_effect(of_model) for of_model in of_models]))
+      found = {n: power.power(effect, n, reference_tracks, alpha) for n in sizes}
+      records.append(named | {"value": dose, "effect": effect, "power": found})
+  return records
+
+
+def _effect(rows: list[Row]) -> float:
+  """Difference of the means of tracks, members less others, in standard deviations."""
+  sides = [
+    sets.track_means(
+      [r["score"] for r in rows if r["split"] == split],
+      [r["track"] for r in rows if r["split"] == split],
+    )
+    for split in pivot.JUDGED
+  ]
+  freedom = sum(side.size - 1 for side in sides)
+  spread = math.sqrt(sum(((side - side.mean()) ** 2).sum() for side in sides) / freedom)
+  difference = float(sides[0].mean() - sides[1].mean())
+  return difference / spread if spread else math.copysign(math.inf, difference)
+
+
+def _crossing(rows: list[Row], wanted: float, resamples: int, seed: int) -> dict:
+  """What a record says of one setting."""
+  lanes = pivot.pivot(rows, ("value", "model"), "clip")
+  doses = sorted({dose for dose, _ in lanes})
+  models = sorted({model for _, model in lanes})
+  table = [lanes.get((dose, model), {}) for dose in doses for model in models]
+  clips = sorted(set.intersection(*map(set, table)))
+  if not clips:
+    raise ValueError("no clip was scored at every dose under every target")
+  scores = np.array([[lane[c]["score"] for c in clips] for lane in table], float)
+  labels = np.array([[estimates.is_member(lane[c]) for c in clips] for lane in table])
+  first = [table[0][clip] for clip in clips]
+  tracks, sides = [r["track"] for r in first], [r["group"] for r in first]
+  drawn = bootstrap.resample(
+    scores, labels, tracks, sides, (), resamples=resamples, seed=seed
+  ).auc
+  # The mean over the targets, dose by dose.
+  by_dose = lambda values: values.reshape(len(doses), len(models), -1).mean(axis=1)
+  aucs = by_dose(intervals.clustered_auc(scores, labels).auc)[:, 0]
+  found = [crossing(doses, column, wanted) for column in by_dose(drawn).T]
+  spent = [r["nfe_forward"] + r["nfe_backward"] for r in rows]
+  # Of doses that may be infinite no two can be averaged.
+  low, high = np.quantile(found, [0.025, 0.975], method="inverted_cdf")
+  return {
+    "doses": doses,
+    "aucs": aucs.tolist(),
+    "crossing": Crossing(
+      crossing(doses, aucs, wanted),
+      (float(low), float(high)),
+      float(np.isfinite(found).mean()),
+    ),
+    "nfe": float(np.median(spent)),
+    "n": len(clips),
+    "n_tracks": len(set(tracks)),
+  }

@@ -1,0 +1,145 @@
+"""Tables of the dose: AUC against passes over a clip, where it passes 0.75, and power.
+
+An ablation whose name begins with `dose` has the passes as its values.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from lsaprobe_jax.metrics import dose, pivot, study, tables
+from lsaprobe_jax.report.headline import ANCHORED, COMPARED
+from lsaprobe_jax.rows import Row
+
+PREFIX = "dose"
+# What the headline shows: methods, by what their difficulty is taken off, and doses.
+_SHOWN = (*COMPARED[:2], "path_error", ANCHORED, study.PROBE)
+_DOSES = (10, 30, 100, 300)
+_ACCESS = {
+  "none": "the model",
+  "reference": "the model and its base",
+  "twins": "the model",
+  "both": "the model and its base",
+}
+
+
+def of_ablation(name: str, rows: list[Row]) -> dict[str, str]:
+  """Tables of an ablation over doses, in Markdown; none of another.
+
+  Args:
+    name: name of the ablation.
+    rows: its raw rows, with the passes as `value`.
+
+  Returns:
+    By name: `NAME_passes`, the AUC at every dose and where it passes 0.75, and
+    `NAME_sets`, the power of a test of a set of tracks.
+  """
+  if not name.startswith(PREFIX):
+    return {}
+  calibrated = [r for own in study.with_reference(rows).values() for r in own]
+  records = dose.crossings(calibrated)
+  return {
+    f"{name}_passes": markdown_crossings(records),
+    f"{name}_headline": markdown_headline(records),
+    f"{name}_sets": markdown_power(dose.set_power(calibrated)),
+  }
+
+
+def drawn(name: str, records: list[dict]) -> list[dict]:
+  """Headline records that the figure of an ablation over doses shows; else none."""
+  if not name.startswith(PREFIX):
+    return []
+  return [r for r in pivot.headline(records) if r["method"] in _SHOWN]
+
+
+def markdown_crossings(records: list[dict]) -> str:
+  """The AUC of every method at every dose, and the dose at which it passes 0.75.
+
+  Args:
+    records: see `dose.crossings`. Those that pass first come first.
+  """
+  doses = _all_doses(records)
+  header = ["method", "NFE", *map(str, doses), f"passes {dose.WANTED:g} at [95%]"]
+  cells = [header]
+  for r in sorted(records, key=_earliest):
+    at = dict(zip(r["doses"], r["aucs"], strict=True))
+    name = tables.label(r["method"], r["difficulty_calibration"])
+    aucs = [f"{at[d]:.3f}" if d in at else "" for d in doses]
+    cells.append([name, f"{r['nfe']:g}", *aucs, passes(r)])
+  return "\n".join(tables.markdown(cells))
+
+
+def markdown_headline(
+  records: list[dict],
+  methods: Sequence[str] = _SHOWN,
+  doses: Sequence[float] = _DOSES,
+) -> str:
+  """A few methods at a few doses, each in the calibration that passes 0.75 first.
+
+  Args:
+    records: see `dose.crossings`.
+    methods: those to show. The raw score of each stands beside the best calibration.
+    doses: those to show.
+  """
+  shown = [d for d in _all_doses(records) if d in doses]
+  header = ["method", "needs", *(f"{d} passes" for d in shown)]
+  cells = [[*header, f"passes {dose.WANTED:g} at [95%]"]]
+  by_method = pivot.groups(records, "method")
+  for name in methods:
+    own = sorted(by_method.get(name, ()), key=_earliest)
+    raw = [r for r in own if r["difficulty_calibration"] == "none"]
+    for r in dict.fromkeys(map(id, [*raw, *own[:1]])):
+      cells.append(_headline_row(next(x for x in own if id(x) == r), shown))
+  return "\n".join(tables.markdown(cells))
+
+
+def markdown_power(records: list[dict]) -> str:
+  """Power of the test of a set of tracks, by method, dose and number of tracks.
+
+  Args:
+    records: see `dose.set_power`.
+  """
+  doses = _all_doses({"doses": [r["value"]]} for r in records)
+  header = ["method", "tracks", *map(str, doses)]
+  key = ("method", "difficulty_calibration")
+  cells = [header]
+  for name, own in pivot.groups(records, key).items():
+    at = {r["value"]: r["power"] for r in own}
+    for size in dose.SET_SIZES:
+      powers = [f"{at[d][size]:.2f}" if d in at else "" for d in doses]
+      cells.append([tables.label(*name), str(size), *powers])
+  return "\n".join(tables.markdown(cells))
+
+
+def passes(record: dict) -> str:
+  """The dose at which a record's AUC passes 0.75, with its interval, as text."""
+  found, doses = record["crossing"], record["doses"]
+  show = lambda value: (
+    f"<{doses[0]:g}"
+    if value == 0
+    else f">{doses[-1]:g}"
+    if math.isinf(value)
+    else f"{value:.3g}"
+  )
+  if found.ci[0] == found.ci[1]:
+    return show(found.dose)
+  return f"{show(found.dose)} [{show(found.ci[0])}, {show(found.ci[1])}]"
+
+
+def _headline_row(record: dict, doses: Sequence[float]) -> list[str]:
+  at = dict(zip(record["doses"], record["aucs"], strict=True))
+  calibration = record["difficulty_calibration"]
+  return [
+    tables.label(record["method"], calibration),
+    _ACCESS[calibration],
+    *(f"{at[d]:.3f}" if d in at else "" for d in doses),
+    passes(record),
+  ]
+
+
+def _earliest(record: dict) -> tuple:
+  """The place of a record: who passes first, and among others who has the most."""
+  return record["crossing"].dose, -record["aucs"][-1], record["method"]
+
+
+def _all_doses(records: Iterable[dict]) -> list[float]:
+  return sorted({d for r in records for d in r["doses"]})

@@ -1,0 +1,90 @@
+"""Tables and figure of an ablation over doses."""
+
+import functools
+import math
+
+import crossover_twins
+import pytest
+
+from lsaprobe_jax.metrics import dose, summary
+from lsaprobe_jax.report import doses, studies
+
+DOSES = (1, 10, 100)
+
+
+@pytest.fixture(scope="module")
+def parts():
+  by_dose = crossover_twins.by_epochs(DOSES)
+  return {"main": crossover_twins.evaluation(), "dose_toy": by_dose}
+
+
+@pytest.fixture(scope="module")
+def made(parts):
+  return studies.make_tables(parts, functools.partial(summary.summarise, resamples=20))
+
+
+def cells(table):
+  return [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()]
+
+
+def test_a_method_comes_in_every_calibration_with_the_dose_that_it_needs(made):
+  text, _ = made
+  head, _, *body = cells(text["dose_toy_passes"])
+  assert head == ["method", "NFE", "1", "10", "100", "passes 0.75 at [95%]"]
+  names = [row[0] for row in body]
+  # One method has no twins, and another none at the first dose.
+  for name in ("loss", "loss by reference", "loss by twins", "loss by both"):
+    assert names.count(name) == 1
+  assert "random_stability by twins" not in names
+  by_twins = dict(zip(names, body, strict=True))["rediffuse by twins"]
+  assert by_twins[2] == ""
+  order = [row[-1].split()[0] for row in body]
+  limits = {"<1": 0.0, ">100": math.inf}
+  order = [limits[text] if text in limits else float(text) for text in order]
+  assert order == sorted(order)
+  assert len(set(order)) > 2
+
+
+def test_the_headline_has_each_method_raw_and_at_its_best(made):
+  text, _ = made
+  head, _, *body = cells(text["dose_toy_headline"])
+  assert head[:4] == ["method", "needs", "10 passes", "100 passes"]
+  names = [row[0].split(" by ")[0] for row in body]
+  assert list(dict.fromkeys(names)) == [
+    "loss", "rediffuse", "lsa_probe_anchored", "lsa_probe",
+  ]  # fmt: skip
+  assert all(names.count(name) <= 2 for name in names)
+  assert {row[1] for row in body} <= {"the model", "the model and its base"}
+
+
+def test_power_rises_with_tracks(made):
+  text, _ = made
+  _, _, *body = cells(text["dose_toy_sets"])
+  last = {(row[0], int(row[1])): float(row[-1]) for row in body}
+  for name in ("loss", "rediffuse"):
+    found = [last[name, size] for size in dose.SET_SIZES]
+    assert found == sorted(found)
+    assert found[-1] > 0.5
+
+
+def test_what_is_out_of_reach_is_said():
+  record = {
+    "doses": [1, 300],
+    "crossing": dose.Crossing(math.inf, (30.0, math.inf), 0.3),
+  }
+  assert doses.passes(record) == ">300 [30, >300]"
+  record["crossing"] = dose.Crossing(0.0, (0.0, 0.0), 1.0)
+  assert doses.passes(record) == "<1"
+
+
+def test_no_other_ablation_has_such_tables(parts):
+  assert doses.of_ablation("epochs", parts["dose_toy"]) == {}
+  assert doses.drawn("epochs", []) == []
+
+
+def test_the_figure_is_drawn_in_the_ablations_place(parts, made, tmp_path):
+  drawn = studies.draw(parts, made[1], tmp_path)
+  assert {path.name for path in drawn} >= {"dose_toy.svg", "dose_toy.png"}
+  svg = (tmp_path / "dose_toy.svg").read_bytes()
+  studies.draw(parts, made[1], tmp_path)
+  assert (tmp_path / "dose_toy.svg").read_bytes() == svg
