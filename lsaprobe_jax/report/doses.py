@@ -14,6 +14,8 @@ PREFIX = "dose"
 # What the headline shows: methods, by what their difficulty is taken off, and doses.
 _SHOWN = (*COMPARED[:2], "path_error", ANCHORED, study.PROBE)
 _DOSES = (10, 30, 100, 300)
+# What the page draws of a record.
+_DRAWN = ("method", "difficulty_calibration", "value", "auc", "auc_ci")
 _ACCESS = {
   "none": "the model",
   "reference": "the model and its base",
@@ -49,6 +51,43 @@ def drawn(name: str, records: list[dict]) -> list[dict]:
   if not name.startswith(PREFIX):
     return []
   return [r for r in pivot.headline(records) if r["method"] in _SHOWN]
+
+
+def explored(name: str, rows: list[Row], records: list[dict]) -> dict | None:
+  """What the page shows of an ablation over doses; None of another.
+
+  Args:
+    name: name of the ablation.
+    rows: its raw rows.
+    records: of its rows (`study.records_by_value`).
+
+  Returns:
+    `name`, `doses`, `methods` (those of the figure first), `records`, the headline ones
+    with their `label`, and `passes`: by label the AUCs and the dose that passes 0.75.
+  """
+  if not name.startswith(PREFIX):
+    return None
+  shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
+  methods = dict.fromkeys(r["method"] for r in shown)
+  first = [method for method in _SHOWN if method in methods]
+  calibrated = [r for own in study.with_reference(rows).values() for r in own]
+  found = sorted(dose.crossings(calibrated), key=_earliest)
+  return {
+    "name": name.removeprefix(PREFIX).strip("_") or name,
+    "doses": sorted({r["value"] for r in shown}),
+    "methods": [*first, *(method for method in methods if method not in first)],
+    "few": len(first),
+    "records": [{k: r[k] for k in _DRAWN} | {"label": _label(r)} for r in shown],
+    "passes": [
+      {"label": _label(r), "nfe": r["nfe"], "passes": passes(r)}
+      | {"aucs": dict(zip(map(str, r["doses"]), r["aucs"], strict=True))}
+      for r in found
+    ],
+  }
+
+
+def _label(record: dict) -> str:
+  return tables.label(record["method"], record["difficulty_calibration"])
 
 
 def markdown_crossings(records: list[dict]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lsaprobe_jax.metrics import comparisons, gates, pivot, study, summary, tables
-from lsaprobe_jax.report import explorer, headline, walk
+from lsaprobe_jax.report import doses, explorer, headline, walk
 from lsaprobe_jax.report.reading import Results, probe_rows, shortened, title
 
 Rows = list[dict[str, Any]]
@@ -48,6 +48,7 @@ def build(results: Results) -> dict[str, Any]:
     "distances": ablation(results, "distance", (study.PROBE, "random_stability")),
     "times": ablation(results, "t_ratio"),
     "lengths": lengths(results),
+    "doses": doses_of(results),
     "budgets": budgets,
     "budget_targets": estimable(budgets or []),
     "explorer": explorer.explorer(results),
@@ -138,6 +139,12 @@ def lengths(results: Results) -> list[dict[str, Any]] | None:
     if found := headline.by_length(name, records):
       return [labelled(record) for record in found]
   return None
+
+
+def doses_of(results: Results) -> list[dict[str, Any]] | None:
+  """What is shown of each ablation over doses (`doses.explored`), or None."""
+  found = [doses.explored(name, *own) for name, own in results.ablations.items()]
+  return [one for one in found if one is not None] or None
 
 
 def ablation(

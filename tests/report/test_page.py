@@ -114,6 +114,32 @@ def test_a_page_has_all_calibrations_where_only_some_methods_have_twins(tmp_path
     assert f"> {name}</label>" in text
 
 
+def test_doses_are_explored_at_the_top(tmp_path):
+  by_dose = crossover_twins.by_epochs((1, 10, 100))
+  parts = {"dose_toy": by_dose, "epochs": crossover_twins.by_epochs()}
+  built = page.build(results(tmp_path, crossover_twins.evaluation(), **parts))
+  (found,) = built["doses"]
+  assert (found["name"], found["doses"]) == ("toy", [1, 10, 100])
+  assert found["methods"] == [
+    "loss", "rediffuse", "lsa_probe_anchored", "lsa_probe", "random_stability",
+  ]  # fmt: skip
+  assert found["few"] == 4
+  by_label = {r["label"]: r for r in found["passes"]}
+  for record in found["records"]:
+    own = by_label[record["label"]]["aucs"]
+    # The same clips at every dose, so that both say the same.
+    assert own[str(record["value"])] == pytest.approx(record["auc"])
+  text = html.render(built, {})
+  assert text.index('id="dose"') < text.index('id="challenge"')
+  assert "<summary>As a table: toy</summary>" in text
+
+
+def test_without_doses_the_page_has_no_section_of_them(tmp_path):
+  built = page.build(results(tmp_path, crossover.rows()))
+  assert built["doses"] is None
+  assert 'id="dose"' not in html.render(built, {})
+
+
 def test_without_twins_there_is_nothing_by_length(tmp_path):
   epochs = [row | {"value": v} for v in (1, 2) for row in crossover.rows()]
   built = page.build(results(tmp_path, crossover.rows(), epochs=epochs))

@@ -289,6 +289,52 @@
     });
   }
   if (data.lengths) document.querySelectorAll("[data-method]").forEach((box) => draw(() => lengths(box)));
+  // Lines by method in one calibration, or one method's in all; doses are evenly spaced.
+  function doses() {
+    const [family, method] = ["family", "method"].map((n) => $(`dose-${n}`));
+    const chosen = () => data.doses[Number(family.value)];
+    const looks = Object.keys(data.calibrations).map((c) => `c-${c}`);
+    function drawDoses() {
+      const d = chosen();
+      const few = method.value === "";
+      const names = few ? d.methods.slice(0, d.few) : Object.keys(data.calibrations);
+      const key = few ? "method" : "difficulty_calibration";
+      const own = d.records.filter((r) => few ? names.includes(r.method) && r.difficulty_calibration === pick("dose-scores") : r.method === method.value);
+      const ends = own.flatMap((r) => r.auc_ci || [r.auc]);
+      const p = axes("plot-dose", "AUC by passes over a clip", { domain: [-0.5, d.doses.length - 0.2], names: d.doses, title: "passes over a clip" },
+        { domain: [Math.min(0.4, ...ends), Math.max(0.8, ...ends)], title: "AUC" }, 380);
+      hline(p, 0.5, "grey");
+      hline(p, 0.75, "grey");
+      names.forEach((name, n) => {
+        const line = own.filter((r) => r[key] === name).sort((a, b) => a.value - b.value);
+        const cls = looks[n % looks.length];
+        const at = line.map((r) => [p.sx(d.doses.indexOf(r.value)) + (n - (names.length - 1) / 2) * 7, r]);
+        if (line.length > 1) el(p.svg, "path", { class: cls, d: at.map(([x, r], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${p.sy(r.auc).toFixed(1)}`).join("") });
+        at.forEach(([x, r]) => {
+          if (r.auc_ci) el(p.svg, "line", { class: cls, x1: x, x2: x, y1: p.sy(r.auc_ci[0]), y2: p.sy(r.auc_ci[1]) });
+          mark(p.svg, n, x, p.sy(r.auc), cls, `${r.label}, ${r.value} passes: ${auc(r)}`);
+        });
+        if (at.length) {
+          const [x, r] = at[at.length - 1];
+          el(p.svg, "text", { x: Math.min(x + 8, p.right), y: p.sy(r.auc) - 8, "text-anchor": "end" }, few ? name : data.calibrations[name]);
+        }
+      });
+      const labels = new Set(own.map((r) => r.label));
+      $("dose-text").textContent = `AUC of 0.75 is passed by ` + d.passes.filter((r) => labels.has(r.label)).map((r) => `${r.label} at ${r.passes}`).join("; ") + " passes.";
+    }
+    function chooseFamily() {
+      const before = method.value;
+      options(method, [["", "several"], ...chosen().methods.map((m) => [m, m])]);
+      if (chosen().methods.includes(before)) method.value = before;
+      drawDoses();
+    }
+    family.addEventListener("change", chooseFamily);
+    method.addEventListener("change", drawDoses);
+    document.querySelectorAll('input[name="dose-scores"]').forEach((i) => i.addEventListener("change", drawDoses));
+    chooseFamily();
+    redraws.push(drawDoses);
+  }
+  if (data.doses) doses();
   if (data.budgets && data.budget_targets.length) {
     const target = $("budgets-target");
     const redraw = () => ablation("plot-budgets", data.budgets, "largest budget η_max", (r) => r.tpr[target.value], (r) => r.tpr_ci[target.value], "TPR", 0);
