@@ -3,7 +3,7 @@
 import collections
 
 from lsaprobe_jax.data import splits
-from lsaprobe_jax.data.build import sources
+from lsaprobe_jax.data.build import recipes, sources
 
 
 def test_halves_of_dose_were_no_test_tracks_before():
@@ -25,3 +25,19 @@ def test_halves_of_dose_were_no_test_tracks_before():
   for package in {source.package for source in listed.values()}:
     sides = [s.group for s in listed.values() if s.package == package]
     assert abs(sides.count("a") - sides.count("b")) <= 1
+
+
+def test_what_is_shipped_of_dose_is_what_is_judged():
+  listed = sources.dose()
+  shipped = recipes._wanted(recipes.shipped("dose"))
+  judged = [source for source in listed if source.group != "reference"]
+  assert shipped == [s for s in judged if sources.shippable(s.licence)]
+  assert {source.group for source in shipped} == {"a", "b", "dev"}
+  # The files of a whole build are the same: they have as many segments.
+  whole = recipes.Recipe(corpus="dose", segments_per_track=16)
+  for source in listed:
+    most = recipes._most_segments(whole, source)
+    assert most == (16 if source.group == "reference" else 2)
+    assert recipes._most_segments(recipes.shipped("dose"), source) == 2
+  everything = recipes.Recipe(corpus="dose", segments_per_track=None)
+  assert recipes._most_segments(everything, listed[0]) in (None, 2)

