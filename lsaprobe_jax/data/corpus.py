@@ -21,7 +21,7 @@ from lsaprobe_jax.data.splits import GROUPS, check_groups
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.text import printable, short
 
-SHIPPED = ("multigenre", "piano")
+SHIPPED = ("multigenre", "piano", "dose")
 # Length of a clip where neither the caller nor the model says one.
 CLIP_SECONDS = 4.0
 
@@ -52,8 +52,8 @@ def load_audio(
   """Loads audio as clips of the rate and the length that a model takes.
 
   Args:
-    path: an embedded corpus (`multigenre`, `piano`), a folder of audio files, a single
-      file, or a built corpus; see `open_corpus`.
+    path: an embedded corpus (`multigenre`, `piano`, `dose`), a folder of audio files, a
+      single file, or a built corpus; see `open_corpus`.
     like: the model that the clips are for. It gives the rate and the length of its
       training clips, or 4 s where that is not recorded.
     sample_rate: Hz, in the place of the model's; needed without a model.
