@@ -143,6 +143,64 @@ def set_power(
   return records
 
 
+def controls(rows: Iterable[Row]) -> list[dict]:
+  """The other half against development tracks, neither of which a target has seen.
+
+  Where it is not at 0.5, a score tells music apart, or what is like the training music,
+  and not what was trained on.
+
+  Args:
+    rows: as `crossings` takes them, with rows of development clips. Settings that have
+      none under some target have no record.
+
+  Returns:
+    Records in the order of the rows, one a setting and dose: the names of
+    `pivot.SETTING`, `value`, `auc`, the mean over the targets, its interval by track
+    `auc_ci`, and `n` clips a target on average.
+  """
+  unseen = [
+    r
+    for r in rows
+    if r["split"] in ("nonmember", "dev")
+    and r["model"] != pivot.REFERENCE
+    and r["method"] != pivot.BLIND
+  ]
+  records = []
+  for setting, own in pivot.groups(unseen, pivot.SETTING).items():
+    named = dict(zip(pivot.SETTING, setting, strict=True))
+    for value, at_dose in sorted(pivot.groups(own, "value").items()):
+      lanes = pivot.pivot(at_dose, "model", "clip")
+      if all(_has_both(lane.values()) for lane in lanes.values()):
+        records.append(named | {"value": value} | _control(list(lanes.values())))
+  return records
+
+
+def _has_both(rows: Iterable[Row]) -> bool:
+  return {row["split"] for row in rows} == {"nonmember", "dev"}
+
+
+def _control(lanes: list[dict[str, Row]]) -> dict:
+  """AUC of non-members against development clips, the mean over targets."""
+  clips = sorted(set().union(*lanes))
+  used = np.array([[clip in lane for clip in clips] for lane in lanes])
+  of = lambda lane, clip, what, missing: what(lane[clip]) if clip in lane else missing
+  scores = [[of(x, c, lambda r: r["score"], math.nan) for c in clips] for x in lanes]
+  labels = [
+    [of(x, c, lambda r: r["split"] == "nonmember", False) for c in clips] for x in lanes
+  ]
+  track_of = {clip: row["track"] for lane in lanes for clip, row in lane.items()}
+  found = intervals.clustered_auc(
+    scores, labels, [track_of[clip] for clip in clips], used
+  )
+  mean = np.full(len(lanes), 1 / len(lanes))
+  low, high = intervals.interval(found, mean)
+  return {
+    "auc": float(found.auc.mean()),
+    "auc_ci": None if math.isnan(low) else [low, high],
+    "n": float(used.sum(axis=1).mean()),
+  }
+
+
 def _effect(rows: list[Row]) -> float:
   """Difference of the means of tracks, members less others, in standard deviations."""
   sides = [

@@ -84,7 +84,8 @@ def _albums(rows: list[Row], sizes: range) -> list[str]:
 
 
 def _album(row: dict[str, Any]) -> str:
-  return row["track"].split("-")[0]
+  # Ids of the corpus `dose` have its name in front of the package's.
+  return row["track"].removeprefix("dose-").split("-")[0]
 
 
 def _track_means(rows: list[Row]):

@@ -32,17 +32,19 @@ def of_ablation(name: str, rows: list[Row]) -> dict[str, str]:
     rows: its raw rows, with the passes as `value`.
 
   Returns:
-    By name: `NAME_passes`, the AUC at every dose and where it passes 0.75, and
-    `NAME_sets`, the power of a test of a set of tracks.
+    By name: `NAME_passes`, the AUC at every dose and where it passes 0.75;
+    `NAME_headline`, a few methods of it; `NAME_sets`, the power of a test of a set of
+    tracks; and `NAME_controls`, where development clips were scored.
   """
   if not name.startswith(PREFIX):
     return {}
   calibrated = [r for own in study.with_reference(rows).values() for r in own]
-  records = dose.crossings(calibrated)
+  records, found = dose.crossings(calibrated), dose.controls(calibrated)
   return {
     f"{name}_passes": markdown_crossings(records),
     f"{name}_headline": markdown_headline(records),
     f"{name}_sets": markdown_power(dose.set_power(calibrated)),
+    **({f"{name}_controls": markdown_controls(found)} if found else {}),
   }
 
 
@@ -146,6 +148,21 @@ def markdown_power(records: list[dict]) -> str:
     for size in dose.SET_SIZES:
       powers = [f"{at[d][size]:.2f}" if d in at else "" for d in doses]
       cells.append([tables.label(*name), str(size), *powers])
+  return "\n".join(tables.markdown(cells))
+
+
+def markdown_controls(records: list[dict]) -> str:
+  """The other half against development tracks at every dose.
+
+  Args:
+    records: see `dose.controls`.
+  """
+  doses = sorted({r["value"] for r in records})
+  cells = [["other half against development", *map(str, doses)]]
+  key = ("method", "difficulty_calibration")
+  for name, own in pivot.groups(records, key).items():
+    at = {r["value"]: tables.auc(r) for r in own}
+    cells.append([tables.label(*name), *(at.get(d, "") for d in doses)])
   return "\n".join(tables.markdown(cells))
 
 

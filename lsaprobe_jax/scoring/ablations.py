@@ -43,13 +43,21 @@ class Runs:
     # The main run as ablations use it, which set no cutoffs.
     self.plain = dataclasses.replace(self.main, cuts=False)
 
-  def open(self, name: str, changes: dict[str, Any]) -> Evaluation:
-    """Opens a run with some settings changed, in a folder of its own."""
+  def open(
+    self, name: str, changes: dict[str, Any], *, cuts: bool = False
+  ) -> Evaluation:
+    """Opens a run with some settings changed, in a folder of its own.
+
+    Args:
+      name: of the folder.
+      changes: by dotted names.
+      cuts: whether development clips are scored too (`Evaluation`).
+    """
     run = open_evaluation(
       self.settings.experiment.changed(changes),
       self._folder / "runs" / name,
       limit=self._limit,
-      cuts=name in _WITH_CUTS,
+      cuts=cuts or name in _WITH_CUTS,
     )
     self._scorer = self._scorer or run.scorer
     scorer = copy.copy(self._scorer).reseeded(run.settings.seed)
@@ -149,11 +157,12 @@ def variant(name: str, runs: Runs) -> Values:
   sweep = runs.settings.sweep
   variants = sweep.variants[name]
   names = sweep.compared_in.get(name, sweep.compared_names)
-  opened = [runs.plain]
+  cuts = name in sweep.with_development
+  opened = [runs.main if cuts else runs.plain]
   # Labels that are numbers in their order; a ConfigDict's come in that of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label]
-    run = runs.open(f"{name}-{label}", changes) if changes else runs.plain
+    run = runs.open(f"{name}-{label}", changes, cuts=cuts) if changes else opened[0]
     _bring(run, opened)
     opened.append(run)
     # Another corpus or rate is another test of the split, with a blind baseline.

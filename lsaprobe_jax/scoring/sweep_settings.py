@@ -18,6 +18,7 @@ SWEEP_RULES: tuple[Rule, ...] = (
   above(0, _MOST_BUDGET, "sweep.eta_max", "sweep.eta_ref"),
   whole(1, 1_000, "sweep.draws"),
   a_name("sweep.methods", "sweep.nfe_matched", "sweep.compared", "sweep.distance"),
+  a_name("sweep.with_development"),
 )
 
 
@@ -31,6 +32,8 @@ class Variations(Settings):
       table and wherever `compared` are.
     compared: the probe and the baselines that stand beside it in ablations.
     compared_in: by an ablation of `variants`, what is compared there instead.
+    with_development: ablations of `variants` in which development clips are scored too,
+      as in the main table, for controls (`metrics.dose`).
     paper: changes under which the probe is scored once more, as `lsa_probe_paper`.
     t_ratio: times of the ablations `t_ratio` and `times`.
     equal_compute: times of the ablation with baselines at the probe's NFE.
@@ -45,6 +48,7 @@ class Variations(Settings):
   nfe_matched: tuple[str, ...] = ()
   compared: tuple[str, ...] = (PROBE,)
   compared_in: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  with_development: tuple[str, ...] = ()
   paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   t_ratio: tuple[float, ...] = ()
   equal_compute: tuple[float, ...] = ()
@@ -113,11 +117,12 @@ def _check_names(settings: SweepSettings) -> None:
   # The others spend what their search does, and have nothing to repeat.
   repeated = alone - {PROBE, ANCHORED, "relative_degradation"}
   both = alone | {f"{name}{NFE_MATCHED}" for name in repeated}
-  if unknown := set(sweep.compared_in) - set(sweep.variants):
-    raise SettingError(
-      f"sweep.compared_in: {min(unknown)!r} is not one of the variants,"
-      f" {', '.join(sorted(sweep.variants))}"
-    )
+  for field in ("compared_in", "with_development"):
+    if unknown := set(getattr(sweep, field)) - set(sweep.variants):
+      raise SettingError(
+        f"sweep.{field}: {min(unknown)!r} is not one of the variants,"
+        f" {', '.join(sorted(sweep.variants))}"
+      )
   for field, names, known in (
     ("methods", sweep.methods, alone),
     ("nfe_matched", sweep.nfe_matched, repeated),

@@ -140,3 +140,33 @@ def test_power_is_that_of_the_effect():
       assert value == power.power(record["effect"], size, 20, 0.01)
   assert found[-1]["power"][20] > 0.9
   assert found[0]["power"][20] < 0.2
+
+
+def test_controls_take_what_no_target_has_seen():
+  rng = np.random.default_rng(5)
+  rows = simulated(rng, [0, 0, 0, 0, 0, 3])
+  assert dose.controls(rows) == []
+  # As many development clips, alike under both, harder by one at the last dose.
+  dev = [
+    row | {"clip": f"dev {row['clip']}", "track": f"dev {row['track']}"}
+    | {"group": "dev", "split": "dev", "score": rng.normal() - (row["value"] == 300)}
+    for row in rows
+  ]  # fmt: skip
+  found = dose.controls(rows + dev)
+  assert [record["value"] for record in found] == DOSES
+  for record in found:
+    aucs = []
+    for model in "AB":
+      own = [
+        r for r in rows + dev
+        if (r["value"], r["model"]) == (record["value"], model)
+        and r["split"] != "member"
+      ]  # fmt: skip
+      scores = np.array([[r["score"] for r in own]])
+      labels = np.array([[r["split"] == "nonmember" for r in own]])
+      aucs.append(intervals.clustered_auc(scores, labels).auc[0])
+    assert record["auc"] == pytest.approx(np.mean(aucs))
+    assert record["n"] == 60 + 120
+  lows = [record["auc_ci"][0] for record in found]
+  assert sum(low <= 0.5 for low in lows[:-1]) >= 4
+  assert lows[-1] > 0.5

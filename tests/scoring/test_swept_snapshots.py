@@ -21,6 +21,7 @@ def settings_of(parted):
   few = {"sweep.methods": ("loss",), "sweep.nfe_matched": (), "sweep.paper": {}}
   few |= {"sweep.variants": {"dose": variants}}
   few |= {"sweep.compared_in": {"dose": ("loss",)}}
+  few |= {"sweep.with_development": ("dose",)}
   return tiny_parted.sweep_settings(parted).changed(few)
 
 
@@ -43,9 +44,12 @@ def test_rows_of_the_same_model_are_not_scored_again(parted, scored, tmp_path):
   del scored[:]
   sweep(settings_of(parted), tmp_path, ("dose",))
   # Under other settings nothing is taken over, not even what they leave alone.
-  assert scored == [("loss", name) for name in ("reference", "A", "B", "reference")]
-  by_value = {}
-  for row in read_rows(tmp_path / "dose.jsonl"):
+  anew = ("reference", "A", "B", "reference")
+  # The halves and then development clips.
+  assert scored == [("loss", name) for name in anew for _ in range(2)]
+  by_value, rows = {}, read_rows(tmp_path / "dose.jsonl")
+  assert {row["split"] for row in rows} == {"member", "nonmember", "dev"}
+  for row in rows:
     if row["method"] != "blind":
       by_value.setdefault(row["value"], {})[row["model"], row["clip"]] = row["score"]
   assert by_value[1] == by_value[3]
