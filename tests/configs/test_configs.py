@@ -51,6 +51,10 @@ CONFIGS = {
     [None, *_CORPORA, *(f"{corpus},study" for corpus in _CORPORA)],
   ),
   "train_diffwave": (TrainSettings, [None, *_PAIRS, "core,a", "core-full,b", *_EXTRA]),
+  "train_dose": (
+    TrainSettings,
+    [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "musicldm,b"],
+  ),
   "train_musicldm": (TrainSettings, ["vae", "vocoder", *_PAIRS]),
   "tune_mini": (Tuning, [None, "baselines", "settings", "probe", "own", "cdpam"]),
   "tune_musicldm": (Tuning, [None, "baselines", "waveform", "mr_stft"]),

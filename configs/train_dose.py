@@ -1,0 +1,87 @@
+r"""The dose benchmark's models: a base on a broad group, and fine-tunes of it.
+
+  for family in diffwave musicldm; do
+    python -m launch.train --config=configs/train_dose.py:$family,base \
+      --workdir=runs/train/dose-$family-base
+    for group in a b; do
+      python -m launch.train --config=configs/train_dose.py:$family,$group \
+        --workdir=runs/train/dose-$family-$group
+    done
+  done
+
+The corpus is `dose` (docs/datasets.md). The base sees 8 clips of each of 142 tracks
+that are in neither half. A fine-tune goes on from it with two clips of each of the 48
+tracks of one half, at a constant learning rate, and is kept after 1, 3, 10, 30, 100 and
+300 passes: the learning rate does not know when it will end, so that a snapshot is what
+a shorter fine-tune would have given. `diffwave,a,1` draws with another seed.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import train_diffwave, train_musicldm
+
+FAMILIES = ("diffwave", "musicldm")
+DOSES = (1, 3, 10, 30, 100, 300)
+CLIP_SECONDS = 1.024
+# Clips of a track that fine-tunes see, all of which are judged.
+CLIPS_PER_TRACK = 2
+# Passes of the base over its clips: what half an hour of one CPU core has time for.
+_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150}
+_BASE_CLIPS_PER_TRACK = 8
+# Of fine-tunes; the base's are those of earlier trainings.
+_LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4}
+_WHATS = ("base", "a", "b")
+# The VAE and the vocoder come from this embedded model.
+_PARTS = "musicldm-multigenre-reference"
+
+
+def get_config(arg: str = "diffwave,base") -> ConfigDict:
+  family, what, seed = [*arg.split(","), "", ""][:3]
+  seed = seed or "0"
+  if family not in FAMILIES or what not in _WHATS or not seed.isdecimal():
+    raise ValueError(
+      f"configs/train_dose.py:{arg}: give {' or '.join(FAMILIES)}, a comma, and"
+      f" one of {', '.join(_WHATS)}; behind it a comma and a seed"
+    )
+  config = _MAKERS[family]()
+  # Not those of the embedded models, nor of the base that is trained on.
+  config.seed = 10 if what == "base" else 11 + int(seed)
+  config.corpus = dict(
+    path="runs/corpora/dose",
+    groups=("reference" if what == "base" else what,),
+    clip_seconds=CLIP_SECONDS,
+    clips_per_track=_BASE_CLIPS_PER_TRACK if what == "base" else CLIPS_PER_TRACK,
+  )
+  config.eval_groups = ("a", "b", "dev")
+  config.eval_clips_per_track = CLIPS_PER_TRACK
+  config.stored_dtype = "float16"
+  if what == "base":
+    config.epochs = _BASE_EPOCHS[family]
+    config.eval_epochs = config.save_epochs = 2
+    config.snapshot_epochs = ()
+    return config
+  config.initial = f"runs/train/dose-{family}-base/model"
+  config.epochs = max(DOSES)
+  config.learning_rate = config.final_learning_rate = _LEARNING_RATES[family]
+  # A pass is 24 steps.
+  config.warmup_steps = 10
+  config.eval_epochs = config.save_epochs = 10
+  config.snapshot_epochs = DOSES
+  return config
+
+
+def _diffwave() -> ConfigDict:
+  """The embedded DiffWave's network at twice its rate."""
+  config = train_diffwave.get_config("multigenre,a")
+  config.model.sample_rate = 16000
+  return config
+
+
+def _musicldm() -> ConfigDict:
+  """The embedded MusicLDM, whose VAE and vocoder it takes."""
+  config = train_musicldm.get_config("multigenre,a")
+  config.parts = {"vae": _PARTS, "vocoder": _PARTS}
+  return config
+
+
+_MAKERS = {"diffwave": _diffwave, "musicldm": _musicldm}
