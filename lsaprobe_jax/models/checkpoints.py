@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,6 +98,8 @@ def save_model(
     "weights_sha256": _sha256(folder / WEIGHTS_FILE),
   }
   write_whole(folder / MODEL_FILE, json.dumps(record, indent=1) + "\n")
+  # safetensors leaves its file to its owner alone; whoever reads the record reads both.
+  shutil.copymode(folder / MODEL_FILE, folder / WEIGHTS_FILE)
 
 
 def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:

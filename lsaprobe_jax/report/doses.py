@@ -128,8 +128,8 @@ def markdown_headline(
   for name in methods:
     own = sorted(by_method.get(name, ()), key=_earliest)
     raw = [r for r in own if r["difficulty_calibration"] == "none"]
-    for r in dict.fromkeys(map(id, [*raw, *own[:1]])):
-      cells.append(_headline_row(next(x for x in own if id(x) == r), shown))
+    best = [r for r in own[:1] if r not in raw]
+    cells += [_headline_row(r, shown) for r in (*raw, *best)]
   return "\n".join(tables.markdown(cells))
 
 

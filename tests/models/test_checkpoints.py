@@ -36,6 +36,11 @@ def folder(tmp_path, params):
   return tmp_path / "model"
 
 
+def test_who_may_read_the_record_may_read_the_weights(folder):
+  modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+  assert modes["weights.safetensors"] == modes["model.json"]
+
+
 def test_a_model_comes_back_as_it_was(folder, params):
   loaded, record = checkpoints.load_model(folder)
   jax.tree.map(np.testing.assert_array_equal, loaded, params)
