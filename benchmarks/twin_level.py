@@ -34,7 +34,7 @@ from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.data import albums
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.data.corpus import SHIPPED, load_audio
+from lsaprobe_jax.data.corpus import load_audio
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import study
 from lsaprobe_jax.models.trained import TrainedModel, load_model
@@ -127,7 +127,8 @@ def main(argv):
   packed = output / "level.jsonl.gz"
   with command.ending_in_one_line(f"the rows in {workdir}"):
     if not _TABLES.value:
-      paths = (*SHIPPED, _EXTRA.value)
+      # Not `dose`, which has the same recordings under other names.
+      paths = ("multigenre", "piano", _EXTRA.value)
       store = RowFile(workdir / "rows.jsonl")
       few = {"methods": _QUICK_METHODS, "most_tracks": _QUICK_TRACKS}
       names = _QUICK_MODELS if _QUICK.value else level.MODELS

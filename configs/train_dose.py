@@ -70,6 +70,16 @@ def get_config(arg: str = "diffwave,base") -> ConfigDict:
   return config
 
 
+def targets(family: str, dose: int, seed: int = 0) -> dict[str, str]:
+  """The fine-tunes of both halves after so many passes, and their base."""
+  folder = f"runs/train/dose-{family}"
+  behind = f"-{seed}" if seed else ""
+  paths = {
+    name.upper(): f"{folder}-{name}{behind}/snapshots/{dose:05d}" for name in "ab"
+  }
+  return paths | {"reference": f"{folder}-base/model"}
+
+
 def _diffwave() -> ConfigDict:
   """The embedded DiffWave's network at twice its rate."""
   config = train_diffwave.get_config("multigenre,a")

@@ -15,7 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from lsaprobe_jax.metrics import bootstrap, estimates, intervals, pivot, power, sets
+from lsaprobe_jax.metrics import (
+  bootstrap,
+  estimates,
+  intervals,
+  permutation,
+  pivot,
+  power,
+  sets,
+)
 from lsaprobe_jax.rows import Row
 
 # The AUC that a method must pass.
@@ -33,12 +41,10 @@ class Crossing(NamedTuple):
     dose: passes over a clip; 0 where the AUC is above at the lowest dose already, and
       infinite where it is not reached at the highest.
     ci: percentile interval of whole tracks drawn anew, with 0 and infinity as above.
-    share_reached: share of the draws in which it is passed at all.
   """
 
   dose: float
   ci: tuple[float, float]
-  share_reached: float
 
 
 def crossing(doses: Sequence[float], aucs, wanted: float = WANTED) -> float:
@@ -91,8 +97,8 @@ def crossings(
 
   Returns:
     Records in the order of the rows: the names of `pivot.SETTING`, `doses`, `aucs` at
-    them, `crossing` (a `Crossing`), `nfe`, all that is spent on a clip (a median), and
-    `n` clips of `n_tracks` tracks.
+    them, `crossing` (a `Crossing`), `nfe`, medians of what is spent on a clip as
+    `forward/backward`, and `n` clips of `n_tracks` tracks.
 
   Raises:
     ValueError: naming the setting: a clip scored twice, or no clips in common.
@@ -146,8 +152,9 @@ def set_power(
 def controls(rows: Iterable[Row]) -> list[dict]:
   """The other half against development tracks, neither of which a target has seen.
 
-  Where it is not at 0.5, a score tells music apart, or what is like the training music,
-  and not what was trained on.
+  Where it moves away from 0.5 with the dose, a score tells what is like the training
+  music, and not what was trained on. A raw score may be off at every dose, as the two
+  are not of the same packages in equal shares.
 
   Args:
     rows: as `crossings` takes them, with rows of development clips. Settings that have
@@ -203,17 +210,16 @@ def _control(lanes: list[dict[str, Row]]) -> dict:
 
 def _effect(rows: list[Row]) -> float:
   """Difference of the means of tracks, members less others, in standard deviations."""
-  sides = [
+  member, other = (
     sets.track_means(
       [r["score"] for r in rows if r["split"] == split],
       [r["track"] for r in rows if r["split"] == split],
     )
     for split in pivot.JUDGED
-  ]
-  freedom = sum(side.size - 1 for side in sides)
-  spread = math.sqrt(sum(((side - side.mean()) ** 2).sum() for side in sides) / freedom)
-  difference = float(sides[0].mean() - sides[1].mean())
-  return difference / spread if spread else math.copysign(math.inf, difference)
+  )
+  suspect = np.arange(member.size + other.size) < member.size
+  design = permutation.design(suspect)
+  return permutation.effect(design, np.concatenate([member, other]))[1]
 
 
 def _crossing(rows: list[Row], wanted: float, resamples: int, seed: int) -> dict:
@@ -236,18 +242,14 @@ def _crossing(rows: list[Row], wanted: float, resamples: int, seed: int) -> dict
   by_dose = lambda values: values.reshape(len(doses), len(models), -1).mean(axis=1)
   aucs = by_dose(intervals.clustered_auc(scores, labels).auc)[:, 0]
   found = [crossing(doses, column, wanted) for column in by_dose(drawn).T]
-  spent = [r["nfe_forward"] + r["nfe_backward"] for r in rows]
+  spent = [[r[f"nfe_{way}"] for r in rows] for way in ("forward", "backward")]
   # Of doses that may be infinite no two can be averaged.
   low, high = np.quantile(found, [0.025, 0.975], method="inverted_cdf")
   return {
     "doses": doses,
     "aucs": aucs.tolist(),
-    "crossing": Crossing(
-      crossing(doses, aucs, wanted),
-      (float(low), float(high)),
-      float(np.isfinite(found).mean()),
-    ),
-    "nfe": float(np.median(spent)),
+    "crossing": Crossing(crossing(doses, aucs, wanted), (float(low), float(high))),
+    "nfe": "/".join(f"{np.median(values):g}" for values in spent),
     "n": len(clips),
     "n_tracks": len(set(tracks)),
   }

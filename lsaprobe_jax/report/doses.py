@@ -1,18 +1,21 @@
 """Tables of the dose: AUC against passes over a clip, where it passes 0.75, and power.
 
-An ablation whose name begins with `dose` has the passes as its values.
+An ablation whose name begins with `dose` and whose values are numbers above 0 has the
+passes as its values.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lsaprobe_jax.metrics import dose, pivot, study, tables
 from lsaprobe_jax.report.headline import ANCHORED, COMPARED
 from lsaprobe_jax.rows import Row
 
 PREFIX = "dose"
-# What the headline shows: methods, by what their difficulty is taken off, and doses.
+# What the headline shows, whatever was found: methods, calibrations and doses.
 _SHOWN = (*COMPARED[:2], "path_error", ANCHORED, study.PROBE)
+_CALIBRATIONS = ("none", "reference", "twins")
 _DOSES = (10, 30, 100, 300)
 # What the page draws of a record.
 _DRAWN = ("method", "difficulty_calibration", "value", "auc", "auc_ci")
@@ -36,7 +39,7 @@ def of_ablation(name: str, rows: list[Row]) -> dict[str, str]:
     `NAME_headline`, a few methods of it; `NAME_sets`, the power of a test of a set of
     tracks; and `NAME_controls`, where development clips were scored.
   """
-  if not name.startswith(PREFIX):
+  if not _is_dose(name, rows):
     return {}
   calibrated = [r for own in study.with_reference(rows).values() for r in own]
   records, found = dose.crossings(calibrated), dose.controls(calibrated)
@@ -50,7 +53,7 @@ def of_ablation(name: str, rows: list[Row]) -> dict[str, str]:
 
 def drawn(name: str, records: list[dict]) -> list[dict]:
   """Headline records that the figure of an ablation over doses shows; else none."""
-  if not name.startswith(PREFIX):
+  if not _is_dose(name, records):
     return []
   return [r for r in pivot.headline(records) if r["method"] in _SHOWN]
 
@@ -67,7 +70,7 @@ def explored(name: str, rows: list[Row], records: list[dict]) -> dict | None:
     `name`, `doses`, `methods` (those of the figure first), `records`, the headline ones
     with their `label`, and `passes`: by label the AUCs and the dose that passes 0.75.
   """
-  if not name.startswith(PREFIX):
+  if not _is_dose(name, rows):
     return None
   shown = [r for r in pivot.headline(records) if r["method"] != pivot.BLIND]
   methods = dict.fromkeys(r["method"] for r in shown)
@@ -105,7 +108,7 @@ def markdown_crossings(records: list[dict]) -> str:
     at = dict(zip(r["doses"], r["aucs"], strict=True))
     name = tables.label(r["method"], r["difficulty_calibration"])
     aucs = [f"{at[d]:.3f}" if d in at else "" for d in doses]
-    cells.append([name, f"{r['nfe']:g}", *aucs, passes(r)])
+    cells.append([name, r["nfe"], *aucs, passes(r)])
   return "\n".join(tables.markdown(cells))
 
 
@@ -114,22 +117,22 @@ def markdown_headline(
   methods: Sequence[str] = _SHOWN,
   doses: Sequence[float] = _DOSES,
 ) -> str:
-  """A few methods at a few doses, each in the calibration that passes 0.75 first.
+  """A few methods at a few doses: raw, by the base as reference, and by twins.
 
   Args:
     records: see `dose.crossings`.
-    methods: those to show. The raw score of each stands beside the best calibration.
+    methods: those to show.
     doses: those to show.
   """
   shown = [d for d in _all_doses(records) if d in doses]
   header = ["method", "needs", *(f"{d} passes" for d in shown)]
   cells = [[*header, f"passes {dose.WANTED:g} at [95%]"]]
-  by_method = pivot.groups(records, "method")
-  for name in methods:
-    own = sorted(by_method.get(name, ()), key=_earliest)
-    raw = [r for r in own if r["difficulty_calibration"] == "none"]
-    best = [r for r in own[:1] if r not in raw]
-    cells += [_headline_row(r, shown) for r in (*raw, *best)]
+  found = pivot.groups(records, ("method", "difficulty_calibration"))
+  for key in itertools.product(methods, _CALIBRATIONS):
+    for r in found.get(key, ()):
+      at = dict(zip(r["doses"], r["aucs"], strict=True))
+      aucs = [f"{at[d]:.3f}" if d in at else "" for d in shown]
+      cells.append([tables.label(*key), _ACCESS[key[1]], *aucs, passes(r)])
   return "\n".join(tables.markdown(cells))
 
 
@@ -139,7 +142,7 @@ def markdown_power(records: list[dict]) -> str:
   Args:
     records: see `dose.set_power`.
   """
-  doses = _all_doses({"doses": [r["value"]]} for r in records)
+  doses = sorted({r["value"] for r in records})
   header = ["method", "tracks", *map(str, doses)]
   key = ("method", "difficulty_calibration")
   cells = [header]
@@ -168,28 +171,24 @@ def markdown_controls(records: list[dict]) -> str:
 
 def passes(record: dict) -> str:
   """The dose at which a record's AUC passes 0.75, with its interval, as text."""
-  found, doses = record["crossing"], record["doses"]
-  show = lambda value: (
-    f"<{doses[0]:g}"
-    if value == 0
-    else f">{doses[-1]:g}"
-    if math.isinf(value)
-    else f"{value:.3g}"
-  )
-  if found.ci[0] == found.ci[1]:
-    return show(found.dose)
-  return f"{show(found.dose)} [{show(found.ci[0])}, {show(found.ci[1])}]"
+  found, ends = record["crossing"], (record["doses"][0], record["doses"][-1])
+  low, high = (_said(bound, *ends) for bound in found.ci)
+  # All draws lie where the estimate does: there is no dose to be uncertain of.
+  if found.dose in (0, math.inf) and found.ci == (found.dose, found.dose):
+    return _said(found.dose, *ends)
+  return f"{_said(found.dose, *ends)} [{low}, {high}]"
 
 
-def _headline_row(record: dict, doses: Sequence[float]) -> list[str]:
-  at = dict(zip(record["doses"], record["aucs"], strict=True))
-  calibration = record["difficulty_calibration"]
-  return [
-    tables.label(record["method"], calibration),
-    _ACCESS[calibration],
-    *(f"{at[d]:.3f}" if d in at else "" for d in doses),
-    passes(record),
-  ]
+def _said(value: float, first: float, last: float) -> str:
+  if value == 0:
+    return f"<{first:g}"
+  return f">{last:g}" if math.isinf(value) else f"{value:.3g}"
+
+
+def _is_dose(name: str, items: Sequence[Mapping]) -> bool:
+  """Whether rows or records are of an ablation over doses."""
+  numbers = (isinstance(item["value"], int | float) for item in items)
+  return name.startswith(PREFIX) and all(numbers) and all(x["value"] > 0 for x in items)
 
 
 def _earliest(record: dict) -> tuple:

@@ -20,7 +20,7 @@ from lsaprobe_jax.scoring.sweep_settings import SweepSettings
 Rows = list[Row]
 Values = Iterator[tuple[Any, Rows]]
 
-# Runs of the main table, which alone sets cutoffs on development clips.
+# Runs of the main table, which set cutoffs on development clips whatever is swept.
 _WITH_CUTS = ("main", "paper")
 
 
@@ -172,7 +172,8 @@ def variant(name: str, runs: Runs) -> Values:
 def _bring(run: Evaluation, earlier: list[Evaluation]) -> None:
   """Takes over rows of models that earlier runs have scored under the same settings.
 
-  Snapshots of a training share their reference model, a third of what is scored.
+  Snapshots of a training share their reference model, a third of what is scored. What
+  is matched to the probe's NFE goes by those of the other models too, and is left out.
   """
   for other in earlier:
     # Random weights are another model's, whatever the file.
@@ -183,7 +184,10 @@ def _bring(run: Evaluation, earlier: list[Evaluation]) -> None:
     same = {t.name for t in run.targets if (t.name, t.weights_sha256) in known}
     for name in ("scores", "calibration", "curves"):
       own, rows = getattr(run, name), getattr(other, name).rows
-      own.append([row for row in rows if row["model"] in same and row not in own])
+      rows = [row for row in rows if row["model"] in same and row not in own]
+      rows = [row for row in rows if not row["method"].endswith(NFE_MATCHED)]
+      if rows:
+        own.append(rows)
 
 
 def _but_targets(run: Evaluation) -> dict[str, Any]:

@@ -56,6 +56,7 @@ CONFIGS = {
     [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "musicldm,b"],
   ),
   "train_musicldm": (TrainSettings, ["vae", "vocoder", *_PAIRS]),
+  "tune_dose": (Tuning, [None, "musicldm"]),
   "tune_mini": (Tuning, [None, "baselines", "settings", "probe", "own", "cdpam"]),
   "tune_musicldm": (Tuning, [None, "baselines", "waveform", "mr_stft"]),
   "tune_twins": (Tuning, [None, "panel", "anchors"]),

@@ -39,5 +39,8 @@ def test_what_is_shipped_of_dose_is_what_is_judged():
     most = recipes._most_segments(whole, source)
     assert most == (16 if source.group == "reference" else 2)
     assert recipes._most_segments(recipes.shipped("dose"), source) == 2
-  everything = recipes.Recipe(corpus="dose", segments_per_track=None)
-  assert recipes._most_segments(everything, listed[0]) in (None, 2)
+  by_group = {source.group: source for source in listed}
+  for wanted, most in ((None, 2), (1, 1)):
+    recipe = recipes.Recipe(corpus="dose", segments_per_track=wanted)
+    assert recipes._most_segments(recipe, by_group["a"]) == most
+    assert recipes._most_segments(recipe, by_group["reference"]) == wanted

@@ -91,7 +91,7 @@ def test_records_are_the_cross_over_means_of_the_clips_of_all_doses():
     assert auc == pytest.approx(intervals.clustered_auc(scores, labels).auc.mean())
   assert record["n"] == 119
   assert record["n_tracks"] == 60
-  assert record["nfe"] == 4
+  assert record["nfe"] == "4/0"
   low, high = record["crossing"].ci
   assert low <= record["crossing"].dose <= high
 
@@ -99,8 +99,15 @@ def test_records_are_the_cross_over_means_of_the_clips_of_all_doses():
 def test_nothing_to_find_is_not_reached():
   rows = simulated(np.random.default_rng(2), [0] * 6)
   (record,) = dose.crossings(rows, resamples=200)
-  assert record["crossing"].dose == math.inf
-  assert record["crossing"].share_reached < 0.2
+  assert record["crossing"] == (math.inf, (math.inf, math.inf))
+
+
+def test_scores_that_never_vary_have_no_power():
+  rows = simulated(np.random.default_rng(6), [1] * 6)
+  found = dose.set_power([row | {"score": 1 / 3} for row in rows])
+  assert {record["effect"] for record in found} == {0.0}
+  # What is left is the level of the test.
+  assert max(p for record in found for p in record["power"].values()) < 0.02
 
 
 @pytest.mark.slow

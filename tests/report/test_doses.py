@@ -45,16 +45,19 @@ def test_a_method_comes_in_every_calibration_with_the_dose_that_it_needs(made):
   assert len(set(order)) > 2
 
 
-def test_the_headline_has_each_method_raw_and_at_its_best(made):
+def test_the_headline_has_each_method_in_the_same_calibrations(made):
   text, _ = made
   head, _, *body = cells(text["dose_toy_headline"])
   assert head[:4] == ["method", "needs", "10 passes", "100 passes"]
-  names = [row[0].split(" by ")[0] for row in body]
-  assert list(dict.fromkeys(names)) == [
-    "loss", "rediffuse", "lsa_probe_anchored", "lsa_probe",
-  ]  # fmt: skip
-  assert all(names.count(name) <= 2 for name in names)
-  assert {row[1] for row in body} <= {"the model", "the model and its base"}
+  named = ("loss", "rediffuse", "lsa_probe_anchored", "lsa_probe")
+  ways = {"": "the model", " by reference": "the model and its base"}
+  ways |= {" by twins": "the model"}
+  assert [row[:2] for row in body] == [
+    [f"{name}{way}", needs] for name in named for way, needs in ways.items()
+  ]
+  rows = {row[0]: row for row in cells(text["dose_toy_passes"])[2:]}
+  for row in body:
+    assert row[2:] == rows[row[0]][3:]
 
 
 def test_power_rises_with_tracks(made):
@@ -67,14 +70,30 @@ def test_power_rises_with_tracks(made):
     assert found[-1] > 0.5
 
 
-def test_what_is_out_of_reach_is_said():
-  record = {
-    "doses": [1, 300],
-    "crossing": dose.Crossing(math.inf, (30.0, math.inf), 0.3),
-  }
-  assert doses.passes(record) == ">300 [30, >300]"
-  record["crossing"] = dose.Crossing(0.0, (0.0, 0.0), 1.0)
-  assert doses.passes(record) == "<1"
+@pytest.mark.parametrize(
+  ("found", "said"),
+  [
+    ((math.inf, (30.0, math.inf)), ">300 [30, >300]"),
+    ((250.0, (math.inf, math.inf)), "250 [>300, >300]"),
+    ((250.4, (120.0, 290.0)), "250 [120, 290]"),
+    ((0.0, (0.0, 0.0)), "<1"),
+    ((math.inf, (math.inf, math.inf)), ">300"),
+  ],
+)
+def test_a_crossing_is_said_with_what_is_out_of_reach(found, said):
+  record = {"doses": [1, 300], "crossing": dose.Crossing(*found)}
+  assert doses.passes(record) == said
+
+
+@pytest.mark.parametrize("values", [(0, 10), ("few", "many"), ("few", 10)])
+def test_an_ablation_without_doses_is_none_of_them(parts, values):
+  first, second = values
+  rows = [
+    r | {"value": first if r["value"] < 10 else second} for r in parts["dose_toy"]
+  ]
+  assert doses.of_ablation("dose_toy", rows) == {}
+  assert doses.drawn("dose_toy", rows) == []
+  assert doses.explored("dose_toy", rows, rows) is None
 
 
 def test_no_other_ablation_has_such_tables(parts):

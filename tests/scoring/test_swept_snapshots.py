@@ -1,10 +1,14 @@
 """Runs of a sweep that differ in their models alone share what is the same."""
 
+import types
+
 import pytest
 import tiny_parted
 from stored_rows import read_rows
 
-from lsaprobe_jax.scoring import scorer
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
+from lsaprobe_jax.scoring import ablations, scorer
+from lsaprobe_jax.scoring.row_store import RowStore
 from lsaprobe_jax.scoring.sweep import sweep
 
 
@@ -56,3 +60,36 @@ def test_rows_of_the_same_model_are_not_scored_again(parted, scored, tmp_path):
   assert by_value[1].keys() == by_value[2].keys()
   for key, score in by_value[1].items():
     assert (score == by_value[2][key]) == (key[0] != "reference"), key
+
+
+def run_of(settings, **weights):
+  """An evaluation as far as its rows are taken over."""
+  targets = [
+    types.SimpleNamespace(name=n, weights_sha256=w) for n, w in weights.items()
+  ]
+  stores = {name: RowStore() for name in ("scores", "calibration", "curves")}
+  return types.SimpleNamespace(settings=settings, targets=targets, **stores)
+
+
+def brought(parted, changes):
+  """(model, method) of the rows that a run takes over from another."""
+  settings = settings_of(parted).experiment.changed(changes)
+  earlier = run_of(settings, A="one", reference="base")
+  later = run_of(settings, A="another", reference="base")
+  row = {"clip": "c", "track": "c", "group": "a", "split": "member", "corpus": "toy"}
+  row |= {"distance": None, "t_ratio": 0.1, "difficulty_calibration": "none"}
+  row |= {"score": 0.5, "seed": 0, "cost": None, "reached": None, "seconds": 0.1}
+  row |= {"nfe_forward": 1, "nfe_backward": 0}
+  for model in ("A", "reference"):
+    for method in ("loss", f"loss{NFE_MATCHED}"):
+      earlier.scores.append([row | {"model": model, "method": method}])
+  ablations._bring(later, [earlier])
+  return [(row["model"], row["method"]) for row in later.scores.rows]
+
+
+def test_what_goes_by_other_models_is_not_taken_over(parted):
+  assert brought(parted, {}) == [("reference", "loss")]
+
+
+def test_random_weights_are_another_models(parted):
+  assert brought(parted, {"untrained": True}) == []

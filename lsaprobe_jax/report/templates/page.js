@@ -270,6 +270,18 @@
   const byAuc = (id, records, title) => draw(() => ablation(id, records, title, (r) => r.auc, (r) => r.auc_ci, "AUC", 0.5));
   if (data.distances) byAuc("plot-distances", data.distances, "distance");
   if (data.times) byAuc("plot-times", data.times, "t / T");
+  // Records as a line for each name of a field, side by side; values are evenly spaced.
+  function lines(p, names, records, field, values, look, unit) {
+    names.forEach((name, n) => {
+      const line = records.filter((r) => r[field] === name).sort((a, b) => a.value - b.value);
+      const at = line.map((r) => [p.sx(values.indexOf(r.value)) + (n - (names.length - 1) / 2) * 7, r]);
+      if (line.length > 1) el(p.svg, "path", { class: look(name, n), d: at.map(([x, r], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${p.sy(r.auc).toFixed(1)}`).join("") });
+      at.forEach(([x, r]) => {
+        if (r.auc_ci) el(p.svg, "line", { class: look(name, n), x1: x, x2: x, y1: p.sy(r.auc_ci[0]), y2: p.sy(r.auc_ci[1]) });
+        mark(p.svg, n, x, p.sy(r.auc), look(name, n), `${r.label}, ${r.value} ${unit}: ${auc(r)}`);
+      });
+    });
+  }
   // One drawing a method, one line a difficulty calibration; epochs are evenly spaced.
   function lengths(box) {
     const own = data.lengths.filter((r) => r.method === box.dataset.method);
@@ -278,22 +290,13 @@
     const p = axes(box.id, `AUC of ${box.dataset.method} by epochs of training`, { domain: [-0.5, values.length - 0.5], names: values, title: "epochs" },
       { domain: [Math.min(0.45, ...ends), Math.max(...ends)], title: box.dataset.method }, 280);
     hline(p, 0.5, "grey");
-    Object.keys(data.calibrations).forEach((name, n) => {
-      const line = own.filter((r) => r.difficulty_calibration === name).sort((a, b) => a.value - b.value);
-      const at = line.map((r) => [p.sx(values.indexOf(r.value)) + (n - 1.5) * 7, r]);
-      if (line.length > 1) el(p.svg, "path", { class: `c-${name}`, d: at.map(([x, r], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${p.sy(r.auc).toFixed(1)}`).join("") });
-      at.forEach(([x, r]) => {
-        if (r.auc_ci) el(p.svg, "line", { class: `c-${name}`, x1: x, x2: x, y1: p.sy(r.auc_ci[0]), y2: p.sy(r.auc_ci[1]) });
-        mark(p.svg, n, x, p.sy(r.auc), `c-${name}`, `${r.label}, ${r.value} epochs: ${auc(r)}`);
-      });
-    });
+    lines(p, Object.keys(data.calibrations), own, "difficulty_calibration", values, (name) => `c-${name}`, "epochs");
   }
   if (data.lengths) document.querySelectorAll("[data-method]").forEach((box) => draw(() => lengths(box)));
   // Lines by method in one calibration, or one method's in all; doses are evenly spaced.
   function doses() {
     const [family, method] = ["family", "method"].map((n) => $(`dose-${n}`));
     const chosen = () => data.doses[Number(family.value)];
-    const looks = Object.keys(data.calibrations).map((c) => `c-${c}`);
     function drawDoses() {
       const d = chosen();
       const few = method.value === "";
@@ -305,22 +308,16 @@
         { domain: [Math.min(0.4, ...ends), Math.max(0.8, ...ends)], title: "AUC" }, 380);
       hline(p, 0.5, "grey");
       hline(p, 0.75, "grey");
-      names.forEach((name, n) => {
-        const line = own.filter((r) => r[key] === name).sort((a, b) => a.value - b.value);
-        const cls = looks[n % looks.length];
-        const at = line.map((r) => [p.sx(d.doses.indexOf(r.value)) + (n - (names.length - 1) / 2) * 7, r]);
-        if (line.length > 1) el(p.svg, "path", { class: cls, d: at.map(([x, r], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${p.sy(r.auc).toFixed(1)}`).join("") });
-        at.forEach(([x, r]) => {
-          if (r.auc_ci) el(p.svg, "line", { class: cls, x1: x, x2: x, y1: p.sy(r.auc_ci[0]), y2: p.sy(r.auc_ci[1]) });
-          mark(p.svg, n, x, p.sy(r.auc), cls, `${r.label}, ${r.value} passes: ${auc(r)}`);
-        });
-        if (at.length) {
-          const [x, r] = at[at.length - 1];
-          el(p.svg, "text", { x: Math.min(x + 8, p.right), y: p.sy(r.auc) - 8, "text-anchor": "end" }, few ? name : data.calibrations[name]);
-        }
-      });
-      const labels = new Set(own.map((r) => r.label));
-      $("dose-text").textContent = `AUC of 0.75 is passed by ` + d.passes.filter((r) => labels.has(r.label)).map((r) => `${r.label} at ${r.passes}`).join("; ") + " passes.";
+      const look = (name, n) => (few ? `m-${n}` : `c-${name}`);
+      lines(p, names, own, key, d.doses, look, "passes");
+      const line = new Map(own.map((r) => [r.label, look(r[key], names.indexOf(r[key]))]));
+      // In the colours of their lines: the only legend.
+      $("dose-text").replaceChildren(...d.passes.filter((r) => line.has(r.label)).flatMap((r, i) => {
+        const name = document.createElement("span");
+        name.className = `key ${line.get(r.label)}`;
+        name.textContent = r.label;
+        return [i ? "; " : "", name, ` ${r.passes}`];
+      }));
     }
     function chooseFamily() {
       const before = method.value;
