@@ -39,7 +39,7 @@ def choose(lines: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]
         " tuning come to its end"
       )
     means = {name: float(np.mean([*aucs.values()])) for name, aucs in settings.items()}
-    # Of equals the first that was tried.
+    # The first that was tried is taken of equals.
     chosen |= json.loads(max(means, key=means.get))
     figures[method] = {name: round(value, 4) for name, value in means.items()}
   return chosen, figures

@@ -28,7 +28,7 @@ CLIPS_PER_TRACK = 2
 # Passes of the base over its clips: what half an hour of one CPU core has time for.
 _BASE_EPOCHS = {"diffwave": 30, "musicldm": 150}
 _BASE_CLIPS_PER_TRACK = 8
-# Of fine-tunes; the base's are those of earlier trainings.
+# The learning rates of fine-tunes; a base has that of earlier trainings.
 _LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4}
 _WHATS = ("base", "a", "b")
 # The VAE and the vocoder come from this embedded model.

@@ -243,7 +243,7 @@ def _crossing(rows: list[Row], wanted: float, resamples: int, seed: int) -> dict
   aucs = by_dose(intervals.clustered_auc(scores, labels).auc)[:, 0]
   found = [crossing(doses, column, wanted) for column in by_dose(drawn).T]
   spent = [[r[f"nfe_{way}"] for r in rows] for way in ("forward", "backward")]
-  # Of doses that may be infinite no two can be averaged.
+  # Two doses of which one is infinite cannot be averaged.
   low, high = np.quantile(found, [0.025, 0.975], method="inverted_cdf")
   return {
     "doses": doses,
