@@ -9,7 +9,8 @@ r"""What is tried for the dose benchmark, on its tune tracks, after 30 and 300 p
 
 The models are those of configs/train_dose.py. Every method is tried at two to four
 times, random directions at four budgets and times, and each form of the probe at eight:
-two times and four eta_ref, which are read off the same curves. `benchmarks.choose`
+two times and four eta_ref, which are read off the same curves. The costliest baselines
+are tried on MusicLDM alone, whose network is the cheaper one. `benchmarks.choose`
 takes the setting of each method whose AUC is the highest on average over both doses and
 all four calibrations, and writes all of them with their hash, before a test track is
 scored.
@@ -30,10 +31,21 @@ _TIMES = {
   "sima": (0.05, 0.1, 0.2),
   "secmi": (0.1, 0.2, 0.4, 0.6),
 }
+# Tried on MusicLDM alone.
+COSTLY = {
+  "pfami": (0.1, 0.2, 0.4),
+  "gradient_norm": (0.1, 0.2, 0.6),
+  "second_order": (0.1, 0.2),
+  "noise_optimisation": (0.1, 0.2),
+}
 _RANDOM_ETAS, _RANDOM_TIMES = (0.2, 0.8), (0.1, 0.2)
 _PROBE_TIMES = (0.1, 0.2)
 _ETA_REFS = (0.05, 0.11, 0.24, 0.4)
-_TWINS = {"diffwave": ("polarity", "reversal"), "musicldm": ("reversal",)}
+# The one twin that carries signal in both families.
+_TWINS = ("reversal",)
+# One gradient at each of eight budgets and two of warming up, where configs/mini.py has
+# 34 gradients: a study scores some 7,000 clips under each form of the probe.
+_SEARCH = dict(rungs=8, steps=1)
 _DISTANCES = {"diffwave": "waveform", "musicldm": "mr_stft"}
 
 
@@ -47,9 +59,8 @@ def common(family: str) -> dict:
       dev_clips_per_track=1,
     ),
     distance=_DISTANCES[family],
-    twins=dict(names=_TWINS[family]),
-    # 18 gradients, half of what configs/mini.py has.
-    search=dict(continuation=dict(rungs=8)),
+    twins=dict(names=_TWINS),
+    search=dict(continuation=_SEARCH),
   )
 
 
@@ -66,13 +77,14 @@ def get_config(family: str = "diffwave") -> ConfigDict:
   for dose in DOSES:
     targets = train_dose.targets(family, dose)
     models = {f"targets.{name}": path for name, path in targets.items()}
-    grid += [tried | models for tried in _tried()]
+    grid += [tried | models for tried in _tried(family)]
   return ConfigDict(dict(base=base, eta_refs=_ETA_REFS, grid=grid))
 
 
-def _tried():
+def _tried(family):
   """What is tried under the models of one dose."""
-  for method, times in _TIMES.items():
+  costly = COSTLY if family == "musicldm" else {}
+  for method, times in (_TIMES | costly).items():
     for t in times:
       yield {"methods": (method,), f"baselines.{method}.t_ratio": t}
   for t in _RANDOM_TIMES:

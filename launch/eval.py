@@ -47,12 +47,7 @@ def main(argv):
   with command.ending_in_one_line(f"the rows in {workdir}"):
     try:
       result = evaluate(
-        settings,
-        workdir,
-        limit=_LIMIT.value,
-        shard=shard,
-        record=_RECORD.value,
-        progress=print,
+        settings, workdir, limit=_LIMIT.value, shard=shard, record=_RECORD.value
       )
     except MissingRows as error:
       logging.info(

@@ -17,7 +17,7 @@ from absl import app, flags, logging
 from launch import command
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import record_tables, set_comparison, summary
+from lsaprobe_jax.metrics import gates, set_comparison, summary
 from lsaprobe_jax.scoring.row_store import read_rows
 from lsaprobe_jax.strict_json import to_json
 from lsaprobe_jax.text import printable_leaves
@@ -83,14 +83,14 @@ def main(argv):
       alpha=_ALPHA.value,
       seed=_SEED.value,
     )
-    gates = record_tables.format_gates(summary.summarise(rows, resamples=1))
+    found_gates = gates.format_gates(summary.summarise(rows, resamples=1))
     text = json.dumps(to_json(found.to_dict()), indent=1)
     write_whole(workdir / "sets.json", text + "\n")
   except (OSError, ValueError) as error:
     if isinstance(error, ArgumentError):
       raise
     raise app.UsageError(f"--workdir={workdir}: {error}") from error
-  print(f"\n{gates}\n\n{found}\n")
+  print(f"\n{found_gates}\n\n{found}\n")
   logging.info("wrote %s", workdir / "sets.json")
 
 

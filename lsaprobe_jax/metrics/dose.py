@@ -103,15 +103,73 @@ def crossings(
   Raises:
     ValueError: naming the setting: a clip scored twice, or no clips in common.
   """
-  judged = [r for r in pivot.targets_only(rows) if r["method"] != pivot.BLIND]
+  return [
+    dict(zip(pivot.SETTING, setting, strict=True)) | _crossing(curve, wanted)
+    for setting, curve in _curves(rows, resamples, seed).items()
+  ]
+
+
+def crossings_of_seeds(
+  trainings: Sequence[Iterable[Row]],
+  *,
+  wanted: float = WANTED,
+  resamples: int = 2_000,
+  seed: int = 0,
+) -> list[dict]:
+  """Where the mean AUC of trainings with several seeds passes what is wanted.
+
+  A draw takes as many trainings as there are, with replacement, and the same tracks of
+  all: the training seed is a level above the tracks. Two trainings say little of how
+  trainings vary, and no interval can make up for that.
+
+  Args:
+    trainings: rows of each training, as `crossings` takes them.
+    wanted: the AUC to pass.
+    resamples: draws.
+    seed: seed of the draws.
+
+  Returns:
+    Records as of `crossings`, of the settings that all trainings have, with
+    `by_training`, the dose that each passes at.
+
+  Raises:
+    ValueError: as `crossings`, or where trainings have other doses or other tracks.
+  """
+  curves = [_curves(rows, resamples, seed) for rows in trainings]
+  shared = [key for key in curves[0] if all(key in own for own in curves)]
+  rng = np.random.default_rng(seed)
+  picks = rng.integers(len(curves), size=(len(curves), resamples))
   records = []
-  for setting, own in pivot.groups(judged, pivot.SETTING).items():
+  for setting in shared:
+    own = [of_training[setting] for of_training in curves]
+    same = lambda curve, first=own[0]: (
+      curve.doses == first.doses and curve.meta["n_tracks"] == first.meta["n_tracks"]
+    )
+    if not all(map(same, own)):
+      raise ValueError(f"{setting}: trainings differ in their doses or tracks")
+    drawn = np.stack([curve.drawn for curve in own])
+    # [trainings, doses, resamples], each resample with the trainings that it picked.
+    picked = drawn[picks, :, np.arange(resamples)].mean(axis=0).T
+    pooled = own[0]._replace(
+      aucs=np.mean([curve.aucs for curve in own], axis=0), drawn=picked
+    )
+    by_training = [crossing(curve.doses, curve.aucs, wanted) for curve in own]
     named = dict(zip(pivot.SETTING, setting, strict=True))
-    try:
-      records.append(named | _crossing(own, wanted, resamples, seed))
-    except ValueError as error:
-      raise ValueError(f"{named}: {error}") from error
+    records.append(named | _crossing(pooled, wanted) | {"by_training": by_training})
   return records
+
+
+def _curves(rows: Iterable[Row], resamples: int, seed: int) -> dict[tuple, "_Curve"]:
+  """The curve of every setting; errors name it."""
+  judged = [r for r in pivot.targets_only(rows) if r["method"] != pivot.BLIND]
+  curves = {}
+  for setting, own in pivot.groups(judged, pivot.SETTING).items():
+    try:
+      curves[setting] = _curve(own, resamples, seed)
+    except ValueError as error:
+      named = dict(zip(pivot.SETTING, setting, strict=True))
+      raise ValueError(f"{named}: {error}") from error
+  return curves
 
 
 def set_power(
@@ -222,8 +280,17 @@ def _effect(rows: list[Row]) -> float:
   return permutation.effect(design, np.concatenate([member, other]))[1]
 
 
-def _crossing(rows: list[Row], wanted: float, resamples: int, seed: int) -> dict:
-  """What a record says of one setting."""
+class _Curve(NamedTuple):
+  """AUC of one setting by dose, and under draws of whole tracks."""
+
+  doses: list[float]
+  aucs: np.ndarray  # [k]
+  drawn: np.ndarray  # [k, resamples]
+  meta: dict
+
+
+def _curve(rows: list[Row], resamples: int, seed: int) -> _Curve:
+  """The cross-over mean at every dose, on the clips that all have."""
   lanes = pivot.pivot(rows, ("value", "model"), "clip")
   doses = sorted({dose for dose, _ in lanes})
   models = sorted({model for _, model in lanes})
@@ -241,15 +308,24 @@ def _crossing(rows: list[Row], wanted: float, resamples: int, seed: int) -> dict
   # The mean over the targets, dose by dose.
   by_dose = lambda values: values.reshape(len(doses), len(models), -1).mean(axis=1)
   aucs = by_dose(intervals.clustered_auc(scores, labels).auc)[:, 0]
-  found = [crossing(doses, column, wanted) for column in by_dose(drawn).T]
   spent = [[r[f"nfe_{way}"] for r in rows] for way in ("forward", "backward")]
-  # Two doses of which one is infinite cannot be averaged.
-  low, high = np.quantile(found, [0.025, 0.975], method="inverted_cdf")
-  return {
-    "doses": doses,
-    "aucs": aucs.tolist(),
-    "crossing": Crossing(crossing(doses, aucs, wanted), (float(low), float(high))),
+  meta = {
     "nfe": "/".join(f"{np.median(values):g}" for values in spent),
     "n": len(clips),
     "n_tracks": len(set(tracks)),
+  }
+  return _Curve(doses, aucs, by_dose(drawn), meta)
+
+
+def _crossing(curve: _Curve, wanted: float) -> dict:
+  """What a record says of one setting."""
+  found = [crossing(curve.doses, column, wanted) for column in curve.drawn.T]
+  # Two doses of which one is infinite cannot be averaged.
+  low, high = np.quantile(found, [0.025, 0.975], method="inverted_cdf")
+  at = crossing(curve.doses, curve.aucs, wanted)
+  return {
+    "doses": curve.doses,
+    "aucs": curve.aucs.tolist(),
+    "crossing": Crossing(at, (float(low), float(high))),
+    **curve.meta,
   }

@@ -1,6 +1,6 @@
 """The gates of an evaluation: the blind baseline and the null control."""
 
-from lsaprobe_jax.metrics import pivot
+from lsaprobe_jax.metrics import pivot, tables
 
 _ROUNDING = 1e-9  # a cross-over mean of exactly 0.5 may miss it in the last bit
 
@@ -25,7 +25,48 @@ def read(records: list[dict]) -> list[dict]:
   ]
   kinds = [(pivot.BLIND, record) for record in blind]
   kinds += [(pivot.REFERENCE, record) for record in null]
-  return [_gate(kind, record) for kind, record in kinds]
+  return [_read(kind, record) for kind, record in kinds]
+
+
+def format_gates(records: list[dict]) -> str:
+  """The two gates (docs/evaluation.md, rule 5), read on side a against side b.
+
+  The first line is the blind baseline: its AUC, its interval clustered by track,
+  whether that contains 0.5, and the half-width of the interval. An AUC of this
+  classifier that is nearer to 0.5 is not told from it at 5%. Then comes the null
+  control, one line for each raw setting scored under the reference.
+
+  Args:
+    records: see `summary.summarise`.
+
+  Returns:
+    Lines of text; a gate that failed, or was not run, says so.
+  """
+  found = read(records)
+  lines = [_gate(gate) for gate in found]
+  if not any(gate["kind"] == pivot.BLIND for gate in found):
+    lines.insert(
+      0, "blind baseline: NOT RUN, so nothing shows that the split does not leak"
+    )
+  if not any(gate["kind"] == pivot.REFERENCE for gate in found):
+    lines.append("null control: NOT RUN (no rows under a model that saw neither side)")
+  return "\n".join(lines)
+
+
+def brief_gates(records: list[dict]) -> str:
+  """The gates in two lines, and in full those that failed or were not run.
+
+  Args:
+    records: see `summary.summarise`.
+  """
+  found = read(records)
+  full = format_gates(records).splitlines()
+  if len(found) < len(full) or not all(gate["holds"] for gate in found):
+    return "\n".join(full)
+  blind, _, _ = full[0].partition("; an AUC of")
+  null = sum(gate["kind"] == pivot.REFERENCE for gate in found)
+  control = f"null control, the reference's own scores: {null} of {null} contain 0.5"
+  return f"{blind}\n{control}"
 
 
 def without(records: list[dict]) -> list[dict]:
@@ -34,10 +75,32 @@ def without(records: list[dict]) -> list[dict]:
   return [r for r in records if r["model"] not in names and r["method"] not in names]
 
 
-def _gate(kind: str, record: dict) -> dict:
+def _read(kind: str, record: dict) -> dict:
   gate = {"kind": kind, "record": record, "holds": None, "leak": None}
   if record["auc_ci"] is not None:
     low, high = record["auc_ci"]
     gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
     gate["leak"] = (high - low) / 2
   return gate
+
+
+def _gate(gate: dict) -> str:
+  record = gate["record"]
+  if gate["kind"] == pivot.BLIND:
+    name, failure = "blind baseline, A against B", "THE SPLIT LEAKS"
+  else:
+    name, failure = f"null control, {_setting(record)}", "THE NULL CONTROL FAILS"
+  line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
+  if gate["holds"] is None:
+    return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
+  line += f" {tables.interval(record['auc_ci'])} by track, "
+  line += "contains 0.5" if gate["holds"] else f"does not contain 0.5: {failure}"
+  of = "this classifier" if gate["kind"] == pivot.BLIND else "this method"
+  return f"{line}; an AUC of {of} within {gate['leak']:.3f} of 0.5 would not be seen"
+
+
+def _setting(record: dict) -> str:
+  parts = [record["method"], record["distance"]]
+  if record["t_ratio"] is not None:
+    parts.append(f"t = {record['t_ratio']:g} T")
+  return " ".join(part for part in parts if part)

@@ -1,8 +1,8 @@
-"""Records (`summary`) as tables: gates, calibrations side by side, operating points."""
+"""Records (`summary`) as tables: calibrations side by side, operating points."""
 
 from collections.abc import Callable, Sequence
 
-from lsaprobe_jax.metrics import gates, pivot, tables
+from lsaprobe_jax.metrics import pivot, tables
 
 SIDE_BY_SIDE = """\
 AUC with its 95% interval by track; 0.5 is guessing, and the best AUC of a line decides
@@ -12,37 +12,17 @@ which needs nothing but the clip. By both: less both. NFE: network function eval
 a clip of the raw score, forward/backward; each twin spends as many again, and so does
 a reference model."""
 
+# The same in two lines of a screen.
+IN_SHORT = """\
+AUC, 95% interval by track; 0.5 is guessing. By reference: less the score under a model
+that saw neither half. By twins: less that of the clip's twins under the same model."""
+
 NOT_ESTIMABLE = (
   "not estimable: n non-members say nothing of a rate below 1 / (n + 1) of a model."
 )
 _FEW = "* fewer than 10 false positives expected: read with care."
 _SHOWN = ("0.01", "0.05")  # FPRs of the main table
 _WIDEST = 100  # columns of a screen
-
-
-def format_gates(records: list[dict]) -> str:
-  """The two gates (docs/evaluation.md, rule 5), read on side a against side b.
-
-  The first line is the blind baseline: its AUC, its interval clustered by track,
-  whether that contains 0.5, and the half-width of the interval. An AUC of this
-  classifier that is nearer to 0.5 is not told from it at 5%. Then comes the null
-  control, one line for each raw setting scored under the reference.
-
-  Args:
-    records: see `summary.summarise`.
-
-  Returns:
-    Lines of text; a gate that failed, or was not run, says so.
-  """
-  found = gates.read(records)
-  lines = [_gate(gate) for gate in found]
-  if not any(gate["kind"] == pivot.BLIND for gate in found):
-    lines.insert(
-      0, "blind baseline: NOT RUN, so nothing shows that the split does not leak"
-    )
-  if not any(gate["kind"] == pivot.REFERENCE for gate in found):
-    lines.append("null control: NOT RUN (no rows under a model that saw neither side)")
-  return "\n".join(lines)
 
 
 def format_side_by_side(records: list[dict]) -> str:
@@ -265,28 +245,6 @@ def _narrow_auc(record: dict) -> str:
 
 def _with_notes(lines: list[str], notes: list[str]) -> str:
   return "\n".join([*lines, *(f"\n{note}" for note in notes)])
-
-
-def _gate(gate: dict) -> str:
-  record = gate["record"]
-  if gate["kind"] == pivot.BLIND:
-    name, failure = "blind baseline, A against B", "THE SPLIT LEAKS"
-  else:
-    name, failure = f"null control, {_setting(record)}", "THE NULL CONTROL FAILS"
-  line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
-  if gate["holds"] is None:
-    return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
-  line += f" {tables.interval(record['auc_ci'])} by track, "
-  line += "contains 0.5" if gate["holds"] else f"does not contain 0.5: {failure}"
-  of = "this classifier" if gate["kind"] == pivot.BLIND else "this method"
-  return f"{line}; an AUC of {of} within {gate['leak']:.3f} of 0.5 would not be seen"
-
-
-def _setting(record: dict) -> str:
-  parts = [record["method"], record["distance"]]
-  if record["t_ratio"] is not None:
-    parts.append(f"t = {record['t_ratio']:g} T")
-  return " ".join(part for part in parts if part)
 
 
 def _cells(record: dict, targets: list[str]) -> list[str]:

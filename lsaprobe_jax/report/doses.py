@@ -13,6 +13,8 @@ from lsaprobe_jax.report.headline import ANCHORED, COMPARED
 from lsaprobe_jax.rows import Row
 
 PREFIX = "dose"
+# Behind the name of an ablation that was trained with another seed stands its number.
+_SEED = "_seed"
 # What the headline shows, whatever was found: methods, calibrations and doses.
 _SHOWN = (*COMPARED[:2], "path_error", ANCHORED, study.PROBE)
 _CALIBRATIONS = ("none", "reference", "twins")
@@ -49,6 +51,33 @@ def of_ablation(name: str, rows: list[Row]) -> dict[str, str]:
     f"{name}_sets": markdown_power(dose.set_power(calibrated)),
     **({f"{name}_controls": markdown_controls(found)} if found else {}),
   }
+
+
+def of_seeds(parts: Mapping[str, list[Row]]) -> dict[str, str]:
+  """Tables of ablations over doses that were trained with several seeds, in Markdown.
+
+  Args:
+    parts: raw rows by the name of the ablation. `NAME_seedN` is `NAME` with another
+      training seed.
+
+  Returns:
+    By name, `NAME_seeds`: the mean AUC of the trainings at every dose, and where each
+    of them, and their mean, passes 0.75.
+  """
+  trainings: dict[str, list[str]] = {}
+  for name, rows in parts.items():
+    first, behind, number = name.rpartition(_SEED)
+    if behind and number.isdecimal() and first in parts and _is_dose(name, rows):
+      trainings.setdefault(first, [first]).append(name)
+  text = {}
+  for first, names in trainings.items():
+    calibrated = [
+      [r for own in study.with_reference(parts[name]).values() for r in own]
+      for name in names
+    ]
+    found = dose.crossings_of_seeds(calibrated)
+    text[f"{first}_seeds"] = markdown_crossings(found)
+  return text
 
 
 def drawn(name: str, records: list[dict]) -> list[dict]:
@@ -99,16 +128,21 @@ def markdown_crossings(records: list[dict]) -> str:
   """The AUC of every method at every dose, and the dose at which it passes 0.75.
 
   Args:
-    records: see `dose.crossings`. Those that pass first come first.
+    records: see `dose.crossings` and `dose.crossings_of_seeds`. Those that pass first
+      come first.
   """
   doses = _all_doses(records)
   header = ["method", "NFE", *map(str, doses), f"passes {dose.WANTED:g} at [95%]"]
-  cells = [header]
+  by_training = any("by_training" in r for r in records)
+  cells = [[*header, *(["each training at"] if by_training else [])]]
   for r in sorted(records, key=_earliest):
     at = dict(zip(r["doses"], r["aucs"], strict=True))
     name = tables.label(r["method"], r["difficulty_calibration"])
     aucs = [f"{at[d]:.3f}" if d in at else "" for d in doses]
-    cells.append([name, r["nfe"], *aucs, passes(r)])
+    ends = r["doses"][0], r["doses"][-1]
+    each = ", ".join(_said(value, *ends) for value in r.get("by_training", ()))
+    row = [name, r["nfe"], *aucs, passes(r)]
+    cells.append([*row, each] if by_training else row)
   return "\n".join(tables.markdown(cells))
 
 

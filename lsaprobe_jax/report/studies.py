@@ -46,7 +46,7 @@ def make_tables(
   records = {study.MAIN: summarise(rows)}
   against = comparisons.against(rows)
   text = {
-    "gates": record_tables.format_gates(records[study.MAIN]),
+    "gates": gates.format_gates(records[study.MAIN]),
     study.MAIN: record_tables.markdown_main(records[study.MAIN]),
     "side_by_side": record_tables.markdown_side_by_side(records[study.MAIN]),
     "comparisons": comparison_tables.format_comparisons(against),
@@ -67,6 +67,7 @@ def make_tables(
       if by_length := headline.by_length(name, records[name]):
         text[headline.LENGTHS] = record_tables.markdown_ablation(by_length)
       compared += own_compared
+  text |= doses.of_seeds(parts)
   methods = dict.fromkeys(row["method"] for row in rows)
   matched = [name for name in methods if f"{name}{pivot.NFE_MATCHED}" in methods]
   if advantage := comparison_tables.format_advantage(compared, matched):
@@ -117,7 +118,7 @@ def _ablation_tables(name: str, records: Records, compared: Records) -> dict[str
   if compared:
     family = f"the number under all values, {len(compared)}"
     text[f"{name}_comparisons"] = comparison_tables.format_comparisons(compared, family)
-  format_gates = record_tables.format_gates
+  format_gates = gates.format_gates
   text[f"{name}_gates"] = record_tables.by_value(records, format_gates, once=True)
   return text
 

@@ -9,6 +9,7 @@ from lsaprobe_jax.metrics import (
   comparison_tables,
   comparisons,
   difficulty,
+  gates,
   record_tables,
   summary,
   within_clip,
@@ -28,7 +29,7 @@ from lsaprobe_jax.text import printable_leaves
 
 TABLES = "tables.txt"
 _MORE = (
-  f"{{}} the long tables in {TABLES}: each model, operating points, ranks of clips."
+  f"{{}} the long tables in {TABLES}: gates, each model, operating points, comparisons."
 )
 
 # What is printed on the way shows no interval that is resampled.
@@ -60,7 +61,9 @@ class EvaluationResult:
   def __str__(self) -> str:
     """Gates and short tables, as they are printed, and where the long ones are."""
     where = "save(FOLDER) writes" if self.folder is None else f"{self.folder} has"
-    return f"{describe(self.rows, self.records)}\n\n{_MORE.format(where)}"
+    return (
+      f"{describe(self.records)}\n\n{record_tables.IN_SHORT}\n{_MORE.format(where)}"
+    )
 
   def to_rows(self) -> list[Row]:
     """One row a clip, model and method."""
@@ -109,7 +112,7 @@ def evaluate(
   for name in settings.methods:
     if progress and shard == ALONE:
       found = summarise(run, run.scores.asked, resamples=_SHOWN_ON_THE_WAY)
-      progress(describe(found.rows, found.records))
+      progress(describe(found.records))
     try:
       run_methods(run, [name])
     except MissingRows:
@@ -152,31 +155,31 @@ def summarise(
   return EvaluationResult(settings=run.settings, rows=rows, records=records)
 
 
-def describe(rows: list[Row], records: list[dict[str, Any]]) -> str:
-  """Gates, AUCs side by side and comparisons with the probe, as short as a screen.
+def describe(records: list[dict[str, Any]]) -> str:
+  """Gates and AUCs side by side, on half a screen.
 
   Args:
-    rows: of an evaluation, raw.
     records: of `summarise`.
   """
-  parts = _opening(records)
-  against, twins = _compare(rows)
-  if against or twins:
-    parts.append(comparison_tables.format_side_by_side(against, twins))
-  return "\n" + "\n\n".join(parts)
+  return "\n\n".join(
+    [
+      gates.brief_gates(records),
+      record_tables.format_side_by_side(records),
+    ]
+  )
 
 
 def _opening(records: list[dict[str, Any]]) -> list[str]:
   """What comes first: gates, AUCs side by side, and what their columns mean."""
   return [
-    record_tables.format_gates(records),
+    gates.format_gates(records),
     record_tables.format_side_by_side(records),
     record_tables.SIDE_BY_SIDE,
   ]
 
 
 def long_tables(rows: list[Row], records: list[dict[str, Any]]) -> str:
-  """All tables: those of `describe` in full, each model, operating points, ranks.
+  """All tables: gates in full, AUCs, each model, operating points, comparisons, ranks.
 
   Args:
     rows: of an evaluation, raw.

@@ -96,6 +96,32 @@ def test_records_are_the_cross_over_means_of_the_clips_of_all_doses():
   assert low <= record["crossing"].dose <= high
 
 
+def test_seeds_are_a_level_above_tracks():
+  early = simulated(np.random.default_rng(3), [0, 0, 2, 3, 4, 5])
+  late = simulated(np.random.default_rng(3), [0, 0, 0, 0, 2, 3])
+  (one,), (other,) = (dose.crossings(rows, resamples=200) for rows in (early, late))
+  (both,) = dose.crossings_of_seeds([early, late], resamples=200)
+  assert both["by_training"] == [one["crossing"].dose, other["crossing"].dose]
+  means = np.mean([one["aucs"], other["aucs"]], axis=0)
+  np.testing.assert_allclose(both["aucs"], means)
+  # A quarter of the draws picks one training alone, on either side.
+  (low, high), within = both["crossing"].ci, (one["crossing"], other["crossing"])
+  assert low < within[0].ci[1] < within[1].ci[0] < high
+
+
+def test_one_training_twice_is_no_less_certain_than_once():
+  rows = simulated(np.random.default_rng(4), [0, 0, 0.5, 1, 2, 3])
+  (once,) = dose.crossings(rows, resamples=200)
+  (twice,) = dose.crossings_of_seeds([rows, rows], resamples=200)
+  assert twice["crossing"] == once["crossing"]
+
+
+def test_seeds_with_other_doses_are_refused():
+  rows = simulated(np.random.default_rng(5), [0, 0, 0.5, 1, 2, 3])
+  with pytest.raises(ValueError, match="differ in their doses"):
+    dose.crossings_of_seeds([rows, [r for r in rows if r["value"] != 10]])
+
+
 def test_nothing_to_find_is_not_reached():
   rows = simulated(np.random.default_rng(2), [0] * 6)
   (record,) = dose.crossings(rows, resamples=200)

@@ -10,6 +10,7 @@ from scipy import stats
 from lsaprobe_jax.metrics import (
   bootstrap,
   difficulty,
+  gates,
   intervals,
   record_tables,
   roc,
@@ -216,9 +217,7 @@ def test_one_track_a_side_has_no_interval():
   assert record["auc_ci"] is None
   assert record["tpr_ci"]["0.05"] is None
   assert "[-]" in record_tables.format_table([record])
-  assert "NOT ESTABLISHED" in record_tables.format_gates(
-    [{**record, "method": "blind"}]
-  )
+  assert "NOT ESTABLISHED" in gates.format_gates([{**record, "method": "blind"}])
 
 
 def test_intervals_are_those_of_the_modules():
@@ -289,16 +288,22 @@ def test_gates_and_table_read_as_text():
   blind = [toy.row("A", c, s, method="blind", distance=None, t_ratio=None, reached=None)
            for c, s in toy.SCORES["A"].items()]  # fmt: skip
   records = _summarise(toy.rows() + blind)
-  first, second = record_tables.format_gates(records).splitlines()
+  first, second = gates.format_gates(records).splitlines()
   assert first.startswith("blind baseline, A against B (toy): AUC 0.750 [")
   assert re.search(
     r"contains 0.5; an AUC of this classifier within 0\.\d+ of 0.5 would not be", first
   )
   assert second.startswith("null control, lsa_probe mrstft t = 0.6 T (toy): AUC 0.625")
   leaking = [{**r, "auc_ci": [0.6, 0.8]} for r in records]
-  assert "does not contain 0.5: THE SPLIT LEAKS" in record_tables.format_gates(leaking)
-  assert "THE NULL CONTROL FAILS" in record_tables.format_gates(leaking)
-  assert record_tables.format_gates([]).count("NOT RUN") == 2
+  assert "does not contain 0.5: THE SPLIT LEAKS" in gates.format_gates(leaking)
+  assert "THE NULL CONTROL FAILS" in gates.format_gates(leaking)
+  assert gates.format_gates([]).count("NOT RUN") == 2
+  # In short where they hold; what failed or was not run stays as it is.
+  brief = gates.brief_gates(records).splitlines()
+  assert brief[0] == first.partition("; an AUC of")[0]
+  assert brief[1:] == ["null control, the reference's own scores: 1 of 1 contain 0.5"]
+  for bad in (leaking, [], [r for r in records if r["method"] != "blind"]):
+    assert gates.brief_gates(bad) == gates.format_gates(bad)
   header, rule, *lines = record_tables.format_table(records).splitlines()
   assert set(rule) == {"-"}
   assert [line.split()[:2] for line in lines[:4]] == [

@@ -107,3 +107,18 @@ def test_the_figure_is_drawn_in_the_ablations_place(parts, made, tmp_path):
   svg = (tmp_path / "dose_toy.svg").read_bytes()
   studies.draw(parts, made[1], tmp_path)
   assert (tmp_path / "dose_toy.svg").read_bytes() == svg
+
+
+def test_trainings_with_another_seed_stand_together(parts, made):
+  assert not any(name.endswith("_seeds") for name in made[0])
+  found = doses.of_seeds(parts | {"dose_toy_seed1": parts["dose_toy"]})
+  assert list(found) == ["dose_toy_seeds"]
+  head, _, *body = cells(found["dose_toy_seeds"])
+  assert head[-2:] == ["passes 0.75 at [95%]", "each training at"]
+  alone = {row[0]: row for row in cells(made[0]["dose_toy_passes"])[2:]}
+  assert {row[0] for row in body} == alone.keys()
+  for row in body:
+    # The same training twice is that training.
+    assert row[:-1] == alone[row[0]]
+    dose_at = row[-2].split()[0]
+    assert row[-1] == f"{dose_at}, {dose_at}"

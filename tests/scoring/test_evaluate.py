@@ -140,7 +140,7 @@ def test_a_result_is_a_line_as_itself_and_tables_as_text(finished):
   assert repr(finished.result) == f"EvaluationResult({rows} rows by {methods})"
   first = next(line for line in str(finished.result).splitlines() if line.strip())
   assert first.startswith("blind baseline, A against B (tiny): AUC")
-  assert len(str(finished.result).splitlines()) <= 40
+  assert len(str(finished.result).splitlines()) <= 15
   assert "rank correlation" not in str(finished.result)
   tables = (finished.folder / "tables.txt").read_text()
   for method in set(METHODS) - {"lsa_probe"}:
