@@ -87,6 +87,12 @@ def _tried(family):
   for method, times in (_TIMES | costly).items():
     for t in times:
       yield {"methods": (method,), f"baselines.{method}.t_ratio": t}
+  if family == "musicldm":
+    # Against the clip as its autoencoder gives it back, as the anchored probe has it.
+    for t in _TIMES["rediffuse"]:
+      own = {"t_ratio": t, "decoded": True}
+      own = {f"baselines.rediffuse.{name}": v for name, v in own.items()}
+      yield {"methods": ("rediffuse",)} | own
   for t in _RANDOM_TIMES:
     for eta in _RANDOM_ETAS:
       own = {"t_ratio": t, "eta": eta}

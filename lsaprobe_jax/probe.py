@@ -24,7 +24,7 @@ from lsaprobe_jax.diffusion import add_noise
 from lsaprobe_jax.search.base import at_rest
 
 # What attacked reconstructions are compared with: the clean one, as in the paper, or
-# the clip.
+# the clip, encoded and decoded where the model is one of latents.
 ANCHORS = ("reconstruction", "clip")
 
 
@@ -115,10 +115,13 @@ def calibrate_tau(max_degradations, quantile: float = 0.95):
 
 def _from_rest(model, distance, key, audio, t, anchor):
   """Returns what `make_degradation` does, and D at no perturbation."""
-  x_t, _ = noisy_state(model, key, model.encode(audio), t)
+  x_0 = model.encode(audio)
+  x_t, _ = noisy_state(model, key, x_0, t)
   clean, rest = distance.embed(model.reconstruct(x_t, t)), 0.0
   if anchor == "clip":
-    clip = distance.embed(audio)
+    # As the model's own decoder gives it back: what an autoencoder loses says nothing
+    # of the denoiser, and is most of D on latents.
+    clip = distance.embed(model.decode(x_0))
     clean, rest = clip, distance.compare(clip, clean)
   return functools.partial(degradation, model, distance, clean, x_t, t), x_t.shape, rest
 

@@ -37,6 +37,9 @@ class Linear(struct.PyTreeNode):
   def encode(self, audio):
     return audio
 
+  def decode(self, x_0):
+    return x_0
+
   def reconstruct(self, x_t, t):
     predict = lambda x, t: self.schedule.noise[t] * (self.matrix @ x)
     return diffusion.reverse(predict, self.schedule, x_t, t, self.num_inference_steps)

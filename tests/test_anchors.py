@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from linear import SAMPLES, MeanSquare, T, linear_model
+from linear import SAMPLES, Linear, MeanSquare, T, linear_model
 
 from lsaprobe_jax import probe
 from lsaprobe_jax import search as searches
@@ -106,6 +106,36 @@ def test_the_curve_starts_at_the_error_of_the_reconstruction(model, audio, exact
     direct = curve.search_result(np.float32(tau))
     assert found["score"] == pytest.approx(float(direct.rank), rel=1e-5)
     assert found["reached"] == bool(direct.reached)
+
+
+class Lossy(Linear):
+  """An autoencoder that drops the second half of the clip, around a denoiser."""
+
+  def encode(self, audio):
+    return audio[: SAMPLES // 2]
+
+  def decode(self, x_0):
+    return jnp.concatenate([x_0, jnp.zeros(SAMPLES // 2)])
+
+  def reconstruct(self, x_t, t):
+    return self.decode(super().reconstruct(x_t, t))
+
+
+def test_what_the_autoencoder_loses_is_no_part_of_d(audio):
+  matrix = jnp.asarray(GAIN * np.eye(SAMPLES // 2), jnp.float32)
+  within = Linear(matrix=matrix, schedule=linear_model(matrix).schedule)
+  around = Lossy(matrix=matrix, schedule=within.schedule)
+  search = searches.get("continuation", eta_max=2.0, rungs=8)
+  curve = jax.jit(
+    lambda model, audio: probe.degradation_curve(
+      model, MeanSquare(), search, KEY, audio, T, anchor="clip"
+    )
+  )
+  inner = curve(within, audio[: SAMPLES // 2])
+  outer = curve(around, audio)
+  # The dropped half is as silent on both sides, and halves the mean square.
+  assert float(outer.rest) == pytest.approx(float(inner.rest) / 2, rel=1e-5)
+  np.testing.assert_allclose(outer.worst, inner.worst / 2, rtol=1e-3)
 
 
 def test_at_the_reconstruction_nothing_lies_at_rest(model, audio):

@@ -29,6 +29,7 @@ _EXTRA = [f"extra,{group}" for group in _GROUPS]
 # The class of settings that takes a configuration, and its arguments.
 CONFIGS = {
   "audit": (AuditSettings, [None]),
+  "dose": (Experiment, [None, "10", "30", "100"]),
   "grid": (Experiment, _CELLS),
   "mini": (Experiment, [None, *_CORPORA]),
   "musicldm": (Experiment, [None]),
@@ -43,6 +44,7 @@ CONFIGS = {
       )
     ],
   ),
+  "sweep_dose": (SweepSettings, [None]),
   "sweep_extra": (SweepSettings, [None]),
   "sweep_grid": (SweepSettings, [None, *_CELLS]),
   "sweep_larger": (SweepSettings, [None, "core", "core-full", "chorales"]),

@@ -1,10 +1,11 @@
 """The dose benchmark: its trainings and what is tried fit together."""
 
+import json
 import pathlib
 
 import pytest
 
-from configs import train_dose, tune_dose
+from configs import sweep_dose, train_dose, tune_dose
 
 
 @pytest.mark.parametrize("family", train_dose.FAMILIES)
@@ -44,3 +45,50 @@ def test_every_method_is_tried_at_both_doses(family):
   for doses in under.values():
     # As often at either.
     assert {doses.count(f"{dose:05d}") for dose in tune_dose.DOSES} == {len(doses) // 2}
+
+
+def test_targets_are_snapshots_of_the_trainings():
+  config = sweep_dose.get_config()
+  last, main = str(max(train_dose.DOSES)), dict(config.targets)
+  there = json.loads(sweep_dose.SETTINGS.read_text())
+  for family, seeds in sweep_dose.SEEDS.items():
+    for seed in seeds if family in there else ():
+      behind = f"-{seed}" if seed else ""
+      name = f"dose_{family}" + (f"_seed{seed}" if seed else "")
+      variants = config.sweep.variants[name]
+      assert sorted(map(int, variants)) == sorted(train_dose.DOSES)
+      for dose, changes in variants.items():
+        targets = changes.get("targets") or main
+        assert (name == "dose_musicldm" and dose == last) == ("targets" not in changes)
+        for half in "ab":
+          folder = f"runs/train/dose-{family}-{half}{behind}/snapshots/{int(dose):05d}"
+          assert targets[half.upper()] == folder
+        assert targets["reference"] == f"runs/train/dose-{family}-base/model"
+
+
+def test_every_family_is_scored_by_its_own_settings():
+  config = sweep_dose.get_config()
+  made = json.loads(sweep_dose.SETTINGS.read_text())
+  assert "musicldm" in made
+  for family, own in made.items():
+    variant = config.sweep.variants[f"dose_{family}"]["10"]
+    scored = {family: config if family == "musicldm" else variant}
+    for method, changes in own["settings"]["baselines"].items():
+      baseline = scored[family].baselines[method]
+      assert {name: baseline[name] for name in changes} == dict(changes)
+    chosen = own["settings"]["anchored"]["tau"]["eta_ref"]
+    assert scored[family].anchored.tau.eta_ref == chosen
+    distance = tune_dose.common(family)["distance"]
+    assert scored[family].distance == distance
+
+
+def test_settings_with_another_hash_are_refused(tmp_path, monkeypatch):
+  made = json.loads(sweep_dose.SETTINGS.read_text())
+  made["musicldm"]["settings"]["t_ratio"] = 0.123
+  path = tmp_path / "dose_settings.json"
+  path.write_text(json.dumps(made))
+  monkeypatch.setattr(sweep_dose, "SETTINGS", path)
+  with pytest.raises(
+    ValueError, match=r"dose_settings\.json: the settings of musicldm"
+  ):
+    sweep_dose.get_config()

@@ -1,0 +1,95 @@
+r"""The dose at which each method sees: fine-tunes after 1 to 300 passes over a clip.
+
+  python -m launch.corpus --corpus=dose --segments_per_track=16 \
+    --output=runs/corpora/dose --downloads=/tmp/packages
+  (trainings: configs/train_dose.py; settings: configs/tune_dose.py)
+  python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose \
+    --ablations=dose_musicldm,dose_musicldm_seed1
+
+Test tracks are music that no evaluation had read as test tracks before: two thirds of
+the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune of their
+half has seen. The base model, which saw neither half, is the reference model. Settings
+are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
+The main table is of MusicLDM after 300 passes.
+"""
+
+import hashlib
+import json
+import pathlib
+
+from ml_collections import ConfigDict
+
+from configs import mini, train_dose, tune_dose
+
+METHODS = (
+  "loss",
+  "rediffuse",
+  "path_error",
+  "lsa_probe_anchored",
+  "trajectory",
+  "pia",
+  "pian",
+  "sima",
+  "secmi",
+  "random_stability",
+)
+# In the main table these are also scored with the probe's NFE.
+NFE_MATCHED = ("loss", "rediffuse", "path_error", "trajectory", "random_stability")
+# The family of the main table.
+_MAIN = "musicldm"
+# Training seeds of the fine-tunes; the first is that of the settings. A family whose
+# settings have not been chosen yet is left out.
+SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
+SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
+
+
+def get_config() -> ConfigDict:
+  config = mini.get_config("multigenre")
+  config.update(settings(_MAIN))
+  config.part = "test"
+  config.targets = ConfigDict(train_dose.targets(_MAIN, max(train_dose.DOSES)))
+  costly = tuple(tune_dose.COSTLY)
+  variants, compared = {}, {}
+  there = json.loads(SETTINGS.read_text())
+  for family, seeds in SEEDS.items():
+    for seed in seeds if family in there else ():
+      name = f"dose_{family}" + (f"_seed{seed}" if seed else "")
+      variants[name] = {
+        str(dose): _variant(family, dose, seed) for dose in train_dose.DOSES
+      }
+      more = costly if family == _MAIN and not seed else ()
+      compared[name] = ("lsa_probe", *METHODS, *more)
+  config.sweep = dict(
+    methods=(*METHODS, *costly),
+    nfe_matched=NFE_MATCHED,
+    # The paper's t and tau, with a distance that a CPU has time for.
+    paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
+    variants=variants,
+    compared_in=compared,
+    # The controls of docs/evaluation.md, and so development clips, at every dose.
+    with_development=tuple(variants),
+  )
+  return config
+
+
+def settings(family: str) -> dict:
+  """What all share, with what was chosen for the family."""
+  own = json.loads(SETTINGS.read_text())[family]
+  text = json.dumps(own["settings"], sort_keys=True)
+  if hashlib.sha256(text.encode()).hexdigest() != own["sha256"]:
+    raise ValueError(
+      f"{SETTINGS}: the settings of {family} are not those that were chosen: their"
+      " hash is another. Write them anew with benchmarks.choose"
+    )
+  made = ConfigDict(tune_dose.common(family))
+  made.twins.development = True
+  made.update(own["settings"])
+  return made.to_dict()
+
+
+def _variant(family: str, dose: int, seed: int) -> dict:
+  """Changes that make a family's models of one dose of the main run."""
+  if (family, dose, seed) == (_MAIN, max(train_dose.DOSES), 0):
+    return {}
+  models = {"targets": train_dose.targets(family, dose, seed)}
+  return models if family == _MAIN else settings(family) | models
