@@ -18,9 +18,13 @@ class ReDiffuse(struct.PyTreeNode):
 
   Attributes:
     draws: n; the first draw is the clip's own eps.
+    decoded: whether x is the clip encoded and decoded, not the clip itself as in the
+      paper. What an autoencoder loses is most of the error on latents, and says nothing
+      of the denoiser; the attack then needs the autoencoder besides.
   """
 
   draws: int = struct.field(pytree_node=False, default=10)
+  decoded: bool = struct.field(pytree_node=False, default=False)
 
   repeats: ClassVar[str] = "draws"
   magnitude: ClassVar[bool] = True
@@ -38,8 +42,9 @@ class ReDiffuse(struct.PyTreeNode):
       return model.reconstruct(x_t, t)
 
     mean = jnp.mean(jax.lax.map(one, jnp.arange(self.draws)), axis=0)
+    clip = model.decode(x_0) if self.decoded else audio
     return Outcome(
-      score=-jnp.sum(jnp.square(audio - mean)),
+      score=-jnp.sum(jnp.square(clip - mean)),
       nfe_forward=model.num_inference_steps * self.draws,
       nfe_backward=0,
     )

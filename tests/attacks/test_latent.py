@@ -10,7 +10,9 @@ from naive import DISTANCE, MODEL, SAMPLES, SEARCH, STEPS, LatentDiffusion, run
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, LSAProbe, MaxDegradation
+from lsaprobe_jax.attacks.rediffuse import ReDiffuse
 from lsaprobe_jax.models import registry, schedules
+from lsaprobe_jax.probe import noisy_state
 from lsaprobe_jax.search.continuation import Continuation
 
 LATENT = 12
@@ -106,3 +108,17 @@ def test_takes_the_latents_of_musicldm(musicldm, key, name):
     # The UNet's alone: VAE and vocoder are not what the diffusion was trained on.
     params, _ = tiny_musicldm.params()
     assert found.details["norms"].shape == (len(params["unet"]),)
+
+
+def test_rediffuse_may_compare_with_what_the_autoencoder_gives_back(audio, key):
+  model, draws = latent_model((3, 4)), 3
+  t = 6
+  outputs = [
+    model.reconstruct(noisy_state(model, key, model.encode(audio), t, draw)[0], t)
+    for draw in range(draws)
+  ]
+  mean = np.mean(outputs, axis=0)
+  for decoded, clip in ((False, audio), (True, model.decode(model.encode(audio)))):
+    found = run(ReDiffuse(draws=draws, decoded=decoded), model, audio, key, t=t)
+    expected = -np.sum(np.square(np.asarray(clip) - mean))
+    np.testing.assert_allclose(found.score, expected, rtol=1e-4)
