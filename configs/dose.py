@@ -1,0 +1,45 @@
+"""A cell of the dose benchmark, embedded: MusicLDMs after 30 passes over each clip.
+
+  python -m launch.eval --config=configs/dose.py --workdir=runs/dose-30
+
+A and B are fine-tunes of one base model, each on two clips of every track of one half;
+the base, which saw neither half, is the reference model. It scores the test tracks that
+may be passed on, one clip of each, by settings that were chosen on tune tracks
+(configs/tune_dose.py). All doses, both families and all methods are those of
+configs/sweep_dose.py; what is printed here is a part of it.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import mini, sweep_dose
+
+# Passes over a clip after which the embedded fine-tunes were kept.
+DOSES = (10, 30, 100)
+METHODS = (
+  "loss",
+  "rediffuse",
+  "path_error",
+  "sima",
+  "lsa_probe",
+  "lsa_probe_anchored",
+)
+
+
+def get_config(dose: str = "30") -> ConfigDict:
+  if dose not in map(str, DOSES):
+    known = ", ".join(map(str, DOSES))
+    raise ValueError(
+      f"configs/dose.py:{dose}: embedded are models after {known} passes"
+    )
+  config = mini.get_config("multigenre")
+  config.update(sweep_dose.settings("musicldm"))
+  config.part = "test"
+  config.methods = METHODS
+  config.targets = {
+    "A": f"musicldm-dose-a-{int(dose):03d}",
+    "B": f"musicldm-dose-b-{int(dose):03d}",
+    "reference": "musicldm-dose-base",
+  }
+  config.twins.development = False
+  config.corpus.update(path="dose", clips_per_track=1, dev_clips_per_track=2)
+  return config
