@@ -19,20 +19,9 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from configs import mini, train_dose, tune_dose
+from configs import mini, sweep_extra, train_dose, tune_dose
 
-METHODS = (
-  "loss",
-  "rediffuse",
-  "path_error",
-  "lsa_probe_anchored",
-  "trajectory",
-  "pia",
-  "pian",
-  "sima",
-  "secmi",
-  "random_stability",
-)
+METHODS = tuple(name for name in sweep_extra.METHODS if name not in tune_dose.COSTLY)
 # In the main table these are also scored with the probe's NFE.
 NFE_MATCHED = ("loss", "rediffuse", "path_error", "trajectory", "random_stability")
 # The family of the main table.

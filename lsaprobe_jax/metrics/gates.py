@@ -43,7 +43,7 @@ def format_gates(records: list[dict]) -> str:
     Lines of text; a gate that failed, or was not run, says so.
   """
   found = read(records)
-  lines = [_gate(gate) for gate in found]
+  lines = [_line(gate) for gate in found]
   if not any(gate["kind"] == pivot.BLIND for gate in found):
     lines.insert(
       0, "blind baseline: NOT RUN, so nothing shows that the split does not leak"
@@ -54,7 +54,7 @@ def format_gates(records: list[dict]) -> str:
 
 
 def brief_gates(records: list[dict]) -> str:
-  """The gates in two lines, and in full those that failed or were not run.
+  """The gates in two lines, or all in full where one failed or was not run.
 
   Args:
     records: see `summary.summarise`.
@@ -63,10 +63,12 @@ def brief_gates(records: list[dict]) -> str:
   full = format_gates(records).splitlines()
   if len(found) < len(full) or not all(gate["holds"] for gate in found):
     return "\n".join(full)
-  blind, _, _ = full[0].partition("; an AUC of")
   null = sum(gate["kind"] == pivot.REFERENCE for gate in found)
-  control = f"null control, the reference's own scores: {null} of {null} contain 0.5"
-  return f"{blind}\n{control}"
+  lines = [line.partition("; an AUC of")[0] for line in full[: len(full) - null]]
+  lines.append(
+    f"null control, the reference's own scores: {null} of {null} contain 0.5"
+  )
+  return "\n".join(lines)
 
 
 def without(records: list[dict]) -> list[dict]:
@@ -84,7 +86,7 @@ def _read(kind: str, record: dict) -> dict:
   return gate
 
 
-def _gate(gate: dict) -> str:
+def _line(gate: dict) -> str:
   record = gate["record"]
   if gate["kind"] == pivot.BLIND:
     name, failure = "blind baseline, A against B", "THE SPLIT LEAKS"

@@ -122,8 +122,8 @@ class Scorer:
     method, facts = new[0][1]["method"], _facts(attack)
     shared = (np.int32(self._seed), target.model, attack)
     parts = self._run(shared, corpus.audio.take(index, axis=0), numbers, times)
-    bar = tqdm(total=len(new), unit="clip", desc=f"{method} {target.name}", leave=False)
-    with bar:
+    named = f"{method} {target.name}"
+    with tqdm(total=len(new), unit="clip", desc=named, leave=False) as bar:
       start = time.perf_counter()
       for batch, outcome in parts:
         seconds = (time.perf_counter() - start) / len(outcome.score)

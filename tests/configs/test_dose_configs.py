@@ -5,7 +5,10 @@ import pathlib
 
 import pytest
 
+from configs import dose as embedded
 from configs import sweep_dose, train_dose, tune_dose
+from lsaprobe_jax.data.corpus import open_corpus
+from lsaprobe_jax.models import checkpoints
 
 
 @pytest.mark.parametrize("family", train_dose.FAMILIES)
@@ -92,3 +95,33 @@ def test_settings_with_another_hash_are_refused(tmp_path, monkeypatch):
     ValueError, match=r"dose_settings\.json: the settings of musicldm"
   ):
     sweep_dose.get_config()
+
+
+@pytest.mark.parametrize("dose_of", embedded.DOSES)
+def test_embedded_models_are_those_that_their_names_say(dose_of):
+  config = embedded.get_config(str(dose_of))
+  base = checkpoints.load_model(checkpoints.find_model(config.targets.reference))[1]
+  heard = {"reference": ids(base)}
+  for half in "ab":
+    name = config.targets[half.upper()]
+    training = checkpoints.load_model(checkpoints.find_model(name))[1]["training"]
+    assert list(training["config"]["corpus"]["groups"]) == [half]
+    assert training["epochs"] == dose_of
+    assert training["initial"] == base["weights_sha256"]
+    heard[half] = ids({"training": training}) - heard["reference"]
+  corpus = open_corpus(
+    "dose",
+    sample_rate=16_000,
+    clip_seconds=train_dose.CLIP_SECONDS,
+    clips_per_track=1,
+    groups=["a", "b"],
+  )
+  # What is judged was heard by the model of its half, and by no other.
+  for clip in corpus.clips:
+    other = {"a": "b", "b": "a"}[clip.group]
+    assert clip.id in heard[clip.group]
+    assert clip.id not in heard[other] | heard["reference"]
+
+
+def ids(record):
+  return {clip["id"] for clip in record["training"]["clips"]}
