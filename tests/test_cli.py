@@ -141,7 +141,8 @@ def test_a_cross_over_is_evaluated(tmp_path, corpus, targets, capsys):
   assert capsys.readouterr().out
   assert not (tmp_path / "w").exists()
   assert cli.main(["eval", *given]) == 0
-  assert "null control, loss" in capsys.readouterr().out
+  assert "null control, the reference's own scores: " in capsys.readouterr().out
+  assert "null control, loss" in (tmp_path / "w" / "tables.txt").read_text()
   rows = read_rows(tmp_path / "w" / "scores.jsonl")
   assert {row["method"] for row in rows} == {"loss", "blind"}
   assert {row["model"] for row in rows} == {"A", "B", "reference"}
