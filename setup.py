@@ -97,6 +97,8 @@ setup(
       "auraloss==0.4.0",
       "diffusers>=0.42",
       "torch>=2.5",
+      # Stable Audio's scheduler imports it.
+      "torchsde>=0.2.6",
       "transformers>=5.20",
     ],
     # The documentation's site (`mkdocs build --strict`).

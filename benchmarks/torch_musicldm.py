@@ -10,7 +10,7 @@ from flax import traverse_util
 from torch import Tensor, nn
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-from lsaprobe_jax.models.musicldm import porting
+from lsaprobe_jax.models import torch_params
 
 _SCALING_FACTOR = 0.18215  # diffusers' own default
 
@@ -28,9 +28,9 @@ def load(module: nn.Module, params: Any) -> nn.Module:
   flat = traverse_util.flatten_dict(params, sep="/")
   state = {}
   for name, old in module.state_dict().items():
-    # Its place is asked of the porting, which maps the other way.
+    # Its place is asked of what ports it, which maps the other way.
     (path,) = traverse_util.flatten_dict(
-      porting.module_params({name: np.zeros(old.shape, np.float32)}), sep="/"
+      torch_params.module_params({name: np.zeros(old.shape, np.float32)}), sep="/"
     )
     if path not in flat:
       if path in ("mean", "scale"):  # A vocoder has them, and need not use them.

@@ -99,8 +99,8 @@ def make_model(size: str, problem: problems.Problem, device) -> TorchModel:
     return TorchModel(reverse, torch.from_numpy, sigma)
   from benchmarks import torch_musicldm
 
-  if model.predicts_v:
-    raise ValueError(f"{size} predicts v, which the PyTorch program does not")
+  if model.schedule.prediction != "epsilon":
+    raise ValueError(f"{size} does not predict noise; the PyTorch program does")
   config = problems.model_config(size)
   latent = torch_musicldm.TorchMusicLDM(model, config, device)
   reverse = lambda x: latent.decode(

@@ -1,12 +1,17 @@
-"""The diffusion process: schedules, forward noise, deterministic reverse.
+"""The diffusion process: paths and schedules, forward noise, deterministic reverse.
 
-Time runs from t = 0 (clean) to t = T (noise), with `alpha_bar[0] = 1` and
-`alpha_bar[t] = prod_{s <= t} (1 - beta_s)`. All functions work on one example of
-any shape; a batch, or several timesteps, come from `jax.vmap` outside.
+A state on the path from music to noise is `x_t = a_t x_0 + s_t eps`. Time runs from
+t = 0 (clean) to t = T (noise) on a table of `a` and `s`. A discrete schedule gives it
+by `a_t^2 = alpha_bar_t = prod_{s <= t} (1 - beta_s)`, and a path in continuous time is
+tabulated (`Schedule.from_path`). A network predicts the noise, v (Salimans and Ho
+2022) or a flow's velocity (Liu et al. 2023), and the deterministic step from one time
+to another is exact for each. All functions work on one example of any shape; a batch,
+or several timesteps, come from `jax.vmap` outside.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +23,35 @@ from lsaprobe_jax.errors import ArgumentError
 # The least noise of state 1: with less, a perturbation of it moves nothing in float32.
 _LEAST_NOISE = 1e-6
 
-# Maps a state of any shape and t, a scalar int32 in 1..T, to noise of the same shape.
-PredictNoise = Callable[[jax.Array, jax.Array], jax.Array]
+# Maps a state of any shape and t, a scalar int32 in 1..T, to what is predicted of it,
+# of the same shape.
+Predict = Callable[[jax.Array, jax.Array], jax.Array]
+
+# What a network predicts, by diffusers' names: the noise eps; `a eps - s x_0` where
+# `a^2 + s^2 = 1`; the velocity `eps - x_0` of a flow, where `a + s = 1`.
+PREDICTIONS = ("epsilon", "v_prediction", "flow")
+
+
+class Path(NamedTuple):
+  """A path in continuous time u, from music at 0 to noise at 1.
+
+  Attributes:
+    signal: `a(u)`, of float64 arrays.
+    noise: `s(u)`.
+    prediction: what networks on this path predict, one of `PREDICTIONS`.
+  """
+
+  signal: Callable[[np.ndarray], np.ndarray]
+  noise: Callable[[np.ndarray], np.ndarray]
+  prediction: str
+
+
+# Stable Audio's: `a = cos(pi u / 2)`, `s = sin(pi u / 2)`.
+TRIGONOMETRIC = Path(
+  lambda u: np.sin(np.pi / 2 * (1 - u)), lambda u: np.sin(np.pi / 2 * u), "v_prediction"
+)
+# ACE-Step's and Stable Audio 3's: a straight line from music to noise.
+RECTIFIED_FLOW = Path(lambda u: 1 - u, lambda u: u, "flow")
 
 
 class Schedule(struct.PyTreeNode):
@@ -29,17 +61,30 @@ class Schedule(struct.PyTreeNode):
   its digits in float32 near t = 0; here they come from float64.
 
   Attributes:
-    signal: `sqrt(alpha_bar)`, float32 [T + 1], from 1 down.
-    noise: `sigma = sqrt(1 - alpha_bar)`, float32 [T + 1], from 0 up.
+    signal: `a = sqrt(alpha_bar)`, float32 [T + 1], from 1 down.
+    noise: `s = sigma = sqrt(1 - alpha_bar)`, float32 [T + 1], from 0 up; of a flow
+      `1 - a`.
+    time: the continuous time u of each t, float32 [T + 1], which networks of a path are
+      told; None for a discrete schedule, whose networks are told t.
+    prediction: what the network predicts, one of `PREDICTIONS`.
   """
 
   signal: jax.Array
   noise: jax.Array
+  time: jax.Array | None = None
+  prediction: str = struct.field(pytree_node=False, default="epsilon")
 
   @property
   def num_train_timesteps(self) -> int:
     """T, the number of noising steps."""
     return self.signal.shape[-1] - 1
+
+  @property
+  def log_snr(self) -> np.ndarray:
+    """`2 log(a / s)` at t = 0..T, by which times of different paths are compared."""
+    signal, noise = (np.asarray(x, np.float64) for x in (self.signal, self.noise))
+    with np.errstate(divide="ignore"):
+      return 2 * (np.log(signal) - np.log(noise))
 
   @classmethod
   def from_betas(cls, betas: np.ndarray) -> "Schedule":
@@ -60,6 +105,33 @@ class Schedule(struct.PyTreeNode):
     return cls(
       signal=jnp.asarray(np.sqrt(alpha_bar), jnp.float32),
       noise=jnp.asarray(np.sqrt(1.0 - alpha_bar), jnp.float32),
+    )
+
+  @classmethod
+  def from_path(
+    cls, path: Path, num_train_timesteps: int = 1000, shift: float = 1.0
+  ) -> "Schedule":
+    """Tabulates a path at evenly spaced times, or at those that a sampler shifts.
+
+    Args:
+      path: the path.
+      num_train_timesteps: T, how finely; a network on it knows no T of its own.
+      shift: the times are `u = shift w / (1 + (shift - 1) w)` of evenly spaced w, as
+        samplers of flows visit them (Esser et al. 2024, equation 23): above 1 they lie
+        closer together near the noise.
+
+    Raises:
+      ArgumentError: there is no time, or the shift is not positive.
+    """
+    if num_train_timesteps < 1 or not 0 < shift < math.inf:
+      raise ArgumentError(
+        f"num_train_timesteps={num_train_timesteps} and shift={shift} must be positive"
+      )
+    even = np.arange(num_train_timesteps + 1) / num_train_timesteps
+    time = shift * even / (1 + (shift - 1) * even)
+    tables = (path.signal(time), path.noise(time), time)
+    return cls(
+      *(jnp.asarray(table, jnp.float32) for table in tables), prediction=path.prediction
     )
 
 
@@ -105,23 +177,58 @@ def timestep(schedule: Schedule, t_ratio: float) -> int:
 
 
 def add_noise(schedule: Schedule, x_0: jax.Array, t, noise: jax.Array) -> jax.Array:
-  """Returns `x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps`."""
+  """Returns `x_t = a_t x_0 + s_t eps`."""
   return schedule.signal[t] * x_0 + schedule.noise[t] * noise
 
 
-def ddim_step(schedule: Schedule, x: jax.Array, noise: jax.Array, t, s) -> jax.Array:
+def target(schedule: Schedule, x_0: jax.Array, t, noise: jax.Array) -> jax.Array:
+  """Returns what a network should predict of `x_t`, for training."""
+  if schedule.prediction == "epsilon":
+    return noise
+  if schedule.prediction == "flow":
+    return noise - x_0
+  return schedule.signal[t] * noise - schedule.noise[t] * x_0
+
+
+def predicted(model, x: jax.Array, t) -> jax.Array:
+  """Returns what a model's network says of a state, as its schedule has it.
+
+  It is `model.predict`, or `model.predict_noise` of a model that has no other.
+  """
+  return getattr(model, "predict", model.predict_noise)(x, t)
+
+
+def implied_noise(schedule: Schedule, x: jax.Array, t, out: jax.Array) -> jax.Array:
+  """Returns the noise in a state that a prediction `out` of it implies."""
+  if schedule.prediction == "epsilon":
+    return out
+  if schedule.prediction == "flow":
+    return x + schedule.signal[t] * out
+  return schedule.signal[t] * out + schedule.noise[t] * x
+
+
+def step(schedule: Schedule, x: jax.Array, out: jax.Array, t, s) -> jax.Array:
   """Takes one deterministic step from time t to time s (Song et al. 2021, equation 12).
 
-  It returns `x_s = sqrt(alpha_bar_s) x_0^ + sqrt(1 - alpha_bar_s) e`, with `x_0^` the
-  clean signal that the predicted noise `e` implies. s > t noises, s < t denoises, and
-  s = t returns x.
+  It returns `x_s = a_s x_0^ + s_s e`, with the clean signal `x_0^` and the noise `e`
+  that a prediction `out` at time t implies: DDIM's step, for v a rotation, and for a
+  flow Euler's step. s > t noises, s < t denoises, and s = t returns x.
   """
-  ratio = schedule.signal[s] / schedule.signal[t]
-  return ratio * x + (schedule.noise[s] - ratio * schedule.noise[t]) * noise
+  if schedule.prediction == "epsilon":
+    ratio = schedule.signal[s] / schedule.signal[t]
+    return ratio * x + (schedule.noise[s] - ratio * schedule.noise[t]) * out
+  signal, noise = schedule.signal[t], schedule.noise[t]
+  more_signal, more_noise = schedule.signal[s] - signal, schedule.noise[s] - noise
+  # With a + s = 1, or below with a^2 + s^2 = 1, nothing is divided by what vanishes
+  # at t = T, and no time is left by rounding.
+  if schedule.prediction == "flow":
+    return x + more_noise * out
+  kept = 1 - (jnp.square(more_signal) + jnp.square(more_noise)) / 2
+  return kept * x + (signal * more_noise - noise * more_signal) * out
 
 
 def reverse(
-  predict_noise: PredictNoise,
+  predict: Predict,
   schedule: Schedule,
   x_t: jax.Array,
   t,
@@ -129,14 +236,15 @@ def reverse(
   *,
   rematerialise: bool = True,
 ) -> jax.Array:
-  """Runs `R_t`, deterministic DDIM from t to 0 in S steps; it is differentiable.
+  """Runs `R_t`, deterministic from t to 0 in S steps; it is differentiable.
 
   The step count is static and t is traced, so one compilation serves every t. The
   grid is `round(t (S - i) / S)`; where t < S some of its steps repeat a time and
   leave the state as it is.
 
   Args:
-    predict_noise: the network, `(x, t) -> e` with t in 1..T.
+    predict: the network, `(x, t) -> out` with t in 1..T, which predicts what the
+      schedule says.
     schedule: the noise schedule.
     x_t: the state at time t, of any shape.
     t: the time, a scalar integer in 1..T.
@@ -162,10 +270,10 @@ def reverse(
     2 * num_inference_steps
   )
 
-  def step(x, times):
+  def move(x, times):
     t, s = times
-    return ddim_step(schedule, x, predict_noise(x, jnp.maximum(t, 1)), t, s), None
+    return step(schedule, x, predict(x, jnp.maximum(t, 1)), t, s), None
 
   if rematerialise and num_inference_steps > 1:
-    step = jax.checkpoint(step, prevent_cse=False)
-  return jax.lax.scan(step, x_t, (grid[:-1], grid[1:]))[0]
+    move = jax.checkpoint(move, prevent_cse=False)
+  return jax.lax.scan(move, x_t, (grid[:-1], grid[1:]))[0]

@@ -12,6 +12,17 @@ SCHEDULES = {
   "scaled_linear": diffusion.scaled_linear(1000, 0.0015, 0.0195),
   "cosine": diffusion.cosine(100),
 }
+OF_PATH = {
+  "trigonometric": "TRIGONOMETRIC",
+  "flow": "RECTIFIED_FLOW",
+  "shifted": "RECTIFIED_FLOW",
+}
+PATHS = {
+  name: diffusion.Schedule.from_path(
+    getattr(diffusion, of), shift=3.0 if name == "shifted" else 1.0
+  )
+  for name, of in OF_PATH.items()
+}
 
 
 def naive_alpha_bar(betas):
@@ -146,3 +157,73 @@ def test_a_schedule_whose_first_step_adds_no_noise_is_refused():
     diffusion.linear(20, 1e-300, 0.1)
   with pytest.raises(ValueError, match="inside"):
     diffusion.Schedule.from_betas([0.1, float("nan")])
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_runs_from_the_clip_to_noise(name):
+  schedule = PATHS[name]
+  assert (schedule.signal[0], schedule.noise[0], schedule.time[0]) == (1, 0, 0)
+  assert (schedule.signal[-1], schedule.noise[-1], schedule.time[-1]) == (0, 1, 1)
+  assert np.all(np.diff(schedule.time) > 0)
+  assert np.all(np.diff(schedule.log_snr) < 0)
+  signal, noise = (np.asarray(x, np.float64) for x in (schedule.signal, schedule.noise))
+  length = signal + noise if schedule.prediction == "flow" else signal**2 + noise**2
+  np.testing.assert_allclose(length, 1, atol=1e-6)
+
+
+def test_log_snr_tells_equal_times_of_paths():
+  """A flow is as noisy as Stable Audio's path where `s / a` is: u / (1 - u) = tan."""
+  u = 2 / np.pi * np.arctan(0.3 / 0.7)
+  place = np.interp(u, PATHS["trigonometric"].time, np.arange(1001))
+  np.testing.assert_allclose(
+    np.interp(place, np.arange(1001), PATHS["trigonometric"].log_snr),
+    PATHS["flow"].log_snr[300],
+    rtol=1e-4,
+  )
+  np.testing.assert_allclose(PATHS["flow"].log_snr[300], 2 * np.log(7 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["linear", *PATHS])
+def test_a_step_by_the_truth_stays_on_the_path(name):
+  """Whatever is predicted, the true one leads from any state to any other, and back."""
+  schedule = (PATHS | SCHEDULES)[name]
+  x_0, noise = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+  last = schedule.num_train_timesteps
+  times = [last, last // 2, 1, 0] if name != "linear" else [40, 25, 1, 0]
+  for t, s in itertools.permutations(times, 2):
+    x_t = diffusion.add_noise(schedule, x_0, t, noise)
+    out = diffusion.target(schedule, x_0, t, noise)
+    there = diffusion.step(schedule, x_t, out, t, s)
+    wanted = diffusion.add_noise(schedule, x_0, s, noise)
+    np.testing.assert_allclose(there, wanted, atol=2e-6)
+    np.testing.assert_allclose(
+      diffusion.implied_noise(schedule, x_t, t, out), noise, atol=2e-6
+    )
+    np.testing.assert_array_equal(diffusion.step(schedule, x_t, out, t, t), x_t)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_reverse_on_a_path_agrees_with_a_naive_loop(name):
+  """In float64, by the clean signal and the noise that a prediction implies."""
+  path, schedule = getattr(diffusion, OF_PATH[name]), PATHS[name]
+  time = np.asarray(schedule.time, np.float64)
+  x = wanted = np.random.default_rng(0).normal(size=64)
+  predict = lambda x, t, of=np: 0.3 * of.sin(x) * (1 + t / 1000)
+  for t, s in itertools.pairwise((900, 600, 300, 0)):
+    a, n, b, m = (f(time[i]) for i in (t, s) for f in (path.signal, path.noise))
+    out = predict(wanted, t)
+    if path.prediction == "flow":
+      clean, noise = wanted - n * out, wanted + a * out
+    else:
+      clean, noise = a * wanted - n * out, n * wanted + a * out
+    wanted = b * clean + m * noise
+  ours = diffusion.reverse(
+    lambda x, t: predict(x, t, jnp), schedule, jnp.asarray(x, jnp.float32), 900, 3
+  )
+  np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("times", "shift"), [(0, 1.0), (10, 0.0), (10, float("nan"))])
+def test_a_path_without_times_is_refused(times, shift):
+  with pytest.raises(ValueError, match=f"num_train_timesteps={times} and shift="):
+    diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, times, shift)

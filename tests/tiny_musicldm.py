@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 from safetensors.numpy import save_file
 
+from lsaprobe_jax.models import torch_params
 from lsaprobe_jax.models.musicldm import porting
 
 GOLDENS = pathlib.Path(__file__).parent / "models" / "musicldm_goldens.npz"
@@ -112,7 +113,7 @@ def golden_shapes() -> dict[str, dict[str, list[int]]]:
 def params(seed: int = 0):
   """The tiny pipeline's parameters under our names, and its model configuration."""
   made = {
-    part: porting.module_params(
+    part: torch_params.module_params(
       {k: v for k, v in state.items() if k not in ("mean", "scale")}
     )
     for part, state in states(golden_shapes(), seed).items()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import ddim_step
+from lsaprobe_jax.diffusion import predicted, step
 from lsaprobe_jax.probe import noisy_state
 
 
@@ -37,7 +37,7 @@ class StepGap(struct.PyTreeNode):
 
     def one(draw):
       x_t, _ = noisy_state(model, key, x_0, t, draw)
-      guess = ddim_step(schedule, x_t, model.predict_noise(x_t, t), t, 0)
+      guess = step(schedule, x_t, predicted(model, x_t, t), t, 0)
       return self.distance(model.decode(guess), model.reconstruct(x_t, t))
 
     gaps = jax.lax.map(one, jnp.arange(self.draws))

@@ -12,7 +12,7 @@ from flax import struct
 
 from lsaprobe_jax.attacks.grid import round_grid, times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
-from lsaprobe_jax.diffusion import ddim_step
+from lsaprobe_jax.diffusion import predicted, step
 
 
 class SecMI(struct.PyTreeNode):
@@ -45,8 +45,7 @@ class SecMI(struct.PyTreeNode):
 
     def move(x, times):
       now, after = times
-      e = model.predict_noise(x, now)
-      return ddim_step(schedule, x, e, now, after), None
+      return step(schedule, x, predicted(model, x, now), now, after), None
 
     def one(s):
       grid = round_grid(s, self.steps)

@@ -206,9 +206,8 @@ def _fingerprint(source: pathlib.Path) -> str:
   """Hash of the files that a conversion reads, and of the version that reads them."""
   paths = [source]
   if source.is_dir():
-    paths = [
-      path for pattern in pipelines.file_patterns() for path in source.glob(pattern)
-    ]
+    patterns = pipelines.file_patterns(with_variants=True)
+    paths = [path for pattern in patterns for path in source.glob(pattern)]
   found = hashlib.sha256(__version__.encode())
   for path in sorted({path for path in paths if path.is_file()}):
     found.update(os.fsencode(path.relative_to(source)))

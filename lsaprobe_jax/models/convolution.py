@@ -65,25 +65,29 @@ def _as_convolution(x, kernel, dilation):
 
 
 class DilatedConv(nn.Module):
-  """A dilated convolution with bias: [samples, C] -> [samples, features].
+  """A dilated convolution: [samples, C] -> [samples, features].
 
   `dtype`, as in `nn.Dense`: what is computed in; None for that of input and kernel.
-  `width`: of the kernel, odd.
+  `width`: of the kernel, odd. `use_bias`: whether a bias is added.
   """
 
   features: int
   dilation: int
   dtype: Any = None
   width: int = 3
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x):
     """[samples, C] -> [samples, features]."""
     shape = (self.width, x.shape[-1], self.features)
     kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    bias = None
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, (self.features,))
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    return dilated_conv(x, kernel, self.dilation) + bias
+    y = dilated_conv(x, kernel, self.dilation)
+    return y if bias is None else y + bias
 
 
 def _conv2d(images, kernel, strides, padding, **settings):
@@ -143,16 +147,47 @@ _canonical.defvjp(_canonical_forward, _canonical_back)
 Conv2D = functools.partial(nn.Conv, padding=0, conv_general_dilated=_conv2d)
 
 
-class TransposedConv(nn.Module):
-  """As PyTorch's ConvTranspose1d: [samples, C] -> [about rate * samples, features].
+class StridedConv(nn.Module):
+  """As PyTorch's Conv1d with a stride: [samples, C] -> [samples / rate, features].
 
-  The full output, `(samples - 1) * rate + width` long, loses `(width - rate) // 2` at
-  each end. The kernel is [width, features, C].
+  `padding` zeros stand before and after. The kernel is [width, C, features].
   """
 
   features: int
   width: int
   rate: int
+  padding: int
+
+  @nn.compact
+  def __call__(self, x):
+    """[samples, C] -> [(samples + 2 padding - width) // rate + 1, features]."""
+    channels = x.shape[-1]
+    shape = (self.width, channels, self.features)
+    kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    length = (x.shape[0] + 2 * self.padding - self.width) // self.rate + 1
+    # Each output reads `rounds` blocks of `rate` inputs.
+    rounds = -(-self.width // self.rate)
+    kernel = jnp.pad(kernel, ((0, rounds * self.rate - self.width), (0, 0), (0, 0)))
+    kernel = kernel.reshape(rounds, self.rate * channels, self.features)
+    after = (length - 1 + rounds) * self.rate - self.padding - x.shape[0]
+    # What no output reads is cut off, where the rate does not divide the length.
+    x = jnp.pad(x, ((self.padding, max(after, 0)), (0, 0)))
+    blocks = x[: (length - 1 + rounds) * self.rate].reshape(-1, self.rate * channels)
+    return sum(blocks[i : i + length] @ part for i, part in enumerate(kernel)) + bias
+
+
+class TransposedConv(nn.Module):
+  """As PyTorch's ConvTranspose1d: [samples, C] -> [about rate * samples, features].
+
+  The full output, `(samples - 1) * rate + width` long, loses `crop` at each end, which
+  is `(width - rate) // 2` by default. The kernel is [width, features, C].
+  """
+
+  features: int
+  width: int
+  rate: int
+  crop: int | None = None
 
   @nn.compact
   def __call__(self, x):
@@ -161,7 +196,7 @@ class TransposedConv(nn.Module):
     init = nn.initializers.he_normal(in_axis=-1, out_axis=-2)
     kernel = self.param("kernel", init, shape)
     bias = self.param("bias", nn.initializers.zeros, (self.features,))
-    crop = (self.width - self.rate) // 2
+    crop = (self.width - self.rate) // 2 if self.crop is None else self.crop
     samples = (x.shape[0] - 1) * self.rate + self.width
     # Each input adds `rounds` blocks of `rate` outputs, the first in its own place.
     rounds = -(-self.width // self.rate)

@@ -17,8 +17,9 @@ class DenoiserModel(struct.PyTreeNode):
   Attributes:
     params: the weights, a pytree of arguments; None where the functions take none.
     schedule: the noise schedule.
-    noise_fn: the denoiser, `(x, t) -> noise` with t in 1..T, and `params` before both
-      where there are any.
+    predict_fn: the denoiser, `(x, t) -> out` with t in 1..T, or with the continuous
+      time of a path; `params` stand before both where there are any. It predicts what
+      the schedule says.
     encode_fn: waveform [samples] -> clean state, likewise; None for the identity.
     decode_fn: clean state -> waveform, likewise; None for the identity.
     sample_rate: of the audio, in Hz.
@@ -29,7 +30,7 @@ class DenoiserModel(struct.PyTreeNode):
 
   params: Any
   schedule: diffusion.Schedule
-  noise_fn: Callable[..., jax.Array] = struct.field(pytree_node=False)
+  predict_fn: Callable[..., jax.Array] = struct.field(pytree_node=False)
   encode_fn: Callable[..., jax.Array] | None = struct.field(pytree_node=False)
   decode_fn: Callable[..., jax.Array] | None = struct.field(pytree_node=False)
   sample_rate: int = struct.field(pytree_node=False)
@@ -52,7 +53,14 @@ class DenoiserModel(struct.PyTreeNode):
 
   def predict_noise(self, x: jax.Array, t) -> jax.Array:
     """Returns `e(x, t)`; t = 0, which PIA asks about, is taken for t = 1."""
-    return self._call(self.noise_fn, x, jnp.maximum(jnp.asarray(t), 1))
+    t = jnp.maximum(jnp.asarray(t), 1)
+    return diffusion.implied_noise(self.schedule, x, t, self.predict(x, t))
+
+  def predict(self, x: jax.Array, t) -> jax.Array:
+    """Returns what the denoiser predicts; t = 0 is taken for t = 1."""
+    t = jnp.maximum(jnp.asarray(t), 1)
+    time = t if self.schedule.time is None else self.schedule.time[t]
+    return self._call(self.predict_fn, x, time)
 
   def decode(self, x_0: jax.Array) -> jax.Array:
     """Returns the waveform of a clean state, without what encoding padded."""
@@ -62,7 +70,7 @@ class DenoiserModel(struct.PyTreeNode):
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """Returns `R_t(x_t)` as a waveform: the reverse process, then decode."""
     x_0 = diffusion.reverse(
-      self.predict_noise,
+      self.predict,
       self.schedule,
       x_t,
       t,

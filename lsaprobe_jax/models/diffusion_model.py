@@ -27,6 +27,10 @@ class DiffusionModel(Protocol):
     sample_rate: of the audio, in Hz.
     num_inference_steps: S, the DDIM steps of the reverse process.
 
+  A model whose schedule says that its network predicts something else than the noise
+  has `predict(x, t)` too, which returns that (`diffusion.predicted`). It is what the
+  reverse process and SecMI step by.
+
   A model may have `state_kind` (`StateKind`), which says how `twins` move a state; one
   that has none is of the kind `other`. It may have the field `rematerialise`, which
   `memory.suited` sets by what fits the device.

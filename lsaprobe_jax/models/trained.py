@@ -179,8 +179,10 @@ def from_denoiser(
 
   Args:
     predict_noise: the denoiser, `(x, t) -> noise` of the state's shape, or
-      `(params, x, t) -> noise`; t is an integer in 1..T.
-    path: the noise schedule that it was trained under (`diffusion.linear`, ...).
+      `(params, x, t) -> noise`; t is an integer in 1..T. On a path in continuous time
+      it predicts what the path says, v or a flow's velocity, and is told that time.
+    path: the noise schedule that it was trained under (`diffusion.linear`, ...), or a
+      path (`Schedule.from_path(diffusion.RECTIFIED_FLOW)`).
     encode: waveform [samples] -> clean state of any shape; the identity by default.
     decode: clean state -> waveform [samples], of which what is longer than the clip is
       cut off; the identity by default.
@@ -208,7 +210,7 @@ def from_denoiser(
   model = DenoiserModel(
     params=params,
     schedule=path,
-    noise_fn=predict_noise,
+    predict_fn=predict_noise,
     encode_fn=encode,
     decode_fn=decode,
     sample_rate=sample_rate,

@@ -80,7 +80,9 @@ class Denoising(struct.PyTreeNode):
     """The loss of one clean state at one time under one noise."""
     model = self.model.replace(params=params)
     x_t = diffusion.add_noise(model.schedule, x_0, t, noise)
-    return jnp.mean(jnp.abs(noise - model.predict_noise(x_t, t)) ** self.power)
+    wanted = diffusion.target(model.schedule, x_0, t, noise)
+    error = wanted - diffusion.predicted(model, x_t, t)
+    return jnp.mean(jnp.abs(error) ** self.power)
 
   def eval_loss(self, params: Any, example: jax.Array, key: jax.Array) -> jax.Array:
     """[len(eval_t_ratios)] losses under the one noise that the key gives."""

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 from flax import struct
 
+from lsaprobe_jax import diffusion
 from lsaprobe_jax.models.diffusion_model import DiffusionModel, StateKind
 from lsaprobe_jax.twins.changes import Mirror
 
@@ -59,6 +60,11 @@ class Mirrored(struct.PyTreeNode):
     """Returns `T' e(T x, t)`."""
     model = self.model.replace(params=self.params)
     return self._back(model.predict_noise(self._there(x), t))
+
+  def predict(self, x: jax.Array, t) -> jax.Array:
+    """Returns what `predict_noise` does of what the network predicts."""
+    model = self.model.replace(params=self.params)
+    return self._back(diffusion.predicted(model, self._there(x), t))
 
   def decode(self, x_0: jax.Array) -> jax.Array:
     """Returns T' of the twin's waveform."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import tiny_musicldm as tiny
+from safetensors.numpy import load_file, save_file
 
 from lsaprobe_jax.models.checkpoints import CheckpointError
 from lsaprobe_jax.models.conversion import convert
@@ -38,3 +39,20 @@ def refuse(tmp_path):
     return str(caught.value)
 
   return refuse
+
+
+@pytest.fixture
+def sharded(pipeline):
+  """The folder of a UNet in two files, and what their index says."""
+  unet, stem = pipeline / "unet", "diffusion_pytorch_model"
+  whole = load_file(unet / f"{stem}.safetensors")
+  (unet / f"{stem}.safetensors").unlink()
+  names, where = sorted(whole), {}
+  for i, own in enumerate((names[:9], names[9:]), start=1):
+    file = f"{stem}-{i:05d}-of-00002.safetensors"
+    save_file({name: whole[name] for name in own}, unet / file)
+    where |= dict.fromkeys(own, file)
+  (unet / f"{stem}.safetensors.index.json").write_text(
+    json.dumps({"weight_map": where})
+  )
+  return unet, where

@@ -153,22 +153,23 @@ def test_v_is_turned_into_noise(ldm):
   x = tiny.draw("latent", (6, 4, 4))
   ldm = ldm.replace(network=Wave, params=jnp.float32(0.3))
   alpha_bar = np.cumprod(1 - np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2)
+  of_v = ldm.replace(schedule=ldm.schedule.replace(prediction="v_prediction"))
   for t, index in ((1, 0), (600, 599), (0, 0)):
     v = predict(ldm, x, t)
-    noise = predict(ldm.replace(predicts_v=True), x, t)
+    noise = predict(of_v, x, t)
     expected = np.sqrt(alpha_bar[index]) * v + np.sqrt(1 - alpha_bar[index]) * x
     np.testing.assert_allclose(noise, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_schedule_keeps_its_own_end():
   config = tiny.CONFIGS["scheduler"]
-  schedule, predicts_v = scheduler.build_schedule(config)
-  assert not predicts_v
+  schedule = scheduler.build_schedule(config)
+  assert schedule.prediction == "epsilon"
   assert schedule.noise[0] == schedule.noise[1] > 0
-  one, predicts_v = scheduler.build_schedule(
+  one = scheduler.build_schedule(
     config | {"set_alpha_to_one": True, "prediction_type": "v_prediction"}
   )
-  assert predicts_v
+  assert one.prediction == "v_prediction"
   assert (one.signal[0], one.noise[0]) == (1, 0)
   np.testing.assert_array_equal(one.noise[1:], schedule.noise[1:])
   plain = diffusion.scaled_linear(1000, 0.0015, 0.0195)
@@ -177,9 +178,9 @@ def test_the_schedule_keeps_its_own_end():
 
 def test_betas_by_value_or_evenly_spaced():
   betas = {"trained_betas": [0.1, 0.2], "num_train_timesteps": 2}
-  schedule, _ = scheduler.build_schedule(tiny.CONFIGS["scheduler"] | betas)
+  schedule = scheduler.build_schedule(tiny.CONFIGS["scheduler"] | betas)
   np.testing.assert_allclose(np.square(schedule.signal), [0.9, 0.9, 0.72], rtol=1e-6)
-  linear, _ = scheduler.build_schedule(
+  linear = scheduler.build_schedule(
     tiny.CONFIGS["scheduler"] | {"beta_schedule": "linear"}
   )
   np.testing.assert_allclose(

@@ -14,7 +14,7 @@ import pytest
 import tiny_musicldm as tiny
 
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models import checkpoints, registry, torch_params
 from lsaprobe_jax.models.musicldm import porting, scheduler, unet, vae, vocoder
 
 pytestmark = pytest.mark.parity
@@ -65,7 +65,7 @@ def test_unet(name):
   configs = tiny.configs(unet=UNETS[name])
   modules, states = tiny.torch_modules(configs)
   network = unet.from_config(configs["unet"])
-  params = {"params": porting.module_params(states["unet"])}
+  params = {"params": torch_params.module_params(states["unet"])}
   conditional = configs["unet"]["class_embed_type"] is not None
   condition = tiny.draw("condition", (6,)) if conditional else None
   labels = torch.tensor(condition)[None] if conditional else None
@@ -94,7 +94,7 @@ def test_vae(change):
   configs = tiny.configs(vae=change)
   modules, states = tiny.torch_modules(configs)
   network = vae.from_config(configs["vae"])
-  params = {"params": porting.module_params(states["vae"])}
+  params = {"params": torch_params.module_params(states["vae"])}
   run = jax.jit(network.apply, static_argnames="method")
   log_mel, latent = tiny.draw("log_mel", (12, 8, 1)), tiny.draw("latent", (6, 4, 4))
   with torch.no_grad():
@@ -116,14 +116,14 @@ def test_old_names_of_the_vaes_attention():
       name = name.replace(f"attentions.0.{after}.", f"attentions.0.{before}.")
     old[name] = value
   assert len(set(old) - set(new)) == 16
-  ours = porting.module_params(old)
+  ours = torch_params.module_params(old)
   jax.tree.map(
-    np.testing.assert_array_equal, ours, porting.module_params(states["vae"])
+    np.testing.assert_array_equal, ours, torch_params.module_params(states["vae"])
   )
   # As convolutions of width 1, which the original checkpoints have.
   square = {k: v[:, :, None, None] if k in set(old) - set(new) and v.ndim == 2 else v
             for k, v in old.items()}  # fmt: skip
-  jax.tree.map(np.testing.assert_array_equal, ours, porting.module_params(square))
+  jax.tree.map(np.testing.assert_array_equal, ours, torch_params.module_params(square))
 
 
 @pytest.mark.parametrize("norm", [None, "old", "new"])
@@ -147,7 +147,7 @@ def test_vocoder(norm, normalise):
   if not normalise:
     del state["mean"], state["scale"]
   network = vocoder.from_config(configs["vocoder"])
-  params = porting.module_params(state)
+  params = torch_params.module_params(state)
   expected = jax.eval_shape(network.init, jax.random.key(0), log_mel)["params"]
   checkpoints.check_fit(params, expected, "vocoder")
   ours = jax.jit(network.apply)({"params": params}, log_mel)
@@ -173,7 +173,7 @@ def test_names_and_shapes_at_the_published_sizes(name):
     # Never written, and so never more than addresses.
     tensors = {k: np.zeros(v.shape, np.float32) for k, v in module.state_dict().items()}
     tensors = {k: v for k, v in tensors.items() if k not in ("mean", "scale")}
-    params[part] = porting.module_params(tensors)
+    params[part] = torch_params.module_params(tensors)
   params["conditioning"] = {"embedding": np.zeros(512)}
   abstract = registry.abstract_params(porting.model_config(config))
   checkpoints.check_fit(params, abstract, name)
@@ -190,12 +190,11 @@ def test_ddim_step_by_step(prediction, to_one):
   }
   original = diffusers.DDIMScheduler.from_config(config)
   original.set_timesteps(10)
-  schedule, predicts_v = scheduler.build_schedule(config)
-  assert predicts_v == (prediction == "v_prediction")
+  schedule = scheduler.build_schedule(config)
+  assert schedule.prediction == prediction
   params, model = tiny.params()
   model = model | {"scheduler": config}
   ldm = registry.build_model(model, params, 1)
-  predict = jax.jit(lambda x, t: ldm.predict_noise(x, t))
   raw = jax.jit(
     lambda x, t: ldm.network.apply({"params": ldm.params}, x, t - 1, ldm.condition)
   )
@@ -204,7 +203,7 @@ def test_ddim_step_by_step(prediction, to_one):
   for index in original.timesteps.tolist():
     t, s = index + 1, max(index - 100 + 1, 0)
     theirs = original.step(torch.tensor(np.asarray(raw(x, t))), index, torch.tensor(x))
-    ours = diffusion.ddim_step(schedule, x, predict(x, t), t, s)
+    ours = diffusion.step(schedule, x, diffusion.predicted(ldm, x, t), t, s)
     assert error(ours, theirs.prev_sample.numpy()) < 1e-4, index
     x = np.asarray(ours)
 
@@ -239,7 +238,7 @@ def test_reverse_and_decode_with_gradient(prediction):
   waveform = modules["vocoder"](log_mel[:, 0])[0, :samples]
   (expected,) = torch.autograd.grad(waveform, x_t, torch.tensor(cotangent))
 
-  params = {part: porting.module_params(state) for part, state in states.items()}
+  params = {part: torch_params.module_params(state) for part, state in states.items()}
   params["conditioning"] = {"embedding": condition}
   with jax.enable_x64(True):
     wide = jax.tree.map(lambda p: jnp.asarray(p, jnp.float64), params)

@@ -7,8 +7,8 @@ import numpy as np
 import tiny_musicldm as tiny
 from safetensors.numpy import load_file, save_file
 
-from lsaprobe_jax.models import checkpoints, registry
-from lsaprobe_jax.models.conversion import convert
+from lsaprobe_jax.models import checkpoints, conversion, registry
+from lsaprobe_jax.models.conversion import convert, find_model
 
 
 def test_a_pipeline_becomes_a_model_folder(pipeline, tmp_path):
@@ -34,6 +34,29 @@ def test_half_precision_is_widened(pipeline, tmp_path):
   bias = params["vae"]["encoder"]["conv_in"]["bias"]
   assert bias.dtype == np.float32
   np.testing.assert_array_equal(bias, half["encoder.conv_in.bias"])
+
+
+def test_weights_in_several_files_are_those_of_one(pipeline, sharded, tmp_path):
+  convert(pipeline, tmp_path / "model")
+  params, _ = checkpoints.load_model(tmp_path / "model")
+  expected, _ = tiny.params()
+  jax.tree.map(np.testing.assert_array_equal, params["unet"], expected["unet"])
+
+
+def test_a_variant_is_read_where_there_is_no_other(pipeline, tmp_path, monkeypatch):
+  monkeypatch.setattr(conversion, "CACHE", str(tmp_path / "cache"))
+  whole = pipeline / "vae" / "diffusion_pytorch_model.safetensors"
+  half = {k: v.astype(np.float16) for k, v in load_file(whole).items()}
+  variant = whole.with_name("diffusion_pytorch_model.fp16.safetensors")
+  save_file(half, variant)
+  read = lambda: checkpoints.load_model(find_model(pipeline))[0]["vae"]
+  bias = lambda: read()["encoder"]["conv_in"]["bias"]
+  np.testing.assert_array_equal(bias(), load_file(whole)["encoder.conv_in.bias"])
+  whole.unlink()
+  np.testing.assert_array_equal(bias(), half["encoder.conv_in.bias"])
+  # Another variant under the same name is another model.
+  save_file({k: 2 * v for k, v in half.items()}, variant)
+  np.testing.assert_array_equal(bias(), 2 * half["encoder.conv_in.bias"])
 
 
 def test_audioldm_is_read_too(pipeline, edit, tmp_path):

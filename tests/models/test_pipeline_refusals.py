@@ -1,7 +1,10 @@
 """Pipelines that cannot be converted: the line names what is wrong."""
 
+import json
 import os
 import pickle
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -52,7 +55,7 @@ def test_pickled_weights_are_refused_unread(pipeline, tmp_path, refuse):
   refuse(
     pipeline,
     r"no diffusion_pytorch_model\.safetensors in .*unet \(found: diffusion_pytorch_"
-    r"model\.bin\)\. Pickled and sharded weights are not read; .*safe_serialization=Tr",
+    r"model\.bin\)\. Pickled weights are not read; .*safe_serialization=Tr",
   )
   assert not (tmp_path / "pwned").exists()
 
@@ -160,12 +163,33 @@ def test_an_embedding_that_does_not_fit_is_refused(pipeline, tmp_path, refuse):
   refuse(pipeline, "not both", embedding=path, prompt="piano")
 
 
-def test_a_sharded_pipeline_is_told_so(pipeline, refuse):
-  unet = pipeline / "unet"
-  stem = "diffusion_pytorch_model"
-  (unet / f"{stem}.safetensors").rename(unet / f"{stem}-00001-of-00002.safetensors")
-  (unet / f"{stem}.safetensors.index.json").write_text("{}")
-  refuse(pipeline, r"00001-of-00002\.safetensors, sharded\)\. .*max_shard_size")
+def test_an_index_that_does_not_fit_its_files_is_refused(sharded, pipeline, refuse):
+  unet, where = sharded
+  path = unet / "diffusion_pytorch_model.safetensors.index.json"
+  rewrite = lambda table: path.write_text(json.dumps({"weight_map": table}))
+  name = sorted(where)[0]
+  rewrite(where | {"conv.weight": where[name]})
+  refuse(pipeline, r"00001-of-00002\.safetensors does not hold what .*index\.json says:"
+         r" missing \['conv\.weight'\], unexpected \[\]")  # fmt: skip
+  rewrite({key: file for key, file in where.items() if key != name})
+  refuse(pipeline, rf"missing \[\], unexpected \['{re.escape(name)}'\]")
+  for other in ("../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", 3):
+    rewrite(where | {name: other})
+    refuse(pipeline, r"is damaged \(its weight_map names no files beside it\)")
+  rewrite(where | {name: "other.safetensors"})
+  refuse(pipeline, r"lists other\.safetensors, which is not there")
+  path.write_text("{}")
+  refuse(pipeline, r"index\.json is damaged \(no weight_map\)")
+
+
+def test_two_variants_are_a_choice_that_is_not_made(pipeline, refuse):
+  unet, stem = pipeline / "unet", "diffusion_pytorch_model"
+  whole = unet / f"{stem}.safetensors"
+  for kind in ("fp16", "bf16"):
+    shutil.copy(whole, unet / f"{stem}.{kind}.safetensors")
+  whole.unlink()
+  refuse(pipeline, r"holds several variants .*bf16\.safetensors, .*fp16\.safetensors\)"
+         r" and no diffusion_pytorch_model\.safetensors; leave one")  # fmt: skip
 
 
 def test_a_prompt_needs_a_text_encoder(pipeline, refuse):

@@ -58,7 +58,7 @@ class Halves:
     return DenoiserModel(
       params=params,
       schedule=diffusion.linear(20, 1e-3, 0.2),
-      noise_fn=_half,
+      predict_fn=_half,
       encode_fn=None,
       decode_fn=None,
       sample_rate=model_config["rate"],

@@ -163,6 +163,60 @@ def test_a_time_of_zero_is_taken_for_one():
   assert times == [1, 1, 5]
 
 
+# What has no default.
+NEEDED = {
+  "random_stability": {"eta": 0.2},
+  "relative_degradation": {"eta": 0.2, "search": search.get("continuation", rungs=4)},
+}
+
+
+def predicts(schedule):
+  """The best network for Gaussian samples, in what the schedule says it predicts."""
+
+  def predict(params, x, time):
+    t = time if schedule.time is None else jnp.searchsorted(schedule.time, time)
+    signal, noise = schedule.signal[t], schedule.noise[t]
+    spread = jnp.exp(params["log_spread"])
+    power = jnp.square(signal * spread) + jnp.square(noise)
+    clean, eps = signal * jnp.square(spread) * x / power, noise * x / power
+    if schedule.prediction == "flow":
+      return eps - clean
+    v = signal * eps - noise * clean
+    return v if schedule.prediction == "v_prediction" else eps
+
+  return predict
+
+
+def on_path(schedule, **settings) -> TrainedModel:
+  params = {"log_spread": jnp.log(jnp.float32(SPREAD))}
+  return from_denoiser(
+    predicts(schedule), schedule, sample_rate=RATE, params=params, **settings
+  )
+
+
+@pytest.mark.parametrize("name", attacks.names())
+def test_every_method_says_the_same_of_v_as_of_noise(name):
+  of_noise, of_v = (
+    on_path(PATH.replace(prediction=prediction), num_inference_steps=STEPS).model
+    for prediction in ("epsilon", "v_prediction")
+  )
+  attack = attacks.get(name, MEAN_SQUARE, **NEEDED.get(name, {}))
+  scores = [attacked(attack, model, AUDIO).score for model in (of_noise, of_v)]
+  # SecMI's is the difference of two states that are all but equal.
+  np.testing.assert_allclose(*scores, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", attacks.names())
+@pytest.mark.parametrize("path", [diffusion.TRIGONOMETRIC, diffusion.RECTIFIED_FLOW])
+def test_every_method_scores_on_a_path_up_to_its_end(path, name):
+  schedule = diffusion.Schedule.from_path(path, 50)
+  model = on_path(schedule, num_inference_steps=STEPS).model
+  attack = attacks.get(name, MEAN_SQUARE, **NEEDED.get(name, {}))
+  for t in (1, 20, 49):
+    found = attacked(attack, model, AUDIO, t)
+    assert np.isfinite(found.score), t
+
+
 class Unhashable:
   __hash__ = None
 

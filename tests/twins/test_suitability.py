@@ -24,7 +24,7 @@ def denoiser(noise_fn) -> DenoiserModel:
   return DenoiserModel(
     params=None,
     schedule=diffusion.linear(50, 1e-4, 0.02),
-    noise_fn=noise_fn,
+    predict_fn=noise_fn,
     encode_fn=None,
     decode_fn=None,
     sample_rate=8000,

@@ -56,7 +56,6 @@ class MusicLDM:
       raise SettingError(f"stop_at={stop_at}: it must be {' or '.join(_STOPS)}")
     self.check_settings(model_config)
     denoiser, autoencoder, voice = build_networks(model_config)
-    schedule, predicts_v = scheduler.build_schedule(model_config["scheduler"])
     conditional = denoiser.condition_width is not None
     scaling = model_config["vae"].get("scaling_factor", _SCALING_FACTOR)
     return LatentDiffusion(
@@ -64,14 +63,13 @@ class MusicLDM:
       vae_params=params["vae"],
       vocoder_params=params["vocoder"],
       condition=params["conditioning"]["embedding"] if conditional else None,
-      schedule=schedule,
+      schedule=scheduler.build_schedule(model_config["scheduler"]),
       front_end=mel.from_config(model_config["mel"], model_config["sample_rate"]),
       network=denoiser,
       autoencoder=autoencoder,
       voice=voice,
       sample_rate=model_config["sample_rate"],
       scaling_factor=float(scaling),
-      predicts_v=predicts_v,
       num_inference_steps=num_inference_steps,
       stop_at=stop_at,
       dtype=dtype,

@@ -29,7 +29,6 @@ class LatentDiffusion(struct.PyTreeNode):
     voice: the vocoder.
     sample_rate: of the audio, in Hz.
     scaling_factor: x_0 is this times the mode of the VAE's latent.
-    predicts_v: the UNet predicts v (Salimans and Ho 2022), not the noise.
     num_inference_steps: S, DDIM steps of the reverse process.
     rematerialise: whether a backward pass computes again what is inside the VAE
       decoder, the vocoder and S > 1 steps; None as of `waveform.WaveformDiffusion`.
@@ -51,7 +50,6 @@ class LatentDiffusion(struct.PyTreeNode):
   voice: vocoder.Vocoder = struct.field(pytree_node=False)
   sample_rate: int = struct.field(pytree_node=False)
   scaling_factor: float = struct.field(pytree_node=False)
-  predicts_v: bool = struct.field(pytree_node=False, default=False)
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
   rematerialise: bool | None = struct.field(pytree_node=False, default=None)
   stop_at: str = struct.field(pytree_node=False, default="waveform")
@@ -78,18 +76,17 @@ class LatentDiffusion(struct.PyTreeNode):
     return self.scaling_factor * mode
 
   def predict_noise(self, x: jax.Array, t) -> jax.Array:
-    """`e(x, t)`; state t = 1..T is network index t - 1, and t = 0 means index 0.
+    """`e(x, t)`, which the UNet predicts or implies."""
+    out = self.predict(x, t)
+    return diffusion.implied_noise(self.schedule, x, jnp.maximum(t, 1), out)
 
-    A UNet that predicts v = alpha e - sigma x_0 gives e = alpha v + sigma x.
-    """
+  def predict(self, x: jax.Array, t) -> jax.Array:
+    """What the UNet says; state t = 1..T is its index t - 1, and t = 0 means index 0."""
     t = jnp.maximum(jnp.asarray(t), 1)
     condition = self._rounded(self.condition)
     variables = {"params": self._rounded(self.params)}
     out = self.network.apply(variables, self._rounded(x), t - 1, condition)
-    out = out.astype(x.dtype)
-    if not self.predicts_v:
-      return out
-    return self.schedule.signal[t] * out + self.schedule.noise[t] * x
+    return out.astype(x.dtype)
 
   def decode(self, x_0: jax.Array) -> jax.Array:
     """x_0 -> waveform [samples], or log-mel [frames, mels] where it stops there.
@@ -110,7 +107,7 @@ class LatentDiffusion(struct.PyTreeNode):
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
     x_0 = diffusion.reverse(
-      self.predict_noise,
+      self.predict,
       self.schedule,
       x_t,
       t,

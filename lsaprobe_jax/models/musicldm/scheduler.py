@@ -42,8 +42,8 @@ _FIXED = {
 }
 
 
-def build_schedule(config: Mapping[str, Any]) -> tuple[diffusion.Schedule, bool]:
-  """Builds the schedule, and tells whether the UNet predicts v.
+def build_schedule(config: Mapping[str, Any]) -> diffusion.Schedule:
+  """Builds the schedule, which says whether the UNet predicts noise or v.
 
   Raises:
     ValueError: on a setting that is not supported; names it.
@@ -62,7 +62,7 @@ def build_schedule(config: Mapping[str, Any]) -> tuple[diffusion.Schedule, bool]
     schedule = schedule.replace(
       signal=signal.at[0].set(signal[1]), noise=noise.at[0].set(noise[1])
     )
-  return schedule, found["prediction_type"] == "v_prediction"
+  return schedule.replace(prediction=found["prediction_type"])
 
 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
