@@ -148,7 +148,7 @@ Conv2D = functools.partial(nn.Conv, padding=0, conv_general_dilated=_conv2d)
 
 
 class StridedConv(nn.Module):
-  """As PyTorch's Conv1d with a stride: [samples, C] -> [samples / rate, features].
+  """As PyTorch's strided Conv1d: [samples, C] -> [samples / rate, features].
 
   `padding` zeros stand before and after. The kernel is [width, C, features].
   """

@@ -37,7 +37,7 @@ def turn(x: jax.Array, rotary: tuple[jax.Array, jax.Array]) -> jax.Array:
 
 
 class Attention(nn.Module):
-  """Attention of tokens to themselves or to others; several heads share keys and values.
+  """Attention to oneself or to others; several heads share keys and values.
 
   Attributes:
     features: of the output.

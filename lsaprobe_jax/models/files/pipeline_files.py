@@ -84,9 +84,9 @@ def read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
     return _read_file(singles[0])
   if indices:
     return _read_shards(indices[0])
-  found = [path.name for path in folder.glob("*") if path.suffix != ".json"]
+  found = _listed([path.name for path in folder.glob("*") if path.suffix != ".json"])
   raise ValueError(
-    f"no {single.name} in {printable(folder)} (found: {_listed(found) or 'no weights'})."
+    f"no {single.name} in {printable(folder)} (found: {found or 'no weights'})."
     " Pickled weights are not read; where PyTorch is at hand, save the pipeline again"
     " with save_pretrained(folder, safe_serialization=True)"
   )

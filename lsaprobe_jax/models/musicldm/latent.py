@@ -81,7 +81,7 @@ class LatentDiffusion(struct.PyTreeNode):
     return diffusion.implied_noise(self.schedule, x, jnp.maximum(t, 1), out)
 
   def predict(self, x: jax.Array, t) -> jax.Array:
-    """What the UNet says; state t = 1..T is its index t - 1, and t = 0 means index 0."""
+    """What the UNet says; state t = 1..T is its index t - 1, and t = 0 its index 0."""
     t = jnp.maximum(jnp.asarray(t), 1)
     condition = self._rounded(self.condition)
     variables = {"params": self._rounded(self.params)}

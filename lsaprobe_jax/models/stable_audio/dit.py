@@ -67,8 +67,8 @@ class Block(nn.Module):
 class StableAudioDiT(nn.Module):
   """Predicts v in noisy latents.
 
-  Blocks are alike, and run in a loop over weights that are stacked (`torch_params.stack`):
-  one is compiled, and a backward pass holds the inside of one.
+  Blocks are alike, and run in a loop over weights that are stacked
+  (`torch_params.stack`): one is compiled, and a backward pass holds the inside of one.
 
   Attributes:
     channels: of the latents.
