@@ -4,13 +4,15 @@ r"""The dose at which each method sees: fine-tunes after 1 to 300 passes over a 
     --output=runs/corpora/dose --downloads=/tmp/packages
   (trainings: configs/train_dose.py; settings: configs/tune_dose.py)
   python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose \
-    --ablations=dose_musicldm,dose_musicldm_seed1
+    --ablations=dose_musicldm,dose_musicldm_seed1,dose_diffwave,dose_musicldm_piano
 
 Test tracks are music that no evaluation had read as test tracks before: two thirds of
 the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune of their
 half has seen. The base model, which saw neither half, is the reference model. Settings
 are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
-The main table is of MusicLDM after 300 passes.
+The main table is of MusicLDM after 300 passes. `dose_musicldm_piano` is the same base
+fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had among
+its test tracks; nothing was tuned on them.
 """
 
 import hashlib
@@ -29,6 +31,8 @@ _MAIN = "musicldm"
 # Training seeds of the fine-tunes; the first is that of the settings. A family whose
 # settings have not been chosen yet is left out.
 SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
+# Families that were fine-tuned on chorales too, with the settings of `dose`.
+_PIANO = ("musicldm",)
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -49,6 +53,12 @@ def get_config() -> ConfigDict:
       # time: they are scored under the models of one seed.
       costly = tune_dose.COSTLY if (family, seed) == (_MAIN, 0) else ()
       compared[name] = ("lsa_probe", *METHODS, *costly)
+    if family in there and family in _PIANO:
+      name = f"dose_{family}_piano"
+      variants[name] = {
+        str(dose): _variant(family, dose, 0, "piano") for dose in train_dose.DOSES
+      }
+      compared[name] = ("lsa_probe", *METHODS)
   config.sweep = dict(
     methods=(*METHODS, *tune_dose.COSTLY),
     nfe_matched=NFE_MATCHED,
@@ -77,9 +87,11 @@ def settings(family: str) -> dict:
   return made.to_dict()
 
 
-def _variant(family: str, dose: int, seed: int) -> dict:
+def _variant(family: str, dose: int, seed: int, music: str = "multigenre") -> dict:
   """Changes that make a family's models of one dose of the main run."""
-  if (family, dose, seed) == (_MAIN, max(train_dose.DOSES), 0):
+  if (family, dose, seed, music) == (_MAIN, max(train_dose.DOSES), 0, "multigenre"):
     return {}
-  models = {"targets": train_dose.targets(family, dose, seed)}
+  models = {"targets": train_dose.targets(family, dose, seed, music)}
+  if music != "multigenre":
+    models["corpus"] = {"path": train_dose.CORPORA[music]}
   return models if family == _MAIN else settings(family) | models

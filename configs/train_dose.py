@@ -13,7 +13,8 @@ The corpus is `dose` (docs/datasets.md). The base sees 8 clips of each of 142 tr
 that are in neither half. A fine-tune goes on from it with two clips of each of the 48
 tracks of one half, at a constant learning rate, and is kept after 1, 3, 10, 30, 100 and
 300 passes: the learning rate does not know when it will end, so that a snapshot is what
-a shorter fine-tune would have given. `diffwave,a,1` draws with another seed.
+a shorter fine-tune would have given. `diffwave,a,1` draws with another seed, and
+`diffwave,a,0,piano` fine-tunes the same base on chorales (the corpus `dose-piano`).
 """
 
 from ml_collections import ConfigDict
@@ -31,23 +32,27 @@ _BASE_CLIPS_PER_TRACK = 8
 # The learning rates of fine-tunes; a base has that of earlier trainings.
 _LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4}
 _WHATS = ("base", "a", "b")
+# Corpora of fine-tunes, by the music; the base is of the first.
+CORPORA = {"multigenre": "runs/corpora/dose", "piano": "runs/corpora/dose-piano"}
 # The VAE and the vocoder come from this embedded model.
 _PARTS = "musicldm-multigenre-reference"
 
 
 def get_config(arg: str = "diffwave,base") -> ConfigDict:
-  family, what, seed = [*arg.split(","), "", ""][:3]
-  seed = seed or "0"
-  if family not in FAMILIES or what not in _WHATS or not seed.isdecimal():
+  family, what, seed, music = [*arg.split(","), "", "", ""][:4]
+  seed, music = seed or "0", music or "multigenre"
+  known = family in FAMILIES and what in _WHATS and music in CORPORA
+  if not known or not seed.isdecimal() or (what == "base" and music == "piano"):
     raise ValueError(
       f"configs/train_dose.py:{arg}: give {' or '.join(FAMILIES)}, a comma, and"
-      f" one of {', '.join(_WHATS)}; behind it a comma and a seed"
+      f" one of {', '.join(_WHATS)}; behind it a comma and a seed, and behind that, for"
+      " a or b, a comma and piano"
     )
   config = _MAKERS[family]()
   # Not those of the embedded models, nor of the base that is trained on.
   config.seed = 10 if what == "base" else 11 + int(seed)
   config.corpus = dict(
-    path="runs/corpora/dose",
+    path=CORPORA[music],
     groups=("reference" if what == "base" else what,),
     clip_seconds=CLIP_SECONDS,
     clips_per_track=_BASE_CLIPS_PER_TRACK if what == "base" else CLIPS_PER_TRACK,
@@ -70,10 +75,13 @@ def get_config(arg: str = "diffwave,base") -> ConfigDict:
   return config
 
 
-def targets(family: str, dose: int, seed: int = 0) -> dict[str, str]:
+def targets(
+  family: str, dose: int, seed: int = 0, music: str = "multigenre"
+) -> dict[str, str]:
   """The fine-tunes of both halves after so many passes, and their base."""
   folder = f"runs/train/dose-{family}"
   behind = f"-{seed}" if seed else ""
+  behind += "" if music == "multigenre" else f"-{music}"
   paths = {
     name.upper(): f"{folder}-{name}{behind}/snapshots/{dose:05d}" for name in "ab"
   }

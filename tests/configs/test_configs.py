@@ -55,7 +55,7 @@ CONFIGS = {
   "train_diffwave": (TrainSettings, [None, *_PAIRS, "core,a", "core-full,b", *_EXTRA]),
   "train_dose": (
     TrainSettings,
-    [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "musicldm,b"],
+    [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "musicldm,b,0,piano"],
   ),
   "train_musicldm": (TrainSettings, ["vae", "vocoder", *_PAIRS]),
   "tune_dose": (Tuning, [None, "musicldm"]),

@@ -18,11 +18,12 @@ def test_fine_tunes_go_on_from_the_base_at_a_constant_rate(family):
   assert not base.initial
   seeds = {base.seed}
   for group in ("a", "b"):
-    for more in ("", ",1"):
+    for more in ("", ",1", ",0,piano"):
       tuned = train_dose.get_config(f"{family},{group}{more}")
       assert tuned.initial == f"runs/train/dose-{family}-base/model"
       assert list(tuned.corpus.groups) == [group]
-      assert tuned.corpus.path == base.corpus.path
+      music = "piano" if "piano" in more else "multigenre"
+      assert tuned.corpus.path == train_dose.CORPORA[music]
       assert tuned.corpus.clip_seconds == base.corpus.clip_seconds
       assert tuned.learning_rate == tuned.final_learning_rate
       assert tuple(tuned.snapshot_epochs) == train_dose.DOSES
@@ -31,7 +32,11 @@ def test_fine_tunes_go_on_from_the_base_at_a_constant_rate(family):
   assert len(seeds) == 3
 
 
-@pytest.mark.parametrize("arg", ["diffwave", "diffwave,c", "wavenet,a", "diffwave,a,x"])
+BAD = ["diffwave", "diffwave,c", "wavenet,a", "diffwave,a,x", "diffwave,a,0,drums"]
+BAD += ["diffwave,base,0,piano"]
+
+
+@pytest.mark.parametrize("arg", BAD)
 def test_a_training_that_there_is_not_is_refused(arg):
   with pytest.raises(ValueError, match=f"train_dose.py:{arg}: give diffwave"):
     train_dose.get_config(arg)
@@ -67,6 +72,18 @@ def test_targets_are_snapshots_of_the_trainings():
           folder = f"runs/train/dose-{family}-{half}{behind}/snapshots/{int(dose):05d}"
           assert targets[half.upper()] == folder
         assert targets["reference"] == f"runs/train/dose-{family}-base/model"
+
+
+def test_chorales_are_judged_under_their_own_fine_tunes():
+  config = sweep_dose.get_config()
+  variants = config.sweep.variants["dose_musicldm_piano"]
+  assert sorted(map(int, variants)) == sorted(train_dose.DOSES)
+  for dose, changes in variants.items():
+    assert changes.corpus.path == train_dose.CORPORA["piano"] != config.corpus.path
+    for half in "ab":
+      folder = f"runs/train/dose-musicldm-{half}-piano/snapshots/{int(dose):05d}"
+      assert changes.targets[half.upper()] == folder
+    assert changes.targets.reference == "runs/train/dose-musicldm-base/model"
 
 
 def test_every_family_is_scored_by_its_own_settings():

@@ -236,8 +236,8 @@ def test_extra_is_built_from_its_own_list(tmp_path, package, monkeypatch):
 
 @pytest.mark.parametrize(
   ("corpus", "kind"),
-  [(c, k) for c in ("extra", "dose") for k in ("extended", "chorales")]
-  + [("extra", "shipped")],
+  [(c, k) for c in ("extra", "dose", "dose-piano") for k in ("extended", "chorales")]
+  + [("extra", "shipped"), ("dose-piano", "shipped")],
 )
 def test_some_corpora_go_with_no_other_kind(tmp_path, corpus, kind):
   message = rf"^corpus={corpus}: goes with none of "

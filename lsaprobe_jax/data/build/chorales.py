@@ -4,12 +4,15 @@ Bach set the same tune several times. Settings of a tune must not stand in two g
 so they are clustered by their soprano lines before they are split.
 """
 
+import collections
+import dataclasses
+import hashlib
 import itertools
 import pathlib
 
 from lsaprobe_jax import optional
+from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.build import sources
-from lsaprobe_jax.data.splits import hashed_group
 from lsaprobe_jax.text import slug
 
 _SUFFIXES = (".mxl", ".xml", ".krn")
@@ -19,6 +22,10 @@ _FIGURE = 8
 # into 221 tunes of at most 11 files. With 6-note figures, runs of a scale joined
 # most of them into one.
 _SAME_TUNE = 0.4
+
+
+# Tunes of a half of `dose`, and of what its halves are compared with.
+_DOSE_HALF, _DOSE_DEV = 48, 24
 
 
 def listing(corpus_folder) -> list[sources.Source]:
@@ -45,10 +52,42 @@ def listing(corpus_folder) -> list[sources.Source]:
         author="Johann Sebastian Bach",
         licence="see music21 corpus/license.txt",
         duplicates=tune,
-        group=hashed_group(tune),
+        group=splits.hashed_group(tune),
       )
     )
   return listed
+
+
+def dose(listed: list[sources.Source]) -> list[sources.Source]:
+  """Draws fine-tunes' halves from chorales that no evaluation had read as test tracks.
+
+  Args:
+    listed: as `listing` gives them.
+
+  Returns:
+    One chorale of each tune that is taken, in the order given: 48 a half, all of tunes
+    that were in no test part, and 24 to compare with, some of which were. Ids begin
+    with `dose-`, so that their parts are drawn anew (`splits.part_of`).
+  """
+  tunes = collections.defaultdict(list)
+  for source in listed:
+    tunes[source.duplicates].append(source)
+  read = lambda source: (
+    source.group in ("a", "b") and splits.part_of(source.track) == "test"
+  )
+  mark = lambda tune: hashlib.sha256(f"dose {tune}".encode()).hexdigest()
+  order = sorted(tunes, key=mark)
+  unread = [tune for tune in order if not any(map(read, tunes[tune]))]
+  halves = unread[: 2 * _DOSE_HALF]
+  others = [tune for tune in order if tune not in halves]
+  groups = dict.fromkeys(others[:_DOSE_DEV], "dev")
+  groups |= {tune: "ab"[i % 2] for i, tune in enumerate(halves)}
+  first = {own[0].track for own in tunes.values()}
+  return [
+    dataclasses.replace(s, track=f"dose-{s.track}", group=groups[s.duplicates])
+    for s in listed
+    if s.duplicates in groups and s.track in first
+  ]
 
 
 def soprano(path) -> list[int]:

