@@ -18,8 +18,8 @@ from lsaprobe_jax.models import conversion
 _SOURCE = flags.DEFINE_string(
   "source",
   None,
-  "A DiffWave .pt file, the folder of a MusicLDM or AudioLDM pipeline, or hf:owner/name"
-  " of one on the Hugging Face hub.",
+  "A DiffWave .pt file, the folder of a MusicLDM, AudioLDM or Stable Audio pipeline, or"
+  " hf:owner/name of one on the Hugging Face hub.",
   required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The model folder.", required=True)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.diffusion import add_noise
+from lsaprobe_jax.distances import channels
 from lsaprobe_jax.search.base import at_rest
 
 # What attacked reconstructions are compared with: the clean one, as in the paper, or
@@ -115,6 +116,7 @@ def calibrate_tau(max_degradations, quantile: float = 0.95):
 
 def _from_rest(model, distance, key, audio, t, anchor):
   """Returns what `make_degradation` does, and D at no perturbation."""
+  distance = channels.for_model(distance, model)
   x_0 = model.encode(audio)
   x_t, _ = noisy_state(model, key, x_0, t)
   clean, rest = distance.embed(model.reconstruct(x_t, t)), 0.0

@@ -47,7 +47,7 @@ class PFAMI(struct.PyTreeNode):
       return jnp.sum(jnp.square(noise - model.predict_noise(x_s, s)))
 
     def change(audio, i, by):
-      later = jnp.where(jnp.arange(audio.size) < by, 0.0, jnp.roll(audio, by))
+      later = jnp.where(jnp.arange(audio.shape[-1]) < by, 0.0, jnp.roll(audio, by, -1))
       return (1 - self.gain * i / self.draws) * later
 
     def one(draw):

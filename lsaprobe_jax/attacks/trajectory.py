@@ -13,6 +13,7 @@ from flax import struct
 
 from lsaprobe_jax.attacks.grid import times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
+from lsaprobe_jax.distances import channels
 from lsaprobe_jax.probe import noisy_state
 
 
@@ -39,13 +40,14 @@ class Trajectory(struct.PyTreeNode):
   def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (`attacks.Attack`)."""
     x_0 = model.encode(audio)
-    clean = self.distance.embed(audio)
+    distance = channels.for_model(self.distance, model)
+    clean = distance.embed(audio)
 
     def one(pair):
       s, draw = pair
       x_s, _ = noisy_state(model, key, x_0, s, draw)
-      found = self.distance.embed(model.reconstruct(x_s, s))
-      return self.distance.compare(clean, found)
+      found = distance.embed(model.reconstruct(x_s, s))
+      return distance.compare(clean, found)
 
     times = jnp.tile(times_up_to(t, self.times), self.draws)
     draws = jnp.repeat(jnp.arange(self.draws), self.times)

@@ -51,6 +51,7 @@ class CDPAM(struct.PyTreeNode):
   """
 
   name: ClassVar[str] = "cdpam"
+  downmixes: ClassVar[bool] = True
 
   encoder: tuple[_conv.DirectConv | _conv.TiledConv, ...]
   head: tuple[tuple[jax.Array, jax.Array, jax.Array], ...]

@@ -12,11 +12,9 @@ from absl import logging
 
 from lsaprobe_jax import __version__
 from lsaprobe_jax.errors import ArgumentError
-from lsaprobe_jax.models import checkpoints, hub, registry, schedules
+from lsaprobe_jax.models import checkpoints, hub, pipelines, registry, schedules
 from lsaprobe_jax.models.diffwave import porting as diffwave
 from lsaprobe_jax.models.files import foreign
-from lsaprobe_jax.models.musicldm import condition
-from lsaprobe_jax.models.musicldm import porting as pipelines
 from lsaprobe_jax.text import printable
 
 CACHE = "~/.cache/lsaprobe_jax/models"
@@ -51,13 +49,14 @@ def convert(
   which transformers embeds; the embedding is stored beside the weights.
 
   Args:
-    source: a DiffWave `.pt` file of LMNT's, the folder of a MusicLDM or AudioLDM
-      pipeline that diffusers saved in safetensors, or `hf:owner/name` of one on the
-      Hugging Face hub.
+    source: a DiffWave `.pt` file of LMNT's, the folder of a MusicLDM, AudioLDM or
+      Stable Audio pipeline that diffusers saved in safetensors, or `hf:owner/name` of
+      one on the Hugging Face hub.
     output: the model folder, created if missing.
     prompt: text that a pipeline is conditioned on; the empty one is a text too.
     embedding: a .npy file with the CLAP embedding to condition on instead. Without
-      either the condition is an embedding of zeros.
+      either the condition is an embedding of zeros, or of Stable Audio the pipeline's
+      own null condition.
 
   Returns:
     The model folder.
@@ -90,7 +89,7 @@ def find_model(name: str | os.PathLike) -> pathlib.Path:
   Args:
     name: an embedded model, a model folder, or a source of `convert`. What is converted
       is kept below ~/.cache/lsaprobe_jax/models, under a hash of its source; a pipeline
-      is conditioned on an embedding of zeros.
+      is conditioned as `convert` has it without a prompt.
 
   Raises:
     CheckpointError: there is none, or it cannot be converted; the message begins with
@@ -162,8 +161,7 @@ def _read_pipeline(
   folder: pathlib.Path, prompt: str | None, embedding: str | os.PathLike | None
 ) -> Converted:
   """Reads a diffusers pipeline; the training record holds its condition."""
-  params, model = pipelines.read_pipeline(folder)
-  params, said = condition.with_condition(params, folder, prompt, embedding)
+  params, model, said = pipelines.read(folder, prompt, embedding)
   return Converted(params, model, {"condition": said})
 
 

@@ -31,6 +31,10 @@ class DiffusionModel(Protocol):
   has `predict(x, t)` too, which returns that (`diffusion.predicted`). It is what the
   reverse process and SecMI step by.
 
+  A model of several channels has `channels`, takes clips [samples] or [channels,
+  samples] and decodes to [channels, samples]; distances are then means over channels
+  (`distances.channels`).
+
   A model may have `state_kind` (`StateKind`), which says how `twins` move a state; one
   that has none is of the kind `other`. It may have the field `rematerialise`, which
   `memory.suited` sets by what fits the device.

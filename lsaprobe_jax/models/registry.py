@@ -17,6 +17,7 @@ from lsaprobe_jax.models import checks
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
 from lsaprobe_jax.models.diffwave import family as diffwave
 from lsaprobe_jax.models.musicldm import family as musicldm
+from lsaprobe_jax.models.stable_audio import family as stable_audio
 from lsaprobe_jax.models.waveform import WaveformFamily
 from lsaprobe_jax.text import printable
 
@@ -80,7 +81,11 @@ class Family(Protocol):
     ...
 
 
-_OWN: dict[str, Family] = {"diffwave": diffwave.FAMILY, "musicldm": musicldm.FAMILY}
+_OWN: dict[str, Family] = {
+  "diffwave": diffwave.FAMILY,
+  "musicldm": musicldm.FAMILY,
+  "stable_audio": stable_audio.FAMILY,
+}
 _ADDED: dict[str, Family] = {}
 
 

@@ -25,6 +25,8 @@ _TRANSPOSED = re.compile(r"(^|/)(upsampler_\d+|conv_t\d+|proj_out_conv)$")
 _POINTWISE = re.compile(r"(pre|post)process_conv$")
 # Of Oobleck's snakes, [1, C, 1], and of ACE-Step's blocks, [1, n, C].
 _SNAKE, _TABLE = ("alpha", "beta"), "scale_shift_table"
+# Of Stable Audio's numbers.
+_FREQUENCIES = "weights"
 
 
 def fold_weight_norm(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -73,7 +75,7 @@ def _leaf(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
   path = re.sub(r"\.(\d+)", r"_\1", layer).replace(".", "/")
   if kind == "bias":
     return f"{path}/bias", value
-  if kind in (*_SNAKE, _TABLE):
+  if kind in (*_SNAKE, _TABLE, _FREQUENCIES):
     return f"{path}/{kind}", value
   if kind != "weight":
     raise ValueError(f"unexpected tensor {printable(name)!r}")

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from lsaprobe_jax import parallel, probe
 from lsaprobe_jax.diffusion import timestep
+from lsaprobe_jax.distances import channels
 from lsaprobe_jax.models.trained import TrainedModel
 
 # Fractions of T; the evaluation's own is added.
@@ -39,15 +41,19 @@ class Walk(struct.PyTreeNode):
 
 
 def walk(model, distance, search, key, audio, t, eta) -> Walk:
-  """States and reconstructions of one clip; args as of `probe.max_degradation`."""
+  """States and reconstructions of one clip; args as of `probe.max_degradation`.
+
+  Sounds of several channels are mixed to one, as the page plays them.
+  """
+  distance = channels.for_model(distance, model)
   x_t = _noisy(model, key, audio, t)
   clean = model.reconstruct(x_t, t)
   worst = probe.max_degradation(model, distance, search, key, audio, t, eta)
   attacked = probe.attacked(model, x_t, t, worst.delta)
   return Walk(
-    noisy=model.decode(x_t),
-    clean=clean,
-    attacked=attacked,
+    noisy=_mixed(model, model.decode(x_t)),
+    clean=_mixed(model, clean),
+    attacked=_mixed(model, attacked),
     reconstruction=distance(audio, clean),
     degradation=distance(clean, attacked),
   )
@@ -55,7 +61,12 @@ def walk(model, distance, search, key, audio, t, eta) -> Walk:
 
 def reconstruction_distance(model, distance, key, audio, t) -> jax.Array:
   """Distance of R_t(x_t) from the clip, a scalar."""
+  distance = channels.for_model(distance, model)
   return distance(audio, model.reconstruct(_noisy(model, key, audio, t), t))
+
+
+def _mixed(model, audio):
+  return audio if getattr(model, "channels", 1) == 1 else jnp.mean(audio, axis=0)
 
 
 def _noisy(model, key, audio, t):

@@ -48,6 +48,11 @@ class Mirrored(struct.PyTreeNode):
     """What a state of the model is."""
     return getattr(self.model, "state_kind", "other")
 
+  @property
+  def channels(self) -> int:
+    """Channels of what the model decodes to; 1 where it does not say."""
+    return getattr(self.model, "channels", 1)
+
   def for_length(self, samples: int) -> "Mirrored":
     """Returns the model for clips of so many samples."""
     return self.replace(model=self.model.for_length(samples))

@@ -210,7 +210,7 @@ def _write_pipeline(folder: pathlib.Path) -> None:
   abstract = registry.abstract_params(porting.model_config(_PIPELINE))
   folder.mkdir()
   index = {"_class_name": porting.PIPELINES[0]}
-  (folder / porting.INDEX_FILE).write_text(json.dumps(index))
+  (folder / "model_index.json").write_text(json.dumps(index))
   for part, config in _PIPELINE.items():
     (folder / part).mkdir()
     file = "scheduler_config" if part == "scheduler" else "config"

@@ -3,12 +3,11 @@
 The only part of a conversion that runs PyTorch; transformers does the work.
 """
 
-import json
 import pathlib
 
 import numpy as np
 
-from lsaprobe_jax.models.musicldm import porting as pipelines
+from lsaprobe_jax.models.files import pipeline_files
 
 # The encoders of MusicLDM and of AudioLDM: the file names one, and no other class runs.
 _ENCODERS = ("ClapModel", "ClapTextModelWithProjection")
@@ -30,7 +29,7 @@ def embed_prompt(folder: pathlib.Path, prompt: str) -> np.ndarray:
     ValueError: the folder has no text encoder, or one that is not CLAP's, or
       transformers is not installed.
   """
-  index = json.loads((folder / pipelines.INDEX_FILE).read_text())
+  index = pipeline_files.read_json(folder / "model_index.json")
   for part in ("text_encoder", "tokenizer"):
     if not (folder / part).is_dir() or not index.get(part):
       raise ValueError(f"a prompt needs {part}, which {folder} does not have")

@@ -4,7 +4,6 @@ Only JSON and safetensors are read, so nothing in the folder can run code.
 """
 
 import pathlib
-import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from lsaprobe_jax.models.files import pipeline_files
 from lsaprobe_jax.models.musicldm import family, scheduler, vocoder
 from lsaprobe_jax.text import printable
 
-INDEX_FILE = "model_index.json"
 PIPELINES = ("MusicLDMPipeline", "AudioLDMPipeline")
 # The part's folder, and its weights as diffusers or transformers name them.
 WEIGHTS = {
@@ -25,21 +23,6 @@ WEIGHTS = {
 }
 # AudioLDM's training front end; what of it a pipeline's files say is read from there.
 _MEL = {"fft_size": 1024, "low": 0.0, "floor": 1e-5, "peak": 0.5}
-
-
-def file_patterns(with_text: bool = False, with_variants: bool = False) -> list[str]:
-  """Returns patterns of the files of a pipeline that are read.
-
-  Args:
-    with_text: also the text encoder, which a prompt needs.
-    with_variants: also weights of less precision, which are read where there are no
-      others.
-  """
-  kinds = [pipeline_files.weight_patterns]
-  kinds += [pipeline_files.variant_patterns] * with_variants
-  weights = [p for kind in kinds for part in WEIGHTS.items() for p in kind(*part)]
-  text = ["text_encoder/model.safetensors", "tokenizer/*"] * with_text
-  return ["*.json", "*/*.json", *weights, *text]
 
 
 def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
@@ -59,10 +42,6 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
     ValueError: something is missing, damaged or not supported.
   """
   folder = pathlib.Path(folder)
-  index = pipeline_files.read_json(folder / INDEX_FILE)
-  if index.get("_class_name") not in PIPELINES:
-    shown = printable(reprlib.repr(index.get("_class_name")))
-    raise ValueError(f"a pipeline of class {shown}; known: {', '.join(PIPELINES)}")
   config = {
     name: pipeline_files.read_json(folder / name / "config.json") for name in WEIGHTS
   }

@@ -7,7 +7,7 @@ import numpy as np
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.models import checks
-from lsaprobe_jax.models.musicldm import settings
+from lsaprobe_jax.models import pipeline_settings as settings
 
 _FILE = "scheduler/scheduler_config.json"
 _DEFAULTS = {

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lsaprobe_jax.models import checks
-from lsaprobe_jax.models.musicldm import blocks, settings
+from lsaprobe_jax.models import pipeline_settings as settings
+from lsaprobe_jax.models.musicldm import blocks
 
 _NAME = "unet/config.json"
 _DEFAULTS = {

@@ -6,7 +6,8 @@ from typing import Any
 
 import flax.linen as nn
 
-from lsaprobe_jax.models.musicldm import blocks, settings
+from lsaprobe_jax.models import pipeline_settings as settings
+from lsaprobe_jax.models.musicldm import blocks
 
 _DEFAULTS = {
   "in_channels": 3,

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from lsaprobe_jax.models import checks, convolution
-from lsaprobe_jax.models.musicldm import settings
+from lsaprobe_jax.models import pipeline_settings as settings
 
 _NAME = "vocoder/config.json"
 _DEFAULTS = {

@@ -1,0 +1,109 @@
+"""Stable Audio pipelines that diffusers saved onto our parameters, name by name.
+
+Only JSON and safetensors are read, so nothing in the folder can run code. A prompt is
+embedded once, by transformers.
+"""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from lsaprobe_jax.models import torch_params
+from lsaprobe_jax.models.files import pipeline_files
+from lsaprobe_jax.models.stable_audio import family
+
+PIPELINES = ("StableAudioPipeline",)
+_STEM = "diffusion_pytorch_model"
+# The part's folder, and its weights as diffusers names them.
+WEIGHTS = dict.fromkeys(("transformer", "vae", "projection_model"), _STEM)
+_ENCODER = "T5EncoderModel"
+# T5's in Stable Audio Open; a tokenizer that says nothing has 10^30.
+_MOST_TOKENS = 512
+_BLOCKS = "transformer_blocks"
+
+
+def read_pipeline(
+  folder: pathlib.Path, prompt: str | None = None, embedding: str | None = None
+) -> tuple[Any, dict[str, Any], Any]:
+  """Reads weights and configuration of a pipeline's folder.
+
+  Args:
+    folder: what `DiffusionPipeline.save_pretrained` wrote.
+    prompt: text to condition on; None for the pipeline's null condition.
+    embedding: refused: what a prompt is embedded to here depends on a network.
+
+  Returns:
+    (parameters, model configuration, what a training record says of the condition).
+
+  Raises:
+    ValueError: something is missing, damaged or not supported.
+  """
+  if embedding is not None:
+    raise ValueError("Stable Audio takes a prompt, and no embedding")
+  parts = {
+    part: pipeline_files.read_json(folder / part / "config.json") for part in WEIGHTS
+  }
+  scheduler = pipeline_files.read_json(folder / "scheduler" / "scheduler_config.json")
+  model = {"family": "stable_audio", **parts, "scheduler": scheduler, "text_tokens": 0}
+  family.FAMILY.check_settings(model)
+  params, text = {}, {}
+  for part, stem in WEIGHTS.items():
+    state = pipeline_files.read_weights(folder / part, stem)
+    if part == "projection_model":
+      text = {name: state.pop(name) for name in list(state) if "text_proj" in name}
+    try:
+      params[part] = torch_params.module_params(state)
+      if part == "transformer":
+        params[part] = torch_params.stack(params[part], _BLOCKS)
+    except ValueError as error:
+      raise ValueError(f"{folder / part}: {error}") from error
+  if prompt is None:
+    return params, model, "null"
+  tokens = _project(_embed(folder, prompt), text)
+  params["conditioning"] = {"text": tokens}
+  return params, model | {"text_tokens": len(tokens)}, {"prompt": prompt}
+
+
+def _project(embedded, text: dict[str, np.ndarray]) -> np.ndarray:
+  """Projects T5's tokens, if the pipeline does; what is no text is zero [n, D]."""
+  tokens, mask = embedded
+  if text:
+    weight, bias = (text[f"text_projection.{kind}"] for kind in ("weight", "bias"))
+    tokens = tokens @ np.asarray(weight, np.float32).T + np.asarray(bias, np.float32)
+  return tokens * mask[:, None]
+
+
+def _embed(folder: pathlib.Path, prompt: str) -> tuple[np.ndarray, np.ndarray]:
+  """Returns T5's tokens of a prompt [n, width], and which of them are text [n]."""
+  index = pipeline_files.read_json(folder / "model_index.json")
+  for part in ("text_encoder", "tokenizer"):
+    if not (folder / part).is_dir() or not index.get(part):
+      raise ValueError(f"a prompt needs {part}, which {folder} does not have")
+  if index["text_encoder"][1] != _ENCODER:
+    raise ValueError(f"a prompt needs a text encoder that is a {_ENCODER}")
+  try:
+    import torch
+    import transformers
+  except ImportError as error:
+    raise ValueError(
+      f"a prompt needs PyTorch and transformers ({error}); pip install the extra"
+      " [parity]"
+    ) from error
+  encoder = transformers.T5EncoderModel.from_pretrained(
+    folder / "text_encoder", use_safetensors=True, trust_remote_code=False
+  )
+  tokenizer = transformers.AutoTokenizer.from_pretrained(
+    folder / "tokenizer", trust_remote_code=False
+  )
+  tokens = tokenizer(
+    prompt,
+    padding="max_length",
+    max_length=min(tokenizer.model_max_length, _MOST_TOKENS),
+    truncation=True,
+    return_tensors="pt",
+  )
+  mask = tokens["attention_mask"]
+  with torch.no_grad():
+    found = encoder(tokens["input_ids"], attention_mask=mask)[0][0]
+  return found.float().numpy(), mask[0].numpy().astype(np.float32)
