@@ -14,8 +14,7 @@ All of the core set at full length, GPL tracks included, is `--corpus=multigenre
 --segments_per_track=0` (650 MB); `extra` is the packages outside it (1.6 GB),
 `dose` all in groups drawn anew. They need apt-get and dpkg (Debian or Ubuntu; no root),
 or the .deb files in --downloads. `piano` needs npm, fluidsynth, and pip install
-'lsaprobe_jax[corpora]'; `dose-piano`, chorales alone, the last two. `--describe=piano`
-says what is in a corpus.
+'lsaprobe_jax[corpora]'; `dose-piano` the last two. `--describe=piano` describes one.
 
 MAESTRO v3 and FMA (docs/datasets.md) are built from their originals, unpacked below
 --downloads, as records; `pip install 'lsaprobe_jax[datasets]'`:

@@ -138,12 +138,12 @@ def test_a_part_of_a_pipeline_is_led_to_the_whole(tmp_path):
 
 @pytest.mark.parametrize(
   "kind",
-  ["StableAudioPipeline", "AudioLDM2Pipeline", "ACEStepPipeline", 3, ["x" * 9999]],
+  ["StableAudio3Pipeline", "AudioLDM2Pipeline", "ACEStepPipeline", 3, ["x" * 9999]],
 )
 def test_another_pipeline_lists_what_is_supported(kind, tmp_path):
   folder = tiny.save_pipeline(tmp_path / "pipeline")
   (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
-  match = "a pipeline of class .*; known: MusicLDMPipeline, AudioLDMPipeline"
+  match = "a pipeline of class .*; known: MusicLDMPipeline, AudioLDMPipeline, StableAudio"
   with pytest.raises(checkpoints.CheckpointError, match=match) as caught:
     conversion.convert(folder, tmp_path / "converted")
   assert len(str(caught.value)) < 300
