@@ -5,10 +5,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checks, waveform
+from lsaprobe_jax.models import checks, fresh, waveform
 from lsaprobe_jax.models.musicldm import mel, scheduler, unet, vae, vocoder
 from lsaprobe_jax.models.musicldm.latent import LatentDiffusion
 
@@ -100,21 +99,8 @@ class MusicLDM:
     return jax.eval_shape(make)
 
   def init_params(self, model_config: Mapping[str, Any], key: jax.Array) -> Any:
-    """Draws fresh parameters of all networks, and sets the condition to zero.
-
-    Kernels are normal with variance one over their inputs, and biases are zero. NumPy
-    draws them: compiling Flax's own initialisers takes minutes.
-    """
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-    def draw(path, leaf):
-      kind = path[-1].key
-      if kind == "kernel":
-        size = random.standard_normal(leaf.shape, np.float32)
-        return size / np.float32(np.sqrt(np.prod(leaf.shape[:-1])))
-      return np.full(leaf.shape, float(kind == "scale"), np.float32)
-
-    return jax.tree.map_with_path(draw, self.abstract_params(model_config))
+    """Draws fresh parameters (`fresh.draw`), and sets the condition to zero."""
+    return fresh.draw(self.abstract_params(model_config), key)
 
   def random_params(self, model_config: Mapping[str, Any], key: jax.Array) -> Any:
     """Draws parameters for a control; fresh ones have no layer of zeros."""

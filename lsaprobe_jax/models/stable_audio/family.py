@@ -9,7 +9,7 @@ import numpy as np
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checks, oobleck, waveform
+from lsaprobe_jax.models import checks, fresh, oobleck, waveform
 from lsaprobe_jax.models import pipeline_settings as settings
 from lsaprobe_jax.models.stable_audio import dit, durations
 from lsaprobe_jax.models.stable_audio.latent import StableAudioDiffusion
@@ -134,27 +134,8 @@ class StableAudio:
     return jax.eval_shape(make)
 
   def init_params(self, model_config: Mapping[str, Any], key: jax.Array) -> Any:
-    """Draws fresh parameters of all networks, and sets a text to zero.
-
-    Kernels are normal with variance one over their inputs, frequencies are normal, and
-    biases and the logarithms of snakes are zero.
-    """
-    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-
-    def draw(path, leaf):
-      kind = path[-1].key
-      size = random.standard_normal(leaf.shape, np.float32)
-      if kind in ("weight", "weights"):
-        return size
-      if kind == "kernel":
-        # Stacked blocks have the layer first.
-        inputs = (
-          leaf.shape[1:-1] if path[1].key == "transformer_blocks" else leaf.shape[:-1]
-        )
-        return size / np.float32(np.sqrt(np.prod(inputs)))
-      return np.full(leaf.shape, float(kind == "scale"), np.float32)
-
-    return jax.tree.map_with_path(draw, self.abstract_params(model_config))
+    """Draws fresh parameters (`fresh.draw`), and sets a text to zero."""
+    return fresh.draw(self.abstract_params(model_config), key, ("transformer_blocks",))
 
   def random_params(self, model_config: Mapping[str, Any], key: jax.Array) -> Any:
     """Draws parameters for a control; fresh ones have no layer of zeros."""

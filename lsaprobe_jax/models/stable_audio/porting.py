@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.models import torch_params
+from lsaprobe_jax.models import text_encoder, torch_params
 from lsaprobe_jax.models.files import pipeline_files
 from lsaprobe_jax.models.stable_audio import family
 
@@ -17,9 +17,7 @@ PIPELINES = ("StableAudioPipeline",)
 _STEM = "diffusion_pytorch_model"
 # The part's folder, and its weights as diffusers names them.
 WEIGHTS = dict.fromkeys(("transformer", "vae", "projection_model"), _STEM)
-_ENCODER = "T5EncoderModel"
-# T5's in Stable Audio Open; a tokenizer that says nothing has 10^30.
-_MOST_TOKENS = 512
+_ENCODERS = ("T5EncoderModel",)
 _BLOCKS = "transformer_blocks"
 
 
@@ -76,34 +74,10 @@ def _project(embedded, text: dict[str, np.ndarray]) -> np.ndarray:
 
 def _embed(folder: pathlib.Path, prompt: str) -> tuple[np.ndarray, np.ndarray]:
   """Returns T5's tokens of a prompt [n, width], and which of them are text [n]."""
-  index = pipeline_files.read_json(folder / "model_index.json")
-  for part in ("text_encoder", "tokenizer"):
-    if not (folder / part).is_dir() or not index.get(part):
-      raise ValueError(f"a prompt needs {part}, which {folder} does not have")
-  if index["text_encoder"][1] != _ENCODER:
-    raise ValueError(f"a prompt needs a text encoder that is a {_ENCODER}")
-  try:
-    import torch
-    import transformers
-  except ImportError as error:
-    raise ValueError(
-      f"a prompt needs PyTorch and transformers ({error}); pip install the extra"
-      " [parity]"
-    ) from error
-  encoder = transformers.T5EncoderModel.from_pretrained(
-    folder / "text_encoder", use_safetensors=True, trust_remote_code=False
-  )
-  tokenizer = transformers.AutoTokenizer.from_pretrained(
-    folder / "tokenizer", trust_remote_code=False
-  )
-  tokens = tokenizer(
-    prompt,
-    padding="max_length",
-    max_length=min(tokenizer.model_max_length, _MOST_TOKENS),
-    truncation=True,
-    return_tensors="pt",
-  )
-  mask = tokens["attention_mask"]
+  encoder, inputs = text_encoder.load(folder, prompt, _ENCODERS)
+  import torch
+
   with torch.no_grad():
-    found = encoder(tokens["input_ids"], attention_mask=mask)[0][0]
-  return found.float().numpy(), mask[0].numpy().astype(np.float32)
+    found = encoder(**inputs)[0][0]
+  mask = inputs["attention_mask"][0].numpy()
+  return found.float().numpy(), mask.astype(np.float32)

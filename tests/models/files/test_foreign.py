@@ -143,7 +143,9 @@ def test_a_part_of_a_pipeline_is_led_to_the_whole(tmp_path):
 def test_another_pipeline_lists_what_is_supported(kind, tmp_path):
   folder = tiny.save_pipeline(tmp_path / "pipeline")
   (folder / "model_index.json").write_text(json.dumps({"_class_name": kind}))
-  match = "a pipeline of class .*; known: MusicLDMPipeline, AudioLDMPipeline, StableAudio"
+  match = (
+    "a pipeline of class .*; known: MusicLDMPipeline, AudioLDMPipeline, StableAudio"
+  )
   with pytest.raises(checkpoints.CheckpointError, match=match) as caught:
     conversion.convert(folder, tmp_path / "converted")
   assert len(str(caught.value)) < 300

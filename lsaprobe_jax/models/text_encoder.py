@@ -1,0 +1,65 @@
+"""The text encoder of a pipeline's folder, which embeds a prompt once.
+
+The only part of a conversion that runs PyTorch; transformers does the work.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from lsaprobe_jax.models.files import pipeline_files
+from lsaprobe_jax.text import printable
+
+# CLAP's and T5's; a tokenizer that says nothing has 10^30.
+_MOST_TOKENS = 512
+
+
+def load(
+  folder: pathlib.Path, prompt: str, known: Sequence[str], instead: str = ""
+) -> tuple[Any, dict[str, Any]]:
+  """Loads a folder's text encoder, and reads a prompt into tokens.
+
+  Args:
+    folder: of the pipeline, with `text_encoder` and `tokenizer`.
+    prompt: any text.
+    known: classes of encoders; the folder names one, and no other class runs.
+    instead: what a message says may be given where PyTorch is missing.
+
+  Returns:
+    The encoder, and `input_ids` and `attention_mask` [1, tokens], padded.
+
+  Raises:
+    ValueError: the folder has no text encoder, or one of another class, or transformers
+      is not installed.
+  """
+  index = pipeline_files.read_json(folder / "model_index.json")
+  for part in ("text_encoder", "tokenizer"):
+    if not (folder / part).is_dir() or not index.get(part):
+      raise ValueError(
+        f"a prompt needs {part}, which {printable(folder)} does not have"
+      )
+  kind = index["text_encoder"][1]
+  if kind not in known:
+    raise ValueError(f"a prompt needs a text encoder that is a {' or '.join(known)}")
+  try:
+    import torch  # noqa: F401 - transformers needs it, and says so less plainly
+    import transformers
+  except ImportError as error:
+    raise ValueError(
+      f"a prompt needs PyTorch and transformers ({error}); pip install the extra"
+      f" [parity]{instead}"
+    ) from error
+  encoder = getattr(transformers, kind).from_pretrained(
+    folder / "text_encoder", use_safetensors=True, trust_remote_code=False
+  )
+  tokenizer = transformers.AutoTokenizer.from_pretrained(
+    folder / "tokenizer", trust_remote_code=False
+  )
+  tokens = tokenizer(
+    prompt,
+    padding="max_length",
+    max_length=min(tokenizer.model_max_length, _MOST_TOKENS),
+    truncation=True,
+    return_tensors="pt",
+  )
+  return encoder, {name: tokens[name] for name in ("input_ids", "attention_mask")}
