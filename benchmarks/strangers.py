@@ -52,13 +52,33 @@ def main(argv):
     for name, source in train_dose.targets(_FAMILY.value, passes).items()
     for row in _rows(method, baselines[method], name, source, passes)
   ]
-  rows = [row for own in study.with_reference(rows).values() for row in own]
-  for sides, (high, low) in SIDES.items():
-    # As the control of two sorts of unseen tracks has them.
-    split = {high: "nonmember", low: "dev"}
-    own = [dict(r, split=split[r["split"]]) for r in rows if r["split"] in split]
-    table = doses.markdown_controls(dose.controls(own))
+  for sides, records in compared(rows).items():
+    table = doses.markdown_controls(records)
     print("\n" + table.replace("other half against development", sides, 1))
+
+
+def compared(rows):
+  """AUCs of each two sorts of tracks, by method, calibration and dose.
+
+  Args:
+    rows: of all doses, with `value` and the models A, B and reference; `split` is
+      `member`, `nonmember` or `stranger`.
+
+  Returns:
+    By the name of the two sorts, records as of `metrics.dose.controls`.
+  """
+  rows = [row for own in study.with_reference(rows).values() for row in own]
+  found = {}
+  for sides, (high, low) in SIDES.items():
+    # As the control of two sorts of unseen tracks has them, in one corpus.
+    split = {high: "nonmember", low: "dev"}
+    own = [
+      dict(row, split=split[row["split"]], corpus="")
+      for row in rows
+      if row["split"] in split
+    ]
+    found[sides] = dose.controls(own)
+  return found
 
 
 def _rows(method, settings, name, source, passes):

@@ -5,9 +5,10 @@ python -m launch.convert --source=PIPELINE_FOLDER --output=DIR [--prompt="..."]
   [--embedding=FILE.npy]
 python -m launch.convert --source=hf:OWNER/NAME --output=DIR
 
-It reads the `.pt` files of LMNT's DiffWave, and MusicLDM and AudioLDM pipelines that
-diffusers saved in safetensors. It needs no PyTorch, and runs nothing that the files
-contain. Only `--prompt` runs PyTorch, once. See docs/musicldm.md.
+It reads the `.pt` files of LMNT's DiffWave, and MusicLDM, AudioLDM and Stable Audio
+pipelines that diffusers saved in safetensors. It needs no PyTorch, and runs nothing
+that the files contain. Only `--prompt` runs PyTorch, once. See docs/musicldm.md and
+docs/stable_audio.md.
 """
 
 from absl import flags, logging
@@ -27,7 +28,9 @@ _PROMPT = flags.DEFINE_string(
   "prompt", None, "Text that the pipeline is conditioned on; empty for the empty text."
 )
 _EMBEDDING = flags.DEFINE_string(
-  "embedding", None, "A .npy file with the CLAP embedding to condition on."
+  "embedding",
+  None,
+  "A .npy file with the CLAP embedding to condition on; not of Stable Audio.",
 )
 
 

@@ -19,7 +19,10 @@ import numpy as np
 from flax import struct
 
 from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.text import printable
 
+# How far a path may lie from what its prediction is of, by rounding.
+_ON_PATH = 1e-4
 # The least noise of state 1: with less, a perturbation of it moves nothing in float32.
 _LEAST_NOISE = 1e-6
 
@@ -118,7 +121,8 @@ class Schedule(struct.PyTreeNode):
       num_train_timesteps: T, how finely; a network on it knows no T of its own.
       shift: the times are `u = shift w / (1 + (shift - 1) w)` of evenly spaced w, as
         samplers of flows visit them (Esser et al. 2024, equation 23): above 1 they lie
-        closer together near the noise.
+        closer together near the noise. The last w is half a step before 1, where
+        nothing of the clip would be left.
 
     Raises:
       ArgumentError: there is no time, or the shift is not positive.
@@ -128,6 +132,7 @@ class Schedule(struct.PyTreeNode):
         f"num_train_timesteps={num_train_timesteps} and shift={shift} must be positive"
       )
     even = np.arange(num_train_timesteps + 1) / num_train_timesteps
+    even[-1] -= 0.5 / num_train_timesteps
     time = shift * even / (1 + (shift - 1) * even)
     tables = (path.signal(time), path.noise(time), time)
     return cls(
@@ -158,6 +163,27 @@ def cosine(
   time = np.arange(num_train_timesteps + 1) / num_train_timesteps
   alpha_bar = np.cos((time + offset) / (1 + offset) * np.pi / 2) ** 2
   return Schedule.from_betas(np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta))
+
+
+def check_prediction(schedule: Schedule) -> None:
+  """Refuses what a schedule says is predicted, where it is unknown or not on its path.
+
+  Raises:
+    ArgumentError: names it, and what there is.
+  """
+  if schedule.prediction not in PREDICTIONS:
+    raise ArgumentError(
+      f"prediction={printable(str(schedule.prediction))}: one of"
+      f" {', '.join(PREDICTIONS)}"
+    )
+  signal, noise = (np.asarray(x, np.float64) for x in (schedule.signal, schedule.noise))
+  length = signal + noise if schedule.prediction == "flow" else np.hypot(signal, noise)
+  if schedule.prediction != "epsilon" and np.max(np.abs(length - 1)) > _ON_PATH:
+    lengths = "a + s" if schedule.prediction == "flow" else "a^2 + s^2"
+    raise ArgumentError(
+      f"prediction={schedule.prediction} is of a path with {lengths} = 1, and this"
+      " schedule's is another"
+    )
 
 
 def timestep(schedule: Schedule, t_ratio: float) -> int:
@@ -219,8 +245,8 @@ def step(schedule: Schedule, x: jax.Array, out: jax.Array, t, s) -> jax.Array:
     return ratio * x + (schedule.noise[s] - ratio * schedule.noise[t]) * out
   signal, noise = schedule.signal[t], schedule.noise[t]
   more_signal, more_noise = schedule.signal[s] - signal, schedule.noise[s] - noise
-  # With a + s = 1, or below with a^2 + s^2 = 1, nothing is divided by what vanishes
-  # at t = T, and no time is left by rounding.
+  # With a + s = 1, or below with a^2 + s^2 = 1, nothing is divided by what all but
+  # vanishes at t = T, and no time is left by rounding.
   if schedule.prediction == "flow":
     return x + more_noise * out
   kept = 1 - (jnp.square(more_signal) + jnp.square(more_noise)) / 2

@@ -32,14 +32,13 @@ def test_a_flow_steps_as_its_euler_scheduler(shift):
   original = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
   original.set_timesteps(sigmas=np.linspace(1.0, 1 / STEPS, STEPS))
   x, outs = predictions()
-  # The table of every T-th time is what the sampler of T steps visits.
-  ours = diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, STEPS, shift)
-  np.testing.assert_allclose(
-    original.sigmas.numpy(), ours.time[::-1], rtol=1e-6, atol=1e-7
-  )
-  np.testing.assert_allclose(
-    original.timesteps.numpy(), 1000 * ours.time[:0:-1], rtol=1e-6
-  )
+  # The table's times are those that the sampler visits, but for the last: of that
+  # nothing would be left of a clip.
+  table = diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, STEPS, shift).time
+  sigmas = original.sigmas.numpy()
+  np.testing.assert_allclose(sigmas[1:], table[-2::-1], rtol=1e-6, atol=1e-7)
+  np.testing.assert_allclose(original.timesteps.numpy(), 1000 * sigmas[:-1], rtol=1e-6)
+  ours = at_times(diffusion.RECTIFIED_FLOW, sigmas[::-1])
   state = torch.tensor(x)
   for i, out in enumerate(outs):
     state = original.step(torch.tensor(out), original.timesteps[i], state).prev_sample
@@ -50,7 +49,7 @@ def test_a_flow_steps_as_its_euler_scheduler(shift):
 def test_noise_is_added_as_to_a_flow():
   original = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
   original.set_timesteps(sigmas=np.linspace(1.0, 1 / STEPS, STEPS))
-  ours = diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, STEPS, 3.0)
+  ours = at_times(diffusion.RECTIFIED_FLOW, original.sigmas.numpy()[::-1])
   x_0, (noise, *_) = predictions()
   for i in range(STEPS):
     wanted = original.scale_noise(

@@ -8,6 +8,7 @@ from flax import struct
 
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import predicted, step
+from lsaprobe_jax.distances.channels import for_model
 from lsaprobe_jax.probe import noisy_state
 
 
@@ -33,12 +34,12 @@ class StepGap(struct.PyTreeNode):
   def __call__(self, model, key, audio, t) -> Outcome:
     """Scores one clip (`attacks.Attack`)."""
     x_0 = model.encode(audio)
-    schedule = model.schedule
+    schedule, distance = model.schedule, for_model(self.distance, model)
 
     def one(draw):
       x_t, _ = noisy_state(model, key, x_0, t, draw)
       guess = step(schedule, x_t, predicted(model, x_t, t), t, 0)
-      return self.distance(model.decode(guess), model.reconstruct(x_t, t))
+      return distance(model.decode(guess), model.reconstruct(x_t, t))
 
     gaps = jax.lax.map(one, jnp.arange(self.draws))
     return Outcome(

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from lsaprobe_jax import diffusion
 from lsaprobe_jax.attacks.grid import round_grid, times_up_to
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.diffusion import predicted, step
@@ -45,7 +46,7 @@ class SecMI(struct.PyTreeNode):
 
     def move(x, times):
       now, after = times
-      return step(schedule, x, predicted(model, x, now), now, after), None
+      return step(schedule, x, _said(model, x, now), now, after), None
 
     def one(s):
       grid = round_grid(s, self.steps)
@@ -61,3 +62,16 @@ class SecMI(struct.PyTreeNode):
       nfe_forward=(self.steps + 2) * self.times,
       nfe_backward=0,
     )
+
+
+def _said(model, x, now):
+  """What the network says of a state, as a prediction at that time.
+
+  Of a clean state it is asked at time 1, and the noise that it implies there counts.
+  """
+  out, schedule = predicted(model, x, now), model.schedule
+  if schedule.prediction == "epsilon":
+    return out
+  noise = diffusion.implied_noise(schedule, x, jnp.maximum(now, 1), out)
+  clean = (now == 0) & (schedule.noise[0] == 0)
+  return jnp.where(clean, diffusion.target(schedule, x, 0, noise), out)

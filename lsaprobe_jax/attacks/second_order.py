@@ -85,6 +85,10 @@ class _HalfSquare(struct.PyTreeNode):
 
   distance: Any
 
+  @property
+  def downmixes(self):
+    return getattr(self.distance, "downmixes", False)
+
   def embed(self, audio):
     return self.distance.embed(audio)
 

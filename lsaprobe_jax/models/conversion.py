@@ -99,7 +99,7 @@ def find_model(name: str | os.PathLike) -> pathlib.Path:
   shown = printable(name[:_LONGEST_SHOWN])
   if owned := hub.name_of(name):
     with checkpoints.reading(f"{shown}: {{}}"):
-      folder = hub.download(owned, pipelines.file_patterns())
+      folder = _download(owned)
     return _convert_once(folder, owned, name)
   path = pathlib.Path(name)
   published = os.path.isfile(path) or os.path.isfile(path / pipelines.INDEX_FILE)
@@ -131,8 +131,7 @@ def _read(
   """
   path = pathlib.Path(source)
   if owned := hub.name_of(source):
-    patterns = pipelines.file_patterns(with_text=prompt is not None)
-    folder, name = hub.download(owned, patterns), owned
+    folder, name = _download(owned, with_text=prompt is not None), owned
     read = _read_pipeline(folder, prompt, embedding)
   elif not os.path.exists(source):
     raise ValueError(f"no such file or folder{hub.hint(source)}")
@@ -147,6 +146,14 @@ def _read(
   abstract = registry.abstract_params(read.model, len(jax.tree.leaves(read.params)))
   checkpoints.check_fit(read.params, abstract, called or source)
   return read._replace(training={"converted_from": name} | read.training)
+
+
+def _download(owned: str, with_text: bool = False) -> pathlib.Path:
+  """Downloads what is read of a pipeline; variants where a part has no full weights."""
+  folder = hub.download(owned, pipelines.file_patterns(with_text))
+  if pipelines.lacks_weights(folder):
+    folder = hub.download(owned, pipelines.file_patterns(with_text, with_variants=True))
+  return folder
 
 
 def _read_diffwave(path: pathlib.Path) -> Converted:

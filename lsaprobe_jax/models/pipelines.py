@@ -36,6 +36,16 @@ def file_patterns(with_text: bool = False, with_variants: bool = False) -> list[
   return ["*.json", "*/*.json", *weights, *text]
 
 
+def lacks_weights(folder: pathlib.Path) -> bool:
+  """Returns whether a part of a pipeline is there without its full weights."""
+  return any(
+    (folder / part / "config.json").is_file()
+    and not any(folder.glob(f"{part}/{stem}.safetensors"))
+    and not any(folder.glob(f"{part}/{stem}-*-of-*.safetensors"))
+    for part, stem in _WEIGHTS
+  )
+
+
 def read(
   folder: pathlib.Path, prompt: str | None = None, embedding: str | None = None
 ) -> tuple[Any, dict[str, Any], Any]:

@@ -192,7 +192,8 @@ def from_denoiser(
     name: what rows call the model.
 
   Raises:
-    ArgumentError: what is given is no function, no schedule or no rate.
+    ArgumentError: what is given is no function, no schedule or no rate, or the schedule
+      says that something is predicted that there is not, or not on it.
     SettingError: `num_inference_steps` is below 1.
   """
   registry.check_steps(num_inference_steps)
@@ -201,6 +202,7 @@ def from_denoiser(
       f"path={printable(type(path).__name__)}: it must be a diffusion.Schedule, such as"
       " diffusion.linear(200, 1e-4, 0.02)"
     )
+  diffusion.check_prediction(path)
   if not isinstance(sample_rate, int) or sample_rate < 1:
     raise ArgumentError(f"sample_rate={sample_rate}: it must be a whole number of Hz")
   given = {"predict_noise": predict_noise, "encode": encode, "decode": decode}

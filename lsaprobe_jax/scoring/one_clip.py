@@ -68,7 +68,8 @@ def probe_clip(
   Args:
     model: the model.
     probe: the probe; its search must give curves (`search.gives_curves`).
-    audio: float32 [samples] at the model's rate, in [-1, 1].
+    audio: float32 [samples] at the model's rate, in [-1, 1], or [channels, samples] of
+      a model of several channels.
     seed: of the noise.
 
   Raises:
@@ -87,7 +88,7 @@ def probe_clip(
   attack = DegradationCurve(distance=distance, search=search, anchor=probe.anchor)
   run = jax.jit(lambda attack, model, *args: attack(model, *args))
   start = time.perf_counter()
-  model = model.for_length(len(audio))
+  model = model.for_length(audio.shape[-1])
   key = jax.random.key(seed)
   with parallel.products_in_float32():
     outcome = jax.device_get(run(attack, model.model, key, audio, t))

@@ -32,7 +32,9 @@ _MOST_BYTES = 1 << 30
 
 
 class Denoising(struct.PyTreeNode):
-  """A denoiser's loss: the mean of `|eps - e(x_t, t)| ** power`, t and eps drawn anew.
+  """A denoiser's loss: the mean of `|error| ** power`, t and eps drawn anew.
+
+  The error is that of what the denoiser predicts: of eps, v or a velocity.
 
   Attributes:
     model: a diffusion model (`models.registry`), whose denoiser is trained.

@@ -63,6 +63,7 @@ def _denoiser(settings: TrainSettings, start: StartingWeights, model: Any) -> Tr
 
 def _vae(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
   _check_part("vae", start)
+  _check_mel("vae", model)
   objective = losses.Autoencoding(
     model.vae_params, model.front_end, model.autoencoder, settings.kl_weight
   )
@@ -86,6 +87,14 @@ def _vocoder(settings: TrainSettings, start: StartingWeights, model: Any) -> Tra
   )
   export = lambda vocoder, _: ({"vocoder": vocoder}, start.model)
   return Trainable(objective=objective, export=export)
+
+
+def _check_mel(name: str, model: Any) -> None:
+  """Refuses to train what is not around a mel spectrogram."""
+  if not hasattr(model, "front_end"):
+    raise SettingError(
+      f"trains={name}: only that of a MusicLDM, with its mel front end, can be trained"
+    )
 
 
 def _check_part(name: str, start: StartingWeights) -> None:

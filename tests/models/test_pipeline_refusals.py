@@ -173,11 +173,17 @@ def test_an_index_that_does_not_fit_its_files_is_refused(sharded, pipeline, refu
          r" missing \['conv\.weight'\], unexpected \[\]")  # fmt: skip
   rewrite({key: file for key, file in where.items() if key != name})
   refuse(pipeline, rf"missing \[\], unexpected \['{re.escape(name)}'\]")
-  for other in ("../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", 3):
+  others = (
+    "../vae/diffusion_pytorch_model.safetensors",
+    "/etc/passwd",
+    3,
+    "a.safetensors",
+  )
+  for other in others:
     rewrite(where | {name: other})
     refuse(pipeline, r"is damaged \(its weight_map names no files beside it\)")
-  rewrite(where | {name: "other.safetensors"})
-  refuse(pipeline, r"lists other\.safetensors, which is not there")
+  rewrite(where | {name: "diffusion_pytorch_model-00003-of-00003.safetensors"})
+  refuse(pipeline, r"lists .*-00003-of-00003\.safetensors, which is not there")
   path.write_text("{}")
   refuse(pipeline, r"index\.json is damaged \(no weight_map\)")
 

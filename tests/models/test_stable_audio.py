@@ -12,6 +12,8 @@ from lsaprobe_jax.distances import channels
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import DiffusionModel, checkpoints, registry
 from lsaprobe_jax.models.trained import load_model
+from lsaprobe_jax.scoring.method import LSAProbe
+from lsaprobe_jax.scoring.one_clip import probe_clip
 from lsaprobe_jax.scoring.scores import score
 from lsaprobe_jax.twins.mirrored import mirrored
 
@@ -36,6 +38,11 @@ BAD = [
   ({"scheduler": {"_class_name": "DDIMScheduler"}}, "_class_name = 'DDIMScheduler'"),
   ({"scheduler": {"prediction_type": "epsilon"}}, "prediction_type = 'epsilon'"),
   ({"scheduler": {"sigma_data": 0.5}}, "sigma_data = 0.5"),
+  (
+    {"scheduler": {"_class_name": "EDMDPMSolverMultistepScheduler"}},
+    "_class_name = 'E",
+  ),
+  ({"vae": {"downsampling_ratios": [3, 5]}}, "even numbers"),
 ]
 
 
@@ -76,18 +83,22 @@ def test_noise_is_what_v_implies(model):
 
 def test_start_and_end_are_told(model):
   x = jax.random.normal(KEY, (126, 4))
-  assert float(model.end_seconds) == pytest.approx(SAMPLES / 16000)
-  later = model.replace(start_seconds=jnp.float32(30.0), end_seconds=jnp.float32(180.0))
+  own = model.replace(end_seconds=SAMPLES / 16000)
+  np.testing.assert_allclose(model.predict(x, T), own.predict(x, T), rtol=1e-6)
+  later = model.replace(start_seconds=30.0, end_seconds=180.0)
   assert not np.allclose(model.predict(x, T), later.predict(x, T))
+  # What was told stays told, whatever the length of a clip.
+  again = later.for_length(500)
+  np.testing.assert_array_equal(again.predict(x, T), later.predict(x, T))
   # Beyond its range it cannot tell.
-  far = [model.replace(end_seconds=jnp.float32(end)) for end in (512.0, 600.0)]
+  far = [model.replace(end_seconds=end) for end in (512.0, 600.0)]
   np.testing.assert_array_equal(*(one.predict(x, T) for one in far))
 
 
 def test_the_null_condition_is_any_number_of_zeros(model):
   x, many = jax.random.normal(KEY, (20, 4)), jnp.zeros((9, 6))
   embedded = model.embedder.apply(
-    {"params": model.durations_params}, model.start_seconds, model.end_seconds
+    {"params": model.durations_params}, 0.0, SAMPLES / 16000
   )
   time = model.schedule.time[T]
   found = model.network.apply(
@@ -137,12 +148,20 @@ def test_what_judges_the_whole_hears_the_mean_of_channels(model):
   assert channels.for_model(WAVEFORM, model)(AUDIO, swapped) > 0
 
 
-def test_a_twin_of_swapped_channels_is_the_clip_of_a_model_that_swaps(model):
-  assert mirrored(model, twins.get("reversal")).channels == 2
-  twin = twins.get("reversal")
+@pytest.mark.parametrize("name", ["reversal", "channel_swap"])
+def test_a_twin_is_another_clip_of_the_same_model(model, name):
+  """Seen through the twin, the clip is scored as the twin is by the model itself."""
+  twin = twins.get(name)
+  other = AUDIO[::-1] if name == "channel_swap" else AUDIO[:, ::-1]
+  np.testing.assert_array_equal(twin(AUDIO), other)
   seen = mirrored(model, twin)
-  x_0 = model.encode(twin(AUDIO))
-  np.testing.assert_allclose(seen.encode(AUDIO), x_0[::-1], rtol=1e-6)
+  assert seen.channels == 2
+  x_t = jax.random.normal(KEY, model.encode(AUDIO).shape)
+  moved = x_t if name == "channel_swap" else x_t[::-1]
+  found = seen.reconstruct(x_t, T)
+  np.testing.assert_allclose(twin(found), model.reconstruct(moved, T), atol=1e-6)
+  loss = lambda model, audio: jnp.sum(model.encode(audio) ** 2)
+  np.testing.assert_allclose(loss(seen, AUDIO), loss(model, other), rtol=1e-5)
 
 
 def test_gradients_are_finite_whether_it_rematerialises(model):
@@ -156,6 +175,8 @@ def test_gradients_are_finite_whether_it_rematerialises(model):
 def test_bfloat16_computes_near_float32(model):
   x = model.encode(AUDIO)
   half = model.replace(dtype=jnp.bfloat16)
+  # Neighbouring times stay apart.
+  assert not np.array_equal(half.predict(x, 700), half.predict(x, 701))
   np.testing.assert_allclose(
     half.predict(x, T), model.predict(x, T), atol=0.1 * np.std(model.predict(x, T))
   )
@@ -193,3 +214,13 @@ def test_a_corpus_is_scored_with_its_twins(tmp_path, name):
   assert not found.failed
   assert np.isfinite(found.score).all()
   assert np.isfinite(found.by_twins().score).all()
+
+
+def test_one_clip_is_probed_in_stereo(tmp_path):
+  described = tiny.config()
+  params = registry.init_params(described, jax.random.key(1))
+  checkpoints.save_model(tmp_path / "model", params, described, {})
+  probe = LSAProbe(distance="waveform", t_ratio=0.2)
+  curve = probe_clip(load_model(tmp_path / "model"), probe, AUDIO)
+  assert len(curve.degradations) == len(curve.budgets) > 1
+  assert curve.degradations[-1] > curve.degradations[0] > 0

@@ -188,7 +188,7 @@ def _describe_folder(folder: pathlib.Path) -> str | None:
     (lambda name: name == "config.json", lambda: _part(folder)),
     (
       lambda name: name.endswith(".index.json"),
-      lambda: f"weights in several files (sharded), which are not read; {_CONVERT}",
+      lambda: f"weights in several files, which are one part of a model; {_CONVERT}",
     ),
   )
   for fits, say in known:
@@ -220,7 +220,7 @@ def _training(folder: pathlib.Path) -> str:
 def _stable_audio(folder: pathlib.Path) -> str:
   return (
     f"a model of stable-audio-tools ({_kind(folder / 'model_config.json')}), whose"
-    f" architecture is not supported; {_CONVERT}"
+    f" format is not read; {_CONVERT}"
   )
 
 

@@ -99,8 +99,11 @@ def _read_shards(index: pathlib.Path) -> dict[str, np.ndarray]:
   if not isinstance(where, dict) or not where:
     raise ValueError(f"{shown} is damaged (no weight_map)")
   names = {name for name in where.values() if isinstance(name, str)}
-  # A name with a folder in it could be any file of the machine.
-  plain = all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names)
+  # A name with a folder in it could be any file of the machine, and one of another kind
+  # is not among the files that a conversion is known by.
+  stem = re.escape(index.name.split(".", 1)[0])
+  shard = re.compile(rf"{stem}(\.{_VARIANT})?-\d+-of-\d+\.safetensors")
+  plain = all(map(shard.fullmatch, names))
   if not plain or not all(isinstance(name, str) for name in where.values()):
     raise ValueError(f"{shown} is damaged (its weight_map names no files beside it)")
   if len(names) > _MOST_SHARDS:

@@ -108,7 +108,7 @@ class StableAudioDiT(nn.Module):
     width = self.heads * self.head_features
     condition = _projected(condition, self.condition_features, "cross_attention_proj")
     overall = _projected(overall, width, "global_proj")
-    time = FourierTime(self.time_features, name="time_proj")(time)
+    time = FourierTime(self.time_features, name="time_proj")(time).astype(x.dtype)
     overall = overall + _projected(time, width, "timestep_proj", bias=True)
     dense = lambda features, name: nn.Dense(features, use_bias=False, name=name)
     h = x + dense(self.channels, "preprocess_conv")(x)

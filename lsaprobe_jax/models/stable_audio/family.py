@@ -44,7 +44,7 @@ _PROJECTION = {
   "max_value": 512.0,
 }
 _SCHEDULER = {"prediction_type": ("v_prediction",), "sigma_data": (1, 1.0)}
-_SCHEDULERS = ("CosineDPMSolverMultistepScheduler", "EDMDPMSolverMultistepScheduler")
+_SCHEDULERS = ("CosineDPMSolverMultistepScheduler",)
 _MOST_HOP = 65_536
 _MOST_CHANNELS = 2
 
@@ -99,7 +99,7 @@ class StableAudio:
       durations_params=params["projection_model"],
       text=params.get("conditioning", {}).get("text"),
       start_seconds=jnp.float32(0),
-      end_seconds=jnp.float32(networks.projection_model.highest),
+      end_seconds=None,
       schedule=diffusion.Schedule.from_path(diffusion.TRIGONOMETRIC, _TIMES),
       network=networks.transformer,
       autoencoder=networks.vae,
@@ -202,6 +202,9 @@ def _check_fit(transformer, vae, projection, tensors) -> None:
   checks.whole(f"{name}: audio_channels", channels, 1, _MOST_CHANNELS)
   strides = vae["downsampling_ratios"]
   hop = int(np.prod([int(stride) for stride in strides], dtype=object))
+  # With an odd one the decoder ends before the clip does.
+  odd = any(stride % 2 for stride in strides)
+  settings.require(not odd, name, "downsampling_ratios", strides, "even numbers")
   wanted = f"a product of at most {_MOST_HOP:,}"
   settings.require(hop <= _MOST_HOP, name, "downsampling_ratios", strides, wanted)
   settings.check_blocks(
@@ -263,9 +266,7 @@ def _check_scheduler(config: Mapping[str, Any]) -> None:
     checks.refuse(
       f"{name}: _class_name", config.get("_class_name"), " or ".join(_SCHEDULERS)
     )
-  # diffusers' own defaults where the file is silent: sigma_data is 1 in the first
-  # scheduler's, and 0.5 in the second's, whose path is another.
-  silent = 1.0 if config["_class_name"] == _SCHEDULERS[0] else 0.5
-  stated = {"prediction_type": "v_prediction", "sigma_data": silent} | dict(config)
+  # diffusers' own defaults where the file is silent.
+  stated = {"prediction_type": "v_prediction", "sigma_data": 1.0} | dict(config)
   for key, known in _SCHEDULER.items():
     settings.require(stated[key] in known, name, key, stated[key], str(known[0]))

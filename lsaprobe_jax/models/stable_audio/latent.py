@@ -24,7 +24,7 @@ class StableAudioDiffusion(struct.PyTreeNode):
     durations_params: of what embeds start and end.
     text: the projected tokens of a prompt, [n, D]; None for none.
     start_seconds: where the clip starts in its track, a scalar.
-    end_seconds: where the track ends, a scalar; that of the clip after `for_length`.
+    end_seconds: where the track ends, a scalar; None where it is the clip's own end.
     schedule: the path, tabulated.
     network: the transformer.
     autoencoder: Oobleck.
@@ -62,10 +62,8 @@ class StableAudioDiffusion(struct.PyTreeNode):
     return self.autoencoder.audio_channels
 
   def for_length(self, samples: int) -> "StableAudioDiffusion":
-    """Returns the model for clips of so many samples, told as whole tracks."""
-    return self.replace(
-      samples=samples, end_seconds=jnp.float32(samples / self.sample_rate)
-    )
+    """Returns the model for clips of so many samples."""
+    return self.replace(samples=samples)
 
   def encode(self, audio: jax.Array) -> jax.Array:
     """Waveform [samples] or [channels, samples] -> x_0, [frames, C].
@@ -82,17 +80,26 @@ class StableAudioDiffusion(struct.PyTreeNode):
   def predict(self, x: jax.Array, t) -> jax.Array:
     """What the transformer predicts, v; t = 0 is taken for t = 1."""
     time = self.schedule.time[jnp.maximum(jnp.asarray(t), 1)]
-    embedded = self.embedder.apply(
-      {"params": self.durations_params}, self.start_seconds, self.end_seconds
-    )
+    embedded = self._durations(x.shape[0])
     # Tokens of zeros have keys and values of zeros: one is as good as many.
     tokens = jnp.zeros_like(embedded[:1])
     if self.text is not None:
       tokens = jnp.concatenate([self.text, embedded])
-    inputs = (x, time, tokens, embedded.reshape(-1))
-    variables = {"params": self._rounded(self.params)}
+    states, tokens, overall = self._rounded((x, tokens, embedded.reshape(-1)))
+    # Times that differ must not become one: they keep their type, as frequencies do.
+    params = self._rounded(self.params) | {"time_proj": self.params["time_proj"]}
     network = self._remade(self.network)
-    return network.apply(variables, *self._rounded(inputs)).astype(x.dtype)
+    out = network.apply({"params": params}, states, time, tokens, overall)
+    return out.astype(x.dtype)
+
+  def _durations(self, frames: int) -> jax.Array:
+    """Start and end as they are told, [2, features]."""
+    end = self.end_seconds
+    if end is None:
+      samples = self.samples or frames * self.autoencoder.hop
+      end = self.start_seconds + jnp.float32(samples / self.sample_rate)
+    variables = {"params": self.durations_params}
+    return self.embedder.apply(variables, self.start_seconds, end)
 
   def predict_noise(self, x: jax.Array, t) -> jax.Array:
     """`e(x, t)`, which the transformer's v implies."""
