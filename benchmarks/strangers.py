@@ -20,19 +20,14 @@ import sys
 from absl import flags
 
 import lsaprobe_jax as lsa
+from benchmarks import stranger_tables
 from configs import sweep_dose, train_dose
 from launch import command, devices
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
-from lsaprobe_jax.metrics import dose, study
 from lsaprobe_jax.report import doses
 
 METHODS = ("loss", "path_error", "sima", "rediffuse")
-SIDES = {
-  "album-mates against strangers": ("nonmember", "stranger"),
-  "trained against strangers": ("member", "stranger"),
-  "trained against album-mates": ("member", "nonmember"),
-}
 _TWINS = ("reversal",)
 
 _FAMILY = flags.DEFINE_enum("family", None, train_dose.FAMILIES, "Which models.")
@@ -52,33 +47,9 @@ def main(argv):
     for name, source in train_dose.targets(_FAMILY.value, passes).items()
     for row in _rows(method, baselines[method], name, source, passes)
   ]
-  for sides, records in compared(rows).items():
+  for sides, records in stranger_tables.compared(rows).items():
     table = doses.markdown_controls(records)
     print("\n" + table.replace("other half against development", sides, 1))
-
-
-def compared(rows):
-  """AUCs of each two sorts of tracks, by method, calibration and dose.
-
-  Args:
-    rows: of all doses, with `value` and the models A, B and reference; `split` is
-      `member`, `nonmember` or `stranger`.
-
-  Returns:
-    By the name of the two sorts, records as of `metrics.dose.controls`.
-  """
-  rows = [row for own in study.with_reference(rows).values() for row in own]
-  found = {}
-  for sides, (high, low) in SIDES.items():
-    # As the control of two sorts of unseen tracks has them, in one corpus.
-    split = {high: "nonmember", low: "dev"}
-    own = [
-      dict(row, split=split[row["split"]], corpus="")
-      for row in rows
-      if row["split"] in split
-    ]
-    found[sides] = dose.controls(own)
-  return found
 
 
 def _rows(method, settings, name, source, passes):

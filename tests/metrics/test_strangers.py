@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import strangers
+from benchmarks import stranger_tables
 
 TRACKS = 12
 
@@ -31,8 +31,8 @@ def rows(likeness: float, trained: float):
 
 @pytest.mark.parametrize(("likeness", "trained"), [(0.0, 9.0), (9.0, 9.0)])
 def test_each_two_sorts_are_told_apart_as_far_as_they_differ(likeness, trained):
-  found = strangers.compared(list(rows(likeness, trained)))
-  assert list(found) == list(strangers.SIDES)
+  found = stranger_tables.compared(list(rows(likeness, trained)))
+  assert list(found) == list(stranger_tables.SIDES)
   auc = {
     sides: np.mean([r["auc"] for r in records if not r["difficulty_calibration"]])
     for sides, records in found.items()
