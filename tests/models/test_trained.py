@@ -214,8 +214,9 @@ def test_every_method_says_the_same_of_v_as_of_noise(name):
   )
   attack = attacks.get(name, MEAN_SQUARE, **NEEDED.get(name, {}))
   scores = [attacked(attack, model, AUDIO).score for model in (of_noise, of_v)]
-  # SecMI's is the difference of two states that are all but equal.
-  np.testing.assert_allclose(*scores, rtol=1e-3, atol=2e-8)
+  # SecMI's is a difference of two states that is as small as 1e-5.
+  atol = 2e-8 if name == "secmi" else 1e-6
+  np.testing.assert_allclose(*scores, rtol=1e-3, atol=atol)
 
 
 @pytest.mark.parametrize("name", attacks.names())

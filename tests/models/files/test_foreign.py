@@ -104,7 +104,7 @@ def refuse(path, match):
     ({"config.json": '{"_class_name": "AutoencoderKL"}'}, r"a single network .Autoenc"),
     ({"config.json": '{"architectures": ["ClapModel"]}'}, r"a single network .ClapMod"),
     ({"config.json": "[" * 10_000}, None),
-    ({"model.safetensors.index.json": "{}"}, "weights in several files .sharded."),
+    ({"model.safetensors.index.json": "{}"}, "weights in several files, which are"),
     ({"saved_model.pb": "", "variables": None}, "a TensorFlow model"),
     ({"checkpoint": "", "model.ckpt.index": ""}, "a TensorFlow model"),
     ({"_CHECKPOINT_METADATA": "{}", "default": None}, "a checkpoint of Orbax"),
