@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.models import reconstruction
 from lsaprobe_jax.models.diffusion_model import StateKind
 
 
@@ -69,16 +70,7 @@ class DenoiserModel(struct.PyTreeNode):
 
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """Returns `R_t(x_t)` as a waveform: the reverse process, then decode."""
-    x_0 = diffusion.reverse(
-      self.predict,
-      self.schedule,
-      x_t,
-      t,
-      self.num_inference_steps,
-      rematerialise=self.rematerialise is not False,
-    )
-    # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
-    return jax.lax.optimization_barrier(self.decode(x_0))
+    return reconstruction.reconstruct(self, x_t, t)
 
   def _call(self, function: Callable[..., jax.Array], *args: Any) -> jax.Array:
     return function(*args) if self.params is None else function(self.params, *args)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from lsaprobe_jax.models import convolution
 
-# Of the residual units in a block.
+# The residual units of a block are dilated so.
 _DILATIONS = (1, 3, 9)
 
 

@@ -110,6 +110,17 @@ def freeze(value: Any) -> Any:
   return tuple(map(freeze, value)) if isinstance(value, list | tuple) else value
 
 
+def check_agree(pairs: Mapping[str, tuple[Any, Any]]) -> None:
+  """Refuses two sizes that must agree and do not, by what names them.
+
+  Raises:
+    ValueError: names the first pair that differs, with both.
+  """
+  for what, (one, other) in pairs.items():
+    if one != other:
+      raise ValueError(f"{what} must agree, but are {one} and {other}")
+
+
 def require(condition: bool, name: str, key: str, value: Any, wanted: str) -> None:
   """Raises a ValueError that names the key, unless the condition holds."""
   if not condition:

@@ -23,9 +23,9 @@ _NORMS = re.compile(r"norm\w*$")
 _TRANSPOSED = re.compile(r"(^|/)(upsampler_\d+|conv_t\d+|proj_out_conv)$")
 # Convolutions of width 1 that are linear layers here: a transformer's.
 _POINTWISE = re.compile(r"(pre|post)process_conv$")
-# Of Oobleck's snakes, [1, C, 1], and of ACE-Step's blocks, [1, n, C].
+# Oobleck's snakes have [1, C, 1], and ACE-Step's blocks have [1, n, C].
 _SNAKE, _TABLE = ("alpha", "beta"), "scale_shift_table"
-# Of Stable Audio's numbers.
+# Stable Audio embeds numbers by these.
 _FREQUENCIES = "weights"
 
 

@@ -11,7 +11,7 @@ from flax import struct
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checks, schedules
+from lsaprobe_jax.models import checks, reconstruction, schedules
 from lsaprobe_jax.models.diffusion_model import StateKind
 
 # `scale` brings music to about unit variance; beyond these it would leave float32.
@@ -77,17 +77,7 @@ class WaveformDiffusion(struct.PyTreeNode):
 
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
-    x_0 = diffusion.reverse(
-      self.predict_noise,
-      self.schedule,
-      x_t,
-      t,
-      self.num_inference_steps,
-      rematerialise=self.rematerialise is not False,
-    )
-    # Fused with a small distance behind it, XLA's CPU backend computes parts of the
-    # network's last layers again: a gradient took 1.6 times as long.
-    return jax.lax.optimization_barrier(self.decode(x_0))
+    return reconstruction.reconstruct(self, x_t, t)
 
 
 def _waveform(network: nn.Module) -> tuple[jax.Array, ...]:

@@ -28,7 +28,7 @@ NEEDED = {
 BAD = [
   ({"vae": {"audio_channels": 3}}, "audio_channels = 3"),
   ({"vae": {"channel_multiples": [1]}}, "the numbers of downsampling_ratios"),
-  ({"vae": {"decoder_input_channels": 3}}, "half its encoder_hidden_size"),
+  ({"vae": {"decoder_input_channels": 3}}, "its encoder_hidden_size must agree"),
   ({"transformer": {"in_channels": 8}}, "the transformer's in_channels must agree"),
   ({"transformer": {"num_key_value_attention_heads": 3}}, "a divisor of"),
   ({"transformer": {"attention_head_dim": 6}}, "a multiple of 4"),

@@ -52,7 +52,7 @@ def saved(tmp_path_factory):
 
 
 def tokenizer():
-  """Of single words, as transformers' fast ones are stored."""
+  """A tokenizer of single words, as transformers' fast ones are stored."""
   import tokenizers
 
   words = ["<pad>", "</s>", "<unk>", "solo", "piano", "loud", "drums"]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checks, fresh, waveform
+from lsaprobe_jax.models import checks, fresh, pipeline_settings, waveform
 from lsaprobe_jax.models.musicldm import mel, scheduler, unet, vae, vocoder
 from lsaprobe_jax.models.musicldm.latent import LatentDiffusion
 
@@ -134,7 +134,7 @@ def build_networks(
 def _check_fit(networks: Networks, front_end: Mapping[str, Any]) -> None:
   """Refuses networks and a front end of which two sizes differ that must agree."""
   denoiser, autoencoder, voice = networks
-  fits = {
+  pairs = {
     "the VAE's latent_channels and the UNet's in_channels": (
       autoencoder.latent_channels,
       denoiser.in_channels,
@@ -158,6 +158,4 @@ def _check_fit(networks: Networks, front_end: Mapping[str, Any]) -> None:
       voice.mels - voice.mels % autoencoder.factor,
     ),
   }
-  for what, (one, other) in fits.items():
-    if one != other:
-      raise ValueError(f"{what} must agree, but are {one} and {other}")
+  pipeline_settings.check_agree(pairs)

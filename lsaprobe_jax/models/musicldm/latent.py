@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
+from lsaprobe_jax.models import reconstruction
 from lsaprobe_jax.models.diffusion_model import StateKind
 from lsaprobe_jax.models.musicldm import mel, vae, vocoder
 
@@ -106,16 +107,7 @@ class LatentDiffusion(struct.PyTreeNode):
   @jax.jit
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
-    x_0 = diffusion.reverse(
-      self.predict,
-      self.schedule,
-      x_t,
-      t,
-      self.num_inference_steps,
-      rematerialise=self.rematerialise is not False,
-    )
-    # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
-    return jax.lax.optimization_barrier(self.decode(x_0))
+    return reconstruction.reconstruct(self, x_t, t)
 
   def _log_mel(self, params, x_0):
     latent = self._rounded(x_0 / self.scaling_factor)

@@ -1,11 +1,11 @@
 """Stable Audio Open as a family of models that are built from a configuration."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import SettingError
@@ -157,12 +157,11 @@ def build_networks(
   Raises:
     ValueError: on a setting that is not supported, or parts that do not fit together.
   """
-  read = {
-    name: _read(model_config, name)
-    for name in ("transformer", "vae", "projection_model")
-  }
-  transformer, vae, projection = read.values()
-  _check_fit(transformer, vae, projection, tensors)
+  parts = ("transformer", "vae", "projection_model")
+  transformer, vae, projection = (_read(model_config, part) for part in parts)
+  _check_transformer(transformer)
+  _check_vae(vae, tensors)
+  _check_fit(transformer, vae, projection)
   return Networks(
     transformer=dit.StableAudioDiT(
       channels=transformer["in_channels"],
@@ -194,26 +193,28 @@ def _read(model_config: Mapping[str, Any], part: str) -> dict[str, Any]:
   return settings.read(model_config[part], f"{part}/config.json", defaults[part], {})
 
 
-def _check_fit(transformer, vae, projection, tensors) -> None:
-  """Refuses settings that make no network, or of which two differ that must agree."""
-  checks.whole("vae/config.json: sampling_rate", vae["sampling_rate"], *checks.RATES)
-  name = "vae/config.json"
-  channels = vae["audio_channels"]
-  checks.whole(f"{name}: audio_channels", channels, 1, _MOST_CHANNELS)
-  strides = vae["downsampling_ratios"]
-  hop = int(np.prod([int(stride) for stride in strides], dtype=object))
+def _check_vae(vae: Mapping[str, Any], tensors: int | None) -> None:
+  """Refuses settings that make no autoencoder."""
+  name, strides = "vae/config.json", vae["downsampling_ratios"]
+  checks.whole(f"{name}: sampling_rate", vae["sampling_rate"], *checks.RATES)
+  checks.whole(f"{name}: audio_channels", vae["audio_channels"], 1, _MOST_CHANNELS)
   # With an odd one the decoder ends before the clip does.
   odd = any(stride % 2 for stride in strides)
   settings.require(not odd, name, "downsampling_ratios", strides, "even numbers")
-  wanted = f"a product of at most {_MOST_HOP:,}"
-  settings.require(hop <= _MOST_HOP, name, "downsampling_ratios", strides, wanted)
-  settings.check_blocks(
-    "transformer/config.json: num_layers", transformer["num_layers"], None
-  )
+  settings.require(
+    math.prod(strides) <= _MOST_HOP, name, "downsampling_ratios", strides,
+    f"a product of at most {_MOST_HOP:,}",
+  )  # fmt: skip
   settings.check_blocks(f"{name}: downsampling_ratios", 3 * len(strides), tensors)
+
+
+def _check_transformer(transformer: Mapping[str, Any]) -> None:
+  """Refuses settings that make no transformer."""
+  name = "transformer/config.json"
+  # Blocks are stacked: their number says nothing of that of tensors.
+  settings.check_blocks(f"{name}: num_layers", transformer["num_layers"], None)
   heads = transformer["num_attention_heads"]
   kv_heads = transformer["num_key_value_attention_heads"]
-  name = "transformer/config.json"
   settings.require(
     heads % kv_heads == 0, name, "num_key_value_attention_heads", kv_heads,
     f"a divisor of num_attention_heads = {heads}",
@@ -221,41 +222,46 @@ def _check_fit(transformer, vae, projection, tensors) -> None:
   for key, factor in (("attention_head_dim", 4), ("time_proj_dim", 2)):
     value = transformer[key]
     settings.require(value % factor == 0, name, key, value, f"a multiple of {factor}")
+
+
+def _check_fit(transformer, vae, projection) -> None:
+  """Refuses parts of which two sizes differ that must agree."""
   lowest, highest = projection["min_value"], projection["max_value"]
   settings.require(
     lowest < highest, "projection_model/config.json", "max_value", highest,
     f"above min_value = {lowest}",
   )  # fmt: skip
+  latents, channels = vae["decoder_input_channels"], transformer["in_channels"]
   width = projection["conditioning_dim"]
-  fits = {
-    "the numbers of downsampling_ratios and of channel_multiples": (
-      len(strides),
-      len(vae["channel_multiples"]),
-    ),
-    "the VAE's decoder_input_channels and half its encoder_hidden_size": (
-      2 * vae["decoder_input_channels"],
-      vae["encoder_hidden_size"],
-    ),
-    "the VAE's decoder_input_channels and the transformer's in_channels": (
-      vae["decoder_input_channels"],
-      transformer["in_channels"],
-    ),
-    "the transformer's out_channels and in_channels": (
-      transformer["out_channels"],
-      transformer["in_channels"],
-    ),
-    "conditioning_dim and the transformer's cross_attention_input_dim": (
-      width,
-      transformer["cross_attention_input_dim"],
-    ),
-    "twice conditioning_dim and the transformer's global_states_input_dim": (
-      2 * width,
-      transformer["global_states_input_dim"],
-    ),
-  }
-  for what, (one, other) in fits.items():
-    if one != other:
-      raise ValueError(f"{what} must agree, but are {one} and {other}")
+  strides, multiples = vae["downsampling_ratios"], vae["channel_multiples"]
+  settings.check_agree(
+    {
+      "the numbers of downsampling_ratios and of channel_multiples": (
+        len(strides),
+        len(multiples),
+      ),
+      "twice the VAE's decoder_input_channels and its encoder_hidden_size": (
+        2 * latents,
+        vae["encoder_hidden_size"],
+      ),
+      "the VAE's decoder_input_channels and the transformer's in_channels": (
+        latents,
+        channels,
+      ),
+      "the transformer's out_channels and in_channels": (
+        transformer["out_channels"],
+        channels,
+      ),
+      "conditioning_dim and the transformer's cross_attention_input_dim": (
+        width,
+        transformer["cross_attention_input_dim"],
+      ),
+      "twice conditioning_dim and the transformer's global_states_input_dim": (
+        2 * width,
+        transformer["global_states_input_dim"],
+      ),
+    }
+  )
 
 
 def _check_scheduler(config: Mapping[str, Any]) -> None:

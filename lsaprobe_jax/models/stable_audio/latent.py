@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.models import oobleck
+from lsaprobe_jax.models import oobleck, reconstruction
 from lsaprobe_jax.models.diffusion_model import StateKind
 from lsaprobe_jax.models.stable_audio import dit, durations
 
@@ -121,16 +121,7 @@ class StableAudioDiffusion(struct.PyTreeNode):
   @jax.jit
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
-    x_0 = diffusion.reverse(
-      self.predict,
-      self.schedule,
-      x_t,
-      t,
-      self.num_inference_steps,
-      rematerialise=self.rematerialise is not False,
-    )
-    # Nothing of it is computed again inside a distance (`waveform.WaveformDiffusion`).
-    return jax.lax.optimization_barrier(self.decode(x_0))
+    return reconstruction.reconstruct(self, x_t, t)
 
   def _remade(self, network):
     """Returns a network that rematerialises as this model does."""
