@@ -1,5 +1,6 @@
 """Published checkpoints are converted when they are first named."""
 
+import shutil
 import sys
 
 import jax
@@ -148,3 +149,33 @@ def test_a_cache_that_cannot_be_written_is_named(pipeline, cache):
   cache.touch()
   with pytest.raises(CheckpointError, match=f"cannot be conv.*{cache}"):
     conversion.find_model(str(pipeline))
+
+
+def test_variants_are_fetched_where_a_part_has_no_full_weights(
+  pipeline, tmp_path, monkeypatch
+):
+  """What a hub holds is matched by patterns; full weights alone are fetched first."""
+  whole = pipeline / "vae" / "diffusion_pytorch_model.safetensors"
+  whole.rename(whole.with_name("diffusion_pytorch_model.fp16.safetensors"))
+  unread = pipeline / "unet" / "diffusion_pytorch_model.fp16.safetensors"
+  unread.write_bytes(b"not read")
+  fetched, asked = tmp_path / "fetched", []
+
+  class Hub:
+    @staticmethod
+    def snapshot_download(name, allow_patterns):
+      asked.append(name)
+      for pattern in allow_patterns:
+        for path in pipeline.glob(pattern):
+          if path.is_file():
+            copy = fetched / path.relative_to(pipeline)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+      return str(fetched)
+
+  monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
+  convert("hf:owner/name", tmp_path / "model")
+  assert asked == ["owner/name"] * 2
+  params, _ = checkpoints.load_model(tmp_path / "model")
+  expected, _ = tiny.params()
+  jax.tree.map(np.testing.assert_array_equal, params["vae"], expected["vae"])

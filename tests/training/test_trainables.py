@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 import tiny_latent
+import tiny_stable_audio
 
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checkpoints
+from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.training import trainables
 from lsaprobe_jax.training.settings import TrainCorpus, TrainSettings
 from lsaprobe_jax.training.starting_weights import starting_weights
@@ -78,3 +79,14 @@ def test_a_network_that_a_model_lacks_is_not_trained(start):
     SettingError, match=r"^trains=vocoder: a model of family musicldm"
   ):
     trainables._vocoder(SETTINGS.changed({"trains": "vocoder"}), lacking, None)
+
+
+def test_only_an_autoencoder_of_mels_is_trained(start):
+  """Stable Audio has a VAE too, of waveforms."""
+  described = tiny_stable_audio.config()
+  params = registry.init_params(described, jax.random.key(0))
+  other = type(start)(params=params, model=described, sources={})
+  model = registry.build_model(described, params, 1)
+  message = "^trains=vae: only that of a MusicLDM, with its mel front end"
+  with pytest.raises(SettingError, match=message):
+    trainables._vae(SETTINGS.changed({"trains": "vae"}), other, model)
