@@ -168,6 +168,13 @@ def test_a_twin_is_another_clip_of_the_same_model(model, name):
   np.testing.assert_allclose(loss(seen, AUDIO), loss(model, other), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["reversal", "channel_swap"])
+def test_what_steps_by_v_scores_a_twin_as_another_clip(model, name):
+  twin, run = twins.get(name), jax.jit(attacks.get("secmi"))
+  seen = run(mirrored(model, twin), KEY, AUDIO, T).score
+  np.testing.assert_allclose(seen, run(model, KEY, twin(AUDIO), T).score, rtol=1e-3)
+
+
 def test_gradients_are_finite_whether_it_rematerialises(model):
   x = model.encode(AUDIO)
   loss = lambda model: lambda x: jnp.sum(jnp.square(model.reconstruct(x, T)))
@@ -179,11 +186,21 @@ def test_gradients_are_finite_whether_it_rematerialises(model):
 def test_bfloat16_computes_near_float32(model):
   x = model.encode(AUDIO)
   half = model.replace(dtype=jnp.bfloat16)
-  # Neighbouring times stay apart.
-  assert not np.array_equal(half.predict(x, 700), half.predict(x, 701))
   np.testing.assert_allclose(
     half.predict(x, T), model.predict(x, T), atol=0.1 * np.std(model.predict(x, T))
   )
+
+
+def test_bfloat16_rounds_neither_times_nor_their_frequencies(model):
+  x = model.encode(AUDIO)
+  # In bfloat16 it would be 33, and another angle by 0.4.
+  odd = model.params | {"time_proj": {"weight": jnp.full(5, 33.09)}}
+  model = model.replace(params=odd)
+  half = model.replace(dtype=jnp.bfloat16)
+  whole = model.predict(x, 700)
+  np.testing.assert_allclose(half.predict(x, 700), whole, atol=0.1 * np.std(whole))
+  # Neighbouring times stay apart.
+  assert not np.array_equal(half.predict(x, 700), half.predict(x, 701))
 
 
 def test_it_is_stored_and_loaded(tmp_path):
@@ -225,6 +242,11 @@ def test_one_clip_is_probed_in_stereo(tmp_path):
   params = registry.init_params(described, jax.random.key(1))
   checkpoints.save_model(tmp_path / "model", params, described, {})
   probe = LSAProbe(distance="waveform", t_ratio=0.2)
-  curve = probe_clip(load_model(tmp_path / "model"), probe, AUDIO)
-  assert len(curve.degradations) == len(curve.budgets) > 1
-  assert curve.degradations[-1] > curve.degradations[0] > 0
+  trained = load_model(tmp_path / "model")
+  curve = probe_clip(trained, probe, AUDIO)
+  attack = attacks.DegradationCurve(WAVEFORM, probe.make_search())
+  model = trained.for_length(SAMPLES).model
+  found = jax.jit(attack)(model, jax.random.key(0), AUDIO, 200)
+  np.testing.assert_allclose(
+    curve.degradations, found.details["degradations"], rtol=1e-3
+  )

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tiny_latent
 
-from lsaprobe_jax import distances
+from lsaprobe_jax import diffusion, distances
 from lsaprobe_jax.models import registry
+from lsaprobe_jax.models.trained import from_denoiser
 from lsaprobe_jax.training import losses, train_state
 from lsaprobe_jax.training.optimiser import make_optimiser
 from lsaprobe_jax.training.settings import TrainCorpus, TrainSettings
@@ -160,3 +161,22 @@ def test_a_waveform_denoiser_leaves_clips_where_they_are():
   """Records are read when a batch asks for them (`data.records`)."""
   unread = object()
   assert losses.Denoising(None, 2, (0.5,)).examples(unread) is unread
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow"])
+def test_a_network_is_trained_on_what_it_predicts(kind):
+  schedule = {
+    "epsilon": diffusion.linear(20, 1e-4, 0.1),
+    "v_prediction": diffusion.Schedule.from_path(diffusion.TRIGONOMETRIC, 20),
+    "flow": diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, 20),
+  }[kind]
+  x_0, noise = np.random.default_rng(0).normal(size=(2, 32)).astype(np.float32)
+  a, s = float(schedule.signal[7]), float(schedule.noise[7])
+  wanted = {"epsilon": noise, "v_prediction": a * noise - s * x_0, "flow": noise - x_0}
+  trained = from_denoiser(
+    lambda params, x, t: params, schedule, sample_rate=8000, params=wanted[kind]
+  )
+  objective = losses.Denoising(trained.model, 2, (0.5,))
+  np.testing.assert_allclose(objective.at(wanted[kind], x_0, 7, noise), 0, atol=1e-10)
+  off = objective.at(wanted[kind] + 0.5, x_0, 7, noise)
+  np.testing.assert_allclose(off, 0.25, rtol=1e-5)
