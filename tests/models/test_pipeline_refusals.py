@@ -175,9 +175,11 @@ def test_an_index_that_does_not_fit_its_files_is_refused(sharded, pipeline, refu
   refuse(pipeline, rf"missing \[\], unexpected \['{re.escape(name)}'\]")
   others = (
     "../vae/diffusion_pytorch_model.safetensors",
+    "../vae/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "diffusion_pytorch_model-copy.safetensors",
+    "a-00001-of-00002.safetensors",
     "/etc/passwd",
     3,
-    "a.safetensors",
   )
   for other in others:
     rewrite(where | {name: other})
