@@ -44,6 +44,9 @@ def get_config() -> ConfigDict:
   # Whether it was drawn at random which version was published, with --held_back.
   config.canary_randomised = False
 
+  # Whether times are taken for those of DiffWave's schedule, and models on a path in
+  # continuous time (Stable Audio, ACE-Step) are scored at the same log-SNR.
+  config.match_times = True
   # The probe.
   config.t_ratio = 0.1
   config.num_inference_steps = 1

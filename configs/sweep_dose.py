@@ -12,7 +12,8 @@ half has seen. The base model, which saw neither half, is the reference model. S
 are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
 The main table is of MusicLDM after 300 passes. `dose_musicldm_piano` is the same base
 fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had among
-its test tracks; nothing was tuned on them.
+its test tracks; nothing was tuned on them. `dose_stable_audio` is a family for which
+nothing was tuned either: it has MusicLDM's settings, at the times of the same log-SNR.
 """
 
 import hashlib
@@ -21,7 +22,8 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from configs import mini, sweep_extra, train_dose, tune_dose
+from configs import mini, sweep_extra, train_dose, train_musicldm, tune_dose
+from lsaprobe_jax import diffusion
 
 METHODS = tuple(name for name in sweep_extra.METHODS if name not in tune_dose.COSTLY)
 # In the main table these are also scored with the probe's NFE.
@@ -33,6 +35,10 @@ _MAIN = "musicldm"
 SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
 # Families that were fine-tuned on chorales too, with the settings of `dose`.
 _PIANO = ("musicldm",)
+# Families on a path in continuous time, which have the settings of the main one.
+_PATHS = {"stable_audio": diffusion.TRIGONOMETRIC}
+# Passes at which they are scored, and methods that cost little.
+_PATHS_DOSES = (30, 100, 300)
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -59,6 +65,10 @@ def get_config() -> ConfigDict:
         str(dose): _variant(family, dose, 0, "piano") for dose in train_dose.DOSES
       }
       compared[name] = ("lsa_probe", *METHODS)
+  for family in _PATHS:
+    name = f"dose_{family}"
+    variants[name] = {str(dose): _variant(family, dose, 0) for dose in _PATHS_DOSES}
+    compared[name] = ("lsa_probe", *METHODS)
   config.sweep = dict(
     methods=(*METHODS, *tune_dose.COSTLY),
     nfe_matched=NFE_MATCHED,
@@ -73,7 +83,9 @@ def get_config() -> ConfigDict:
 
 
 def settings(family: str) -> dict:
-  """What all share, with what was chosen for the family."""
+  """What all share, with what was chosen for the family, or for MusicLDM."""
+  if family in _PATHS:
+    return _at_log_snr(settings(_MAIN), _PATHS[family])
   own = json.loads(SETTINGS.read_text())[family]
   text = json.dumps(own["settings"], sort_keys=True)
   if hashlib.sha256(text.encode()).hexdigest() != own["sha256"]:
@@ -85,6 +97,18 @@ def settings(family: str) -> dict:
   made.twins.development = True
   made.update(own["settings"])
   return made.to_dict()
+
+
+def _at_log_snr(made: dict, path: diffusion.Path) -> dict:
+  """Settings of the main family at the times of a path that have the same log-SNR."""
+  keys = ("num_train_timesteps", "beta_start", "beta_end")
+  scheduler = train_musicldm.get_config().model.scheduler
+  like = diffusion.scaled_linear(*(scheduler[key] for key in keys))
+  schedule = diffusion.Schedule.from_path(path)
+  for part in (made, made["anchored"], *made["baselines"].values()):
+    if "t_ratio" in part:
+      part["t_ratio"] = diffusion.matched_t_ratio(schedule, like, part["t_ratio"])
+  return made
 
 
 def _variant(family: str, dose: int, seed: int, music: str = "multigenre") -> dict:

@@ -15,22 +15,26 @@ tracks of one half, at a constant learning rate, and is kept after 1, 3, 10, 30,
 300 passes: the learning rate does not know when it will end, so that a snapshot is what
 a shorter fine-tune would have given. `diffwave,a,1` draws with another seed, and
 `diffwave,a,0,piano` fine-tunes the same base on chorales (the corpus `dose-piano`).
+The family `stable_audio` needs its autoencoder first:
+
+  python -m launch.train --config=configs/train_stable_audio.py \
+    --workdir=runs/train/stable-audio-vae
 """
 
 from ml_collections import ConfigDict
 
-from configs import train_diffwave, train_musicldm
+from configs import train_diffwave, train_musicldm, train_stable_audio
 
-FAMILIES = ("diffwave", "musicldm")
+FAMILIES = ("diffwave", "musicldm", "stable_audio")
 DOSES = (1, 3, 10, 30, 100, 300)
 CLIP_SECONDS = 1.024
 # Clips of a track that fine-tunes see, all of which are judged.
 CLIPS_PER_TRACK = 2
 # Passes of the base over its clips: what half an hour of one CPU core has time for.
-_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150}
+_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150, "stable_audio": 60}
 _BASE_CLIPS_PER_TRACK = 8
 # The learning rates of fine-tunes; a base has that of earlier trainings.
-_LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4}
+_LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4, "stable_audio": 5e-4}
 _WHATS = ("base", "a", "b")
 # Corpora of fine-tunes, by the music; the base is of the first.
 CORPORA = {"multigenre": "runs/corpora/dose", "piano": "runs/corpora/dose-piano"}
@@ -102,4 +106,17 @@ def _musicldm() -> ConfigDict:
   return config
 
 
-_MAKERS = {"diffwave": _diffwave, "musicldm": _musicldm}
+def _stable_audio() -> ConfigDict:
+  """A transformer on the latents of configs/train_stable_audio.py's autoencoder."""
+  config = train_stable_audio.get_config()
+  config.trains = "denoiser"
+  config.parts = {"vae": "runs/train/stable-audio-vae/model"}
+  config.learning_rate = 1e-3
+  return config
+
+
+_MAKERS = {
+  "diffwave": _diffwave,
+  "musicldm": _musicldm,
+  "stable_audio": _stable_audio,
+}

@@ -202,6 +202,25 @@ def timestep(schedule: Schedule, t_ratio: float) -> int:
   return t
 
 
+def matched_t_ratio(schedule: Schedule, like: Schedule, t_ratio: float) -> float:
+  """Returns the time over T of a schedule that has the log-SNR of another's time.
+
+  A time says little across families: a tenth of T is a log-SNR of 4.8 on one schedule
+  and of 3.7 on the next. It is the time in 1..T whose log-SNR is the nearest.
+
+  Args:
+    schedule: the schedule whose time is asked for.
+    like: the schedule that `t_ratio` is of.
+    t_ratio: a time of `like` over its T.
+
+  Raises:
+    ArgumentError: t does not lie in 1..T of `like`.
+  """
+  wanted = like.log_snr[timestep(like, t_ratio)]
+  t = 1 + int(np.argmin(np.abs(schedule.log_snr[1:] - wanted)))
+  return t / schedule.num_train_timesteps
+
+
 def add_noise(schedule: Schedule, x_0: jax.Array, t, noise: jax.Array) -> jax.Array:
   """Returns `x_t = a_t x_0 + s_t eps`."""
   return schedule.signal[t] * x_0 + schedule.noise[t] * noise

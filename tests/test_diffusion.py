@@ -229,3 +229,16 @@ def test_reverse_on_a_path_agrees_with_a_naive_loop(name):
 def test_a_path_without_times_is_refused(times, shift):
   with pytest.raises(ValueError, match=f"num_train_timesteps={times} and shift="):
     diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, times, shift)
+
+
+def test_matched_times_have_the_same_log_snr():
+  for name, schedule in PATHS.items():
+    for ratio in (0.01, 0.1, 0.4, 0.8):
+      like = diffusion.linear(200, 1e-4, 0.02)
+      t = round(diffusion.matched_t_ratio(schedule, like, ratio) * 1000)
+      wanted = like.log_snr[round(200 * ratio)]
+      # Neither neighbour is nearer.
+      gaps = np.abs(schedule.log_snr[max(t - 1, 1) : t + 2] - wanted)
+      assert np.min(gaps) == abs(schedule.log_snr[t] - wanted), name
+  with pytest.raises(ValueError, match=r"outside 1\.\.200"):
+    diffusion.matched_t_ratio(PATHS["flow"], like, 0.0)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lsaprobe_jax.audit import opening, twin_choice, version_gates
+from lsaprobe_jax.audit import opening, times, twin_choice, version_gates
 from lsaprobe_jax.audit.findings import ALONE, BY_REFERENCE, CANARY
 from lsaprobe_jax.audit.gates import Gate
 from lsaprobe_jax.audit.settings import AuditSettings
@@ -101,6 +101,7 @@ def open_inputs(
   groups = {"suspect": suspects_groups, "reference": reference_groups}
   mode = _mode(reference, held_back, reference_model, groups)
   targets = _load(model, reference_model, settings)
+  settings, untuned = times.matched(settings, targets[0])
   paths = {"suspect": os.fspath(suspects)}
   how = {
     "sample_rate": targets[0].sample_rate,
@@ -115,10 +116,11 @@ def open_inputs(
   else:
     paths["reference"] = os.fspath(reference)
     opened = opening.with_reference(settings, targets, paths, groups, how)
-  notes = []
+  notes = untuned
   if not any(gate.holds is False for gate in opened.gates):
     # It asks the models, which costs some seconds.
-    settings, notes = twin_choice.choose(settings, mode, targets, opened.suspects)
+    settings, chosen = twin_choice.choose(settings, mode, targets, opened.suspects)
+    notes = untuned + chosen
   fields = {f.name: getattr(opened, f.name) for f in dataclasses.fields(opened)}
   fields["gates"] = opened.gates + _version_gates(settings, mode, opened)
   fields["notes"] = opened.notes + notes

@@ -85,6 +85,9 @@ class AuditSettings(Settings):
     corpus: the clips.
     seed: of the draws of noise, of the split of the reference, and of permutations.
     t_ratio: the probe's time over T.
+    match_times: whether every t_ratio is taken for a time of DiffWave's schedule, and
+      models on a path in continuous time are scored at the same log-SNR
+      (`audit.times`).
     num_inference_steps: S, deterministic steps of the reverse process.
     precision: of the networks' blocks, `float32` or `bfloat16`.
     stop_at: what latent models are decoded to, `waveform` or `mel`.
@@ -116,12 +119,13 @@ class AuditSettings(Settings):
     above(0, 0.5, "alpha"),
     whole(99, 1_000_000, "permutations"),
     one_of(ALBUMS, "albums"),
-    true_or_false("two_sided", "canary_randomised"),
+    true_or_false("two_sided", "canary_randomised", "match_times"),
   )
 
   corpus: ClipSettings = ClipSettings()
   seed: int = 0
   t_ratio: float = 0.1
+  match_times: bool = True
   num_inference_steps: int = 1
   precision: str = "float32"
   stop_at: str = "waveform"

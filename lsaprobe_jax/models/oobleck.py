@@ -15,6 +15,8 @@ from lsaprobe_jax.models import convolution
 
 # The residual units of a block are dilated so.
 _DILATIONS = (1, 3, 9)
+# A latent's standard deviation is at least this.
+_LEAST_DEVIATION = 1e-4
 
 
 class Snake(nn.Module):
@@ -192,6 +194,12 @@ class Oobleck(nn.Module):
       )
     return self.encoder(audio)[:, : self.latent_channels]
 
+  def moments(self, audio):
+    """[frames * hop, audio channels] -> mean and deviation, [frames, C] each."""
+    self._check(audio, self.audio_channels, "audio")
+    mean, scale = jnp.split(self.encoder(audio), 2, axis=-1)
+    return mean, nn.softplus(scale) + _LEAST_DEVIATION
+
   def decode(self, latent):
     """[frames, C] -> [frames * hop, audio channels]."""
     self._check(latent, self.latent_channels, "latents")
@@ -200,6 +208,20 @@ class Oobleck(nn.Module):
   def _check(self, x, channels, what):
     if x.ndim != 2 or x.shape[1] != channels:
       raise ValueError(f"{what} [time, {channels}] expected, got shape {x.shape}")
+
+
+def scaled(params, factor: float):
+  """Returns parameters under which the modes of latents are `factor` times as large.
+
+  What is decoded of them stays as it is. The deviation around a mode, which is read in
+  training alone, is not scaled.
+  """
+  encoder, decoder = dict(params["encoder"]), dict(params["decoder"])
+  last, first = encoder["conv2"], decoder["conv1"]
+  factors = jnp.where(jnp.arange(last["bias"].size) < last["bias"].size // 2, factor, 1)
+  encoder["conv2"] = {name: value * factors for name, value in last.items()}
+  decoder["conv1"] = first | {"kernel": first["kernel"] / factor}
+  return params | {"encoder": encoder, "decoder": decoder}
 
 
 def _padding(stride: int) -> int:

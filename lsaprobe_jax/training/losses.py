@@ -144,6 +144,54 @@ class Autoencoding(struct.PyTreeNode):
     return float(np.std(_map(encode, params, log_mel)))
 
 
+class Coding(struct.PyTreeNode):
+  """A waveform autoencoder's loss: MR-STFT, L1 and KL.
+
+  It is that of Oobleck (Evans et al. 2024) without the discriminator.
+
+  Attributes:
+    params: the autoencoder's.
+    distance: MR-STFT.
+    network: the autoencoder, `oobleck.Oobleck`.
+    kl_weight: of the KL divergence per latent element.
+    l1_weight: of the mean absolute difference of samples.
+  """
+
+  params: Any
+  distance: MRSTFT
+  network: nn.Module = struct.field(pytree_node=False)
+  kl_weight: float = struct.field(pytree_node=False)
+  l1_weight: float = struct.field(pytree_node=False, default=1.0)
+  together = False
+
+  def examples(self, audio: np.ndarray) -> np.ndarray:
+    """[n, samples] -> whole latent frames of all channels, [n, samples, channels]."""
+    audio = audio[:, : audio.shape[1] // self.network.hop * self.network.hop, None]
+    return np.broadcast_to(audio, (*audio.shape[:2], self.network.audio_channels))
+
+  def loss(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
+    """The loss of one waveform under one sample of its latent."""
+    run = lambda method, x: self.network.apply({"params": params}, x, method=method)
+    mean, deviation = run("moments", audio)
+    decoded = run("decode", mean + deviation * jax.random.normal(key, mean.shape))
+    variance = jnp.square(deviation)
+    kl = (jnp.square(mean) + variance - 1 - jnp.log(variance)) / 2
+    heard = jax.vmap(self.distance)(audio.T, decoded.T)
+    near = jnp.mean(jnp.abs(audio - decoded))
+    return jnp.mean(heard) + self.l1_weight * near + self.kl_weight * jnp.mean(kl)
+
+  def eval_loss(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
+    """[1] loss under the one sample that the key gives."""
+    return self.loss(params, audio, key)[None]
+
+  def spread(self, params: Any, audio: np.ndarray) -> float:
+    """Standard deviation of the latents' modes over examples."""
+    encode = lambda params, one: self.network.apply(
+      {"params": params}, one, method="encode"
+    )
+    return float(np.std(_map(encode, params, audio)))
+
+
 class Vocoding(struct.PyTreeNode):
   """A vocoder's loss: MR-STFT between waveforms, and L1 between their log-mel.
 

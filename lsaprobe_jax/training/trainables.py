@@ -6,7 +6,7 @@ from typing import Any
 
 from lsaprobe_jax import distances
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import oobleck, registry
 from lsaprobe_jax.training import losses
 from lsaprobe_jax.training.settings import TrainSettings
 from lsaprobe_jax.training.starting_weights import StartingWeights
@@ -63,7 +63,8 @@ def _denoiser(settings: TrainSettings, start: StartingWeights, model: Any) -> Tr
 
 def _vae(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
   _check_part("vae", start)
-  _check_mel("vae", model)
+  if isinstance(model.autoencoder, oobleck.Oobleck):
+    return _oobleck(settings, start, model)
   objective = losses.Autoencoding(
     model.vae_params, model.front_end, model.autoencoder, settings.kl_weight
   )
@@ -72,6 +73,23 @@ def _vae(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainab
     # Latents of unit variance, as latent diffusion wants them.
     scale = {"scaling_factor": 1 / objective.spread(vae, examples)}
     return {"vae": vae}, start.model | {"vae": start.model["vae"] | scale}
+
+  return Trainable(objective=objective, export=export)
+
+
+def _oobleck(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
+  objective = losses.Coding(
+    model.vae_params,
+    distances.get("mr_stft", sample_rate=model.sample_rate),
+    # A training keeps one clip's states at a time, and has room for them.
+    model.autoencoder.clone(rematerialise=False),
+    settings.kl_weight,
+  )
+
+  def export(vae, audio):
+    # There is no factor beside the weights: they themselves get latents of unit
+    # variance, as a path in continuous time wants them.
+    return {"vae": oobleck.scaled(vae, 1 / objective.spread(vae, audio))}, start.model
 
   return Trainable(objective=objective, export=export)
 
@@ -87,14 +105,6 @@ def _vocoder(settings: TrainSettings, start: StartingWeights, model: Any) -> Tra
   )
   export = lambda vocoder, _: ({"vocoder": vocoder}, start.model)
   return Trainable(objective=objective, export=export)
-
-
-def _check_mel(name: str, model: Any) -> None:
-  """Refuses to train what is not around a mel spectrogram."""
-  if not hasattr(model, "front_end"):
-    raise SettingError(
-      f"trains={name}: only that of a MusicLDM, with its mel front end, can be trained"
-    )
 
 
 def _check_part(name: str, start: StartingWeights) -> None:

@@ -55,8 +55,9 @@ CONFIGS = {
   "train_diffwave": (TrainSettings, [None, *_PAIRS, "core,a", "core-full,b", *_EXTRA]),
   "train_dose": (
     TrainSettings,
-    [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "musicldm,b,0,piano"],
+    [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "stable_audio,a"],
   ),
+  "train_stable_audio": (TrainSettings, [None]),
   "train_musicldm": (TrainSettings, ["vae", "vocoder", *_PAIRS]),
   "tune_dose": (Tuning, [None, "musicldm"]),
   "tune_mini": (Tuning, [None, "baselines", "settings", "probe", "own", "cdpam"]),

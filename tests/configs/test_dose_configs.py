@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from configs import dose as embedded
@@ -42,7 +43,7 @@ def test_a_training_that_there_is_not_is_refused(arg):
     train_dose.get_config(arg)
 
 
-@pytest.mark.parametrize("family", train_dose.FAMILIES)
+@pytest.mark.parametrize("family", tune_dose.FAMILIES)
 def test_every_method_is_tried_at_both_doses(family):
   config = tune_dose.get_config(family)
   tried = [(c["methods"][0], pathlib.Path(c["targets.A"]).name) for c in config.grid]
@@ -100,6 +101,34 @@ def test_every_family_is_scored_by_its_own_settings():
     assert scored[family].anchored.tau.eta_ref == chosen
     distance = tune_dose.common(family)["distance"]
     assert scored[family].distance == distance
+
+
+def test_a_family_that_was_not_tuned_is_scored_at_the_same_log_snr():
+  config = sweep_dose.get_config()
+  variants = config.sweep.variants["dose_stable_audio"]
+  main, own = config.to_dict(), variants["30"].to_dict()
+  betas = np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2
+  alpha_bar = np.concatenate([[1], np.cumprod(1 - betas)])
+  pairs = [(main["t_ratio"], own["t_ratio"])]
+  pairs += [(main["anchored"]["t_ratio"], own["anchored"]["t_ratio"])]
+  for name, options in own["baselines"].items():
+    if "t_ratio" in options:
+      pairs.append((main["baselines"][name]["t_ratio"], options["t_ratio"]))
+    # All else is MusicLDM's.
+    assert main["baselines"][name] | options | {"t_ratio": None} == main["baselines"][
+      name
+    ] | {"t_ratio": None}
+  # Every baseline that is scored has a time of its own.
+  timed = {name for name, options in own["baselines"].items() if "t_ratio" in options}
+  assert {*sweep_dose.METHODS} - {"lsa_probe_anchored"} <= timed
+  for before, after in pairs:
+    there = alpha_bar[round(1000 * before)]
+    # Signal over noise, squared, on a quarter of a circle.
+    here = 1 / np.tan(np.pi / 2 * after) ** 2
+    assert abs(np.log(here) - np.log(there / (1 - there))) < 2e-2 / after
+  for dose, changes in variants.items():
+    folder = f"runs/train/dose-stable_audio-a/snapshots/{int(dose):05d}"
+    assert changes["targets"]["A"] == folder
 
 
 def test_settings_with_another_hash_are_refused(tmp_path, monkeypatch):

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_latent
+import tiny_stable_audio
 
 from lsaprobe_jax import diffusion, distances
-from lsaprobe_jax.models import registry
+from lsaprobe_jax.models import oobleck, registry
 from lsaprobe_jax.models.trained import from_denoiser
 from lsaprobe_jax.training import losses, train_state
 from lsaprobe_jax.training.optimiser import make_optimiser
@@ -111,6 +112,55 @@ def test_the_vocoder_is_compared_at_the_front_ends_level(vocoder, audio):
   assert loss(perfect, examples[0], key) < 1e-5 < loss(vocoder, examples[0], key)
 
 
+@pytest.fixture(scope="module")
+def codec():
+  model = tiny_stable_audio.model()
+  distance = distances.get("mr_stft", sample_rate=RATE)
+  network = model.autoencoder.clone(rematerialise=False)
+  return losses.Coding(model.vae_params, distance, network, 1e-2)
+
+
+def test_a_codecs_loss_is_its_parts(codec, audio):
+  examples = codec.examples(audio)
+  hop = codec.network.hop
+  assert examples.shape == (len(audio), SAMPLES // hop * hop, 2)
+  np.testing.assert_array_equal(examples[1, :, 0], audio[1, : examples.shape[1]])
+  np.testing.assert_array_equal(examples[..., 0], examples[..., 1])
+  key, example = jax.random.key(3), examples[0]
+  run = lambda method, x: codec.network.apply(
+    {"params": codec.params}, x, method=method
+  )
+  mean, deviation = (
+    np.asarray(part, np.float64) for part in run("moments", jnp.asarray(example))
+  )
+  np.testing.assert_allclose(mean, run("encode", jnp.asarray(example)), atol=1e-6)
+  sample = mean + deviation * np.asarray(jax.random.normal(key, mean.shape))
+  decoded = np.asarray(run("decode", jnp.asarray(sample, jnp.float32)))
+  heard = [codec.distance(example[:, i], decoded[:, i]) for i in range(2)]
+  kl = np.mean(mean**2 + deviation**2 - 1 - 2 * np.log(deviation)) / 2
+  expected = np.mean(heard) + np.mean(np.abs(example - decoded)) + 1e-2 * kl
+  np.testing.assert_allclose(loss(codec, example, key), expected, rtol=1e-4)
+
+
+def test_a_codecs_latents_are_scaled_and_its_sound_is_not(codec, audio):
+  examples = codec.examples(audio)
+  spread = codec.spread(codec.params, examples)
+  scaled = oobleck.scaled(codec.params, 1 / spread)
+  run = jax.jit(
+    lambda params, method, x: codec.network.apply({"params": params}, x, method=method),
+    static_argnums=1,
+  )
+  modes = [run(codec.params, "encode", one) for one in examples]
+  np.testing.assert_allclose(spread, np.std(modes), rtol=1e-4)
+  again = [run(scaled, "encode", one) for one in examples]
+  np.testing.assert_allclose(np.std(again), 1, rtol=1e-4)
+  np.testing.assert_allclose(
+    run(scaled, "decode", again[0]), run(codec.params, "decode", modes[0]), atol=1e-3
+  )
+  deviations = [run(p, "moments", examples[0])[1] for p in (codec.params, scaled)]
+  np.testing.assert_allclose(*deviations, rtol=1e-6)
+
+
 class _Says:
   """A vocoder that knows the answer."""
 
@@ -122,7 +172,7 @@ class _Says:
     return jnp.asarray(self._audio)
 
 
-@pytest.mark.parametrize("name", ["vae", "vocoder"])
+@pytest.mark.parametrize("name", ["vae", "vocoder", "codec"])
 def test_training_lowers_the_loss(request, audio, name):
   objective = request.getfixturevalue(name)
   examples = objective.examples(audio)

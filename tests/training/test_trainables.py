@@ -81,12 +81,29 @@ def test_a_network_that_a_model_lacks_is_not_trained(start):
     trainables._vocoder(SETTINGS.changed({"trains": "vocoder"}), lacking, None)
 
 
-def test_only_an_autoencoder_of_mels_is_trained(start):
-  """Stable Audio has a VAE too, of waveforms."""
+def test_a_codec_is_exported_with_latents_of_unit_variance(start, monkeypatch):
+  """Stable Audio's VAE is of waveforms, and has no factor beside its weights."""
   described = tiny_stable_audio.config()
   params = registry.init_params(described, jax.random.key(0))
-  other = type(start)(params=params, model=described, sources={})
-  model = registry.build_model(described, params, 1)
-  message = "^trains=vae: only that of a MusicLDM, with its mel front end"
-  with pytest.raises(SettingError, match=message):
-    trainables._vae(SETTINGS.changed({"trains": "vae"}), other, model)
+  trainable = make(type(start)(params=params, model=described, sources={}), "vae")
+  assert not trainable.is_diffusion
+  assert trainable.objective.kl_weight == 0.5
+  monkeypatch.setattr(type(trainable.objective), "spread", lambda *_: 4.0)
+  exported, model = trainable.export(params["vae"], None)
+  assert model == described
+  assert list(exported) == ["vae"]
+  kernel = lambda vae: np.asarray(vae["encoder"]["conv2"]["kernel"])
+  before, after = kernel(params["vae"]), kernel(exported["vae"])
+  half = before.shape[-1] // 2
+  np.testing.assert_allclose(after[..., :half], before[..., :half] / 4, rtol=1e-6)
+  np.testing.assert_array_equal(after[..., half:], before[..., half:])
+
+
+def test_stable_audios_denoiser_is_its_transformer(start):
+  described = tiny_stable_audio.config()
+  params = registry.init_params(described, jax.random.key(0))
+  trainable = make(type(start)(params=params, model=described, sources={}), "denoiser")
+  assert trainable.objective.latent
+  assert trainable.objective.params is params["transformer"]
+  exported, _ = trainable.export("trained", None)
+  assert exported == params | {"transformer": "trained"}

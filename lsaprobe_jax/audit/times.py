@@ -1,0 +1,56 @@
+"""Times of an audit's methods, for models that they were not chosen for."""
+
+import dataclasses
+
+from lsaprobe_jax import diffusion
+from lsaprobe_jax.audit.settings import AuditSettings
+from lsaprobe_jax.models.trained import TrainedModel
+
+
+def chosen_on() -> diffusion.Schedule:
+  """Returns the schedule of the embedded DiffWaves, on which the times were chosen."""
+  return diffusion.linear(200, 1e-4, 0.02)
+
+
+def matched(
+  settings: AuditSettings, model: TrainedModel
+) -> tuple[AuditSettings, list[str]]:
+  """Takes the times of all methods over to a model on a path in continuous time.
+
+  They are times of DiffWave's schedule. On a path they become those of the same
+  log-SNR (`diffusion.matched_t_ratio`), as the same t means other noise there. Discrete
+  schedules are near enough to DiffWave's, and keep the times as they are.
+
+  Args:
+    settings: all settings.
+    model: the model that is audited.
+
+  Returns:
+    (settings with the times to score at, what to note of them). Both are as before
+    where the model has a discrete schedule, or where `match_times` is False.
+  """
+  schedule = model.model.schedule
+  if not settings.match_times or schedule.time is None:
+    return settings, []
+  chosen = chosen_on()
+  match = lambda ratio: diffusion.matched_t_ratio(schedule, chosen, ratio)
+  baselines = {
+    name: dict(options) | {"t_ratio": match(options["t_ratio"])}
+    for name, options in settings.baselines.items()
+    if "t_ratio" in options
+  }
+  anchored = settings.anchored
+  made = dataclasses.replace(
+    settings,
+    t_ratio=match(settings.t_ratio),
+    anchored=dataclasses.replace(anchored, t_ratio=match(anchored.t_ratio)),
+    baselines=dict(settings.baselines) | baselines,
+  )
+  log_snr = chosen.log_snr[diffusion.timestep(chosen, anchored.t_ratio)]
+  note = (
+    "settings are untuned for this family: they were chosen on small DiffWaves, and"
+    " their times were taken over by log-SNR (t_ratio"
+    f" {anchored.t_ratio:g} of the anchored probe, a log-SNR of {log_snr:.1f}, is"
+    f" {made.anchored.t_ratio:.3g} here); that costs power and not validity"
+  )
+  return made, [note]

@@ -1,0 +1,52 @@
+"""Times of an audit's methods on models that they were not chosen for."""
+
+import dataclasses
+import json
+
+import numpy as np
+import tiny_stable_audio
+
+from lsaprobe_jax.audit import AuditSettings, times
+from lsaprobe_jax.models import checkpoints, schedules
+from lsaprobe_jax.models.trained import TrainedModel, load_model
+
+
+def test_times_were_chosen_on_the_embedded_schedule():
+  folder = checkpoints.find_model("diffwave-multigenre-a")
+  config = json.loads((folder / checkpoints.MODEL_FILE).read_text())["model"]
+  embedded = schedules.build(config["schedule"])
+  np.testing.assert_array_equal(times.chosen_on().signal, embedded.signal)
+
+
+def test_discrete_schedules_keep_their_times():
+  settings = AuditSettings()
+  made, notes = times.matched(settings, load_model("diffwave-multigenre-a"))
+  assert made == settings
+  assert not notes
+
+
+def test_a_path_is_scored_at_the_same_noise():
+  model = TrainedModel(name="m", model=tiny_stable_audio.model())
+  settings = AuditSettings()
+  made, (note,) = times.matched(settings, model)
+  own, chosen = model.model.schedule, times.chosen_on()
+
+  def same(ratio, before):
+    # The noise over the signal, on a quarter of a circle of 1,000 steps.
+    here = np.tan(np.pi / 2 * ratio)
+    t = round(200 * before)
+    there = float(chosen.noise[t] / chosen.signal[t])
+    step = np.tan(np.pi / 2 * (ratio + 1e-3)) - here
+    assert abs(here - there) < step
+    assert round(ratio * own.num_train_timesteps) >= 1
+
+  same(made.t_ratio, settings.t_ratio)
+  same(made.anchored.t_ratio, settings.anchored.t_ratio)
+  for name, options in settings.baselines.items():
+    same(made.baselines[name]["t_ratio"], options["t_ratio"])
+    others = dict(options) | {"t_ratio": None}
+    assert dict(made.baselines[name]) | {"t_ratio": None} == others
+  assert made.t_ratio != settings.t_ratio
+  assert "untuned" in note
+  as_given = dataclasses.replace(settings, match_times=False)
+  assert times.matched(as_given, model) == (as_given, [])
