@@ -1,7 +1,9 @@
 """Model folders on disk.
 
 A *model folder* holds `model.json` (architecture, schedule, how it was trained, the
-clips it saw) and `weights.safetensors`. Neither can run code when read.
+clips it saw) and `weights.safetensors`. Neither can run code when read. Embedded models
+share networks that are the same in all: the record's `shared` then names the file in
+`weights` that has them (`share`).
 """
 
 import contextlib
@@ -10,7 +12,7 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ MODEL_FILE = "model.json"
 # Parsed, it takes several times its size; clips of 900 hours take 150 MB.
 _MAX_RECORD_BYTES = 1 << 30
 _LONGEST_REASON = 2000
+_EMBEDDED = pathlib.Path(__file__).parents[1] / "weights"
 
 
 class CheckpointError(LsaProbeError):
@@ -141,18 +144,83 @@ def _read(
   missing = {"model", "training", "weights_sha256"} - set(record)
   if missing:
     raise CheckpointError(f"{shown}/{MODEL_FILE}: lacks {sorted(missing)}")
-  if _sha256(folder / WEIGHTS_FILE) != record["weights_sha256"]:
+  shared = record.pop("shared", None)
+  own = shared["own_sha256"] if shared else record["weights_sha256"]
+  if _sha256(folder / WEIGHTS_FILE) != own:
     raise CheckpointError(
       f"{shown}: {WEIGHTS_FILE} is not the file that {MODEL_FILE} describes;"
       " export the model again"
     )
+  if shared:
+    flat |= _read_shared(shared)
+    safetensors_reader.check_nesting(list(flat))
   return record, flat
+
+
+def share(folders: Sequence[pathlib.Path], parts: Sequence[str], name: str) -> None:
+  """Takes networks out of model folders, which are the same in all, into one file.
+
+  Records keep the hash of the weights as they were in one file, by which rows and cards
+  know them.
+
+  Args:
+    folders: model folders, each whole.
+    parts: names of networks, `vae` or `vocoder`.
+    name: of the folder for the file, among the embedded models.
+
+  Raises:
+    ValueError: they are not the same in all folders.
+  """
+  taken: dict[str, np.ndarray] = {}
+  kept = {}
+  for folder in folders:
+    flat = safetensors_reader.read_weights(folder / WEIGHTS_FILE)
+    own = {key for key in flat if key.split("/")[0] not in parts}
+    kept[folder] = {key: flat[key] for key in flat if key in own}
+    others = {key: flat[key] for key in flat if key not in own}
+    taken = taken or others
+    same = others.keys() == taken.keys() and all(
+      one.dtype == taken[key].dtype and np.array_equal(one, taken[key])
+      for key, one in others.items()
+    )
+    if not same or not others:
+      raise ValueError(f"{folder}: its {', '.join(parts)} are not those of the others")
+  path = _EMBEDDED / name / WEIGHTS_FILE
+  path.parent.mkdir(exist_ok=True)
+  save_file(taken, path)
+  for folder, flat in kept.items():
+    record = strict_json.loads((folder / MODEL_FILE).read_bytes())
+    save_file(flat, folder / WEIGHTS_FILE)
+    hashes = {"own_sha256": _sha256(folder / WEIGHTS_FILE), "sha256": _sha256(path)}
+    record["shared"] = {"name": name} | hashes
+    write_whole(folder / MODEL_FILE, json.dumps(record, indent=1) + "\n")
+    shutil.copymode(folder / MODEL_FILE, folder / WEIGHTS_FILE)
+  shutil.copymode(folders[0] / MODEL_FILE, path)
+
+
+def _read_shared(shared: dict[str, str]) -> dict[str, np.ndarray]:
+  """Reads the networks that embedded models share; no other file can be named."""
+  there = {path.parent.name: path for path in _EMBEDDED.glob(f"*/{WEIGHTS_FILE}")}
+  path = there.get(shared["name"])
+  if path is None or _sha256(path) != shared["sha256"]:
+    raise ValueError(
+      f"the networks {printable(shared['name'])} that it shares are not those of this"
+      " version of lsaprobe_jax; load it with the version that wrote it"
+    )
+  return safetensors_reader.read_weights(path)
 
 
 def _check_record(record: Any) -> None:
   """Refuses a record of which what is read is not what it should be."""
   if not (isinstance(record, dict) and isinstance(record.get("model", {}), dict)):
     raise ValueError(f"{MODEL_FILE} describes no model")
+  shared = record.get("shared")
+  names = ("name", "own_sha256", "sha256")
+  told = isinstance(shared, dict) and all(
+    isinstance(shared.get(name), str) for name in names
+  )
+  if shared is not None and not told:
+    raise ValueError(f"{MODEL_FILE}: its `shared` does not say {', '.join(names)}")
   training = record.get("training")
   if training is None:
     return
@@ -171,10 +239,9 @@ def find_model(name: str | pathlib.Path) -> pathlib.Path:
   Raises:
     CheckpointError: there is neither; lists the embedded models.
   """
-  embedded = pathlib.Path(__file__).parents[1] / "weights"
-  known = sorted(path.parent.name for path in embedded.glob(f"*/{MODEL_FILE}"))
+  known = sorted(path.parent.name for path in _EMBEDDED.glob(f"*/{MODEL_FILE}"))
   if str(name) in known:
-    return embedded / name
+    return _EMBEDDED / name
   # Unlike pathlib's, it says no to a name that is too long.
   if os.path.isdir(name):
     return pathlib.Path(name)

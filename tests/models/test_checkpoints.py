@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.models.files import safetensors_reader
 
 MODEL = {
   "family": "diffwave",
@@ -234,3 +235,72 @@ def test_a_deep_or_odd_record_is_refused(folder, text):
   with pytest.raises(checkpoints.CheckpointError, match="damaged") as caught:
     checkpoints.load_model(folder)
   assert str(folder) in str(caught.value)
+
+
+@pytest.fixture
+def sharing(tmp_path, monkeypatch, params):
+  """Two models that share a network, and what they were before."""
+  monkeypatch.setattr(checkpoints, "_EMBEDDED", tmp_path)
+  part = next(iter(params))
+  other = params | {
+    name: jax.tree.map(lambda x: x + 1, value)
+    for name, value in params.items()
+    if name != part
+  }
+  folders = [tmp_path / "one", tmp_path / "two"]
+  for folder, tree in zip(folders, (params, other), strict=True):
+    checkpoints.save_model(folder, tree, MODEL, {"epochs": 3})
+  before = [checkpoints.load_model(folder) for folder in folders]
+  checkpoints.share(folders, [part], "parts")
+  return folders, before, part
+
+
+def test_models_that_share_a_network_are_as_they_were(sharing):
+  folders, before, part = sharing
+  for folder, (params, record) in zip(folders, before, strict=True):
+    assert not any(
+      name.startswith(f"{part}/")
+      for name in safetensors_reader.read_weights(folder / "weights.safetensors")
+    )
+    found, again = checkpoints.load_model(folder)
+    jax.tree.map(np.testing.assert_array_equal, found, params)
+    assert again == record
+
+
+def test_networks_that_differ_are_not_shared(sharing, params):
+  folders, _, part = sharing
+  name = next(name for name in params if name != part)
+  with pytest.raises(ValueError, match=f"two: its {name} are not those of the others"):
+    checkpoints.share(folders, [name], "more")
+
+
+def test_a_shared_network_that_is_another_is_refused(sharing):
+  folders, _, _ = sharing
+  path = folders[0].parent / "parts" / "weights.safetensors"
+  tensors = safetensors_reader.read_weights(path)
+  save_file({name: value + 1 for name, value in tensors.items()}, path)
+  with pytest.raises(checkpoints.CheckpointError, match="not those of this version"):
+    checkpoints.load_model(folders[0])
+  path.unlink()
+  with pytest.raises(checkpoints.CheckpointError, match="not those of this version"):
+    checkpoints.load_model(folders[1])
+
+
+@pytest.mark.parametrize("name", ["../two", "/etc", "two/../parts", ""])
+def test_only_an_embedded_file_can_be_shared(sharing, name):
+  folders, _, _ = sharing
+  path = folders[0] / "model.json"
+  record = json.loads(path.read_text())
+  record["shared"]["name"] = name
+  path.write_text(json.dumps(record))
+  with pytest.raises(checkpoints.CheckpointError, match="not those of this version"):
+    checkpoints.load_model(folders[0])
+
+
+@pytest.mark.parametrize("shared", ["parts", {"name": "parts"}, {"name": 3}, []])
+def test_a_record_must_say_what_is_shared(sharing, shared):
+  folders, _, _ = sharing
+  path = folders[0] / "model.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | {"shared": shared}))
+  with pytest.raises(checkpoints.CheckpointError, match="its `shared` does not say"):
+    checkpoints.load_model(folders[0])
