@@ -59,6 +59,7 @@ setup(
       "data/shipped/*/*",
       "data/tables/*",
       "models/musicldm/*.json",
+      "models/published/*.json",
       "report/templates/*",
       "weights/*.md",
       "weights/*/*",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from lsaprobe_jax import distances, probe
 from lsaprobe_jax.models import convolution, registry
+from lsaprobe_jax.scoring import memory_estimate
 
 
 def measure(
@@ -36,16 +37,8 @@ def measure(
   model = registry.build_model(config, params, num_inference_steps).for_length(samples)
   model = model.replace(rematerialise=rematerialise)
   distance = distances.get(distance_name, sample_rate=config["sample_rate"])
-  abstract = _abstract(model)
-  audio = jax.ShapeDtypeStruct((samples,), jnp.float32)
-  x_t = jax.eval_shape(lambda g, a: g.encode(a), abstract, audio)
-  clean = jax.eval_shape(lambda d, a: d.embed(a), distance, audio)
-  t = jax.ShapeDtypeStruct((), jnp.int32)
   start = time.perf_counter()
-  # By delta~, the last argument, which is shaped as x_t.
-  gradient = jax.value_and_grad(probe.degradation, argnums=5)
-  lowered = jax.jit(gradient).lower(abstract, _abstract(distance), clean, x_t, t, x_t)
-  analysis = lowered.compile().memory_analysis()
+  analysis = memory_estimate.compile_gradient(model, distance, samples)
   return analysis, time.perf_counter() - start
 
 

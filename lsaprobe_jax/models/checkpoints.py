@@ -124,6 +124,19 @@ def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
   return traverse_util.unflatten_dict(flat, sep="/"), record
 
 
+def read_record(folder: str | pathlib.Path) -> dict[str, Any]:
+  """Reads what model.json says of a model, and none of its weights.
+
+  Raises:
+    CheckpointError: it is missing or damaged.
+  """
+  path = pathlib.Path(folder) / MODEL_FILE
+  with reading(f"{printable(path)}: damaged ({{}}); export it again"):
+    record = strict_json.loads(path.read_bytes())
+    _check_record(record)
+    return record
+
+
 def _read(
   folder: pathlib.Path, shown: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -1,0 +1,82 @@
+"""How much memory a search takes under a model, by the compiler; loads no weights.
+
+python -m launch.memory --model=MODEL [--seconds=10] [--precision=bfloat16]
+  [--num_inference_steps=1] [--distance=mr_stft] [--as_accelerator]
+
+MODEL is an embedded model, a model folder, a pipeline's folder, or the name of a
+published configuration, `stable-audio-open-1.0` or `ace-step-1.5`. It compiles the
+gradient of D by the perturbation for one clip, which a search holds one of at a time
+for each clip on a device, and prints what that needs besides the weights. Several
+values of --seconds, --precision and --num_inference_steps make a table.
+"""
+
+import itertools
+import pathlib
+import shlex
+import sys
+
+from absl import flags, logging
+
+from launch import command, devices
+from lsaprobe_jax.files import write_whole
+from lsaprobe_jax.models.checkpoints import CheckpointError
+from lsaprobe_jax.scoring import memory_estimate
+
+_MODEL = flags.DEFINE_string("model", None, "The model.", required=True)
+_SECONDS = flags.DEFINE_multi_float("seconds", [10.0], "Length of the clip.")
+_PRECISION = flags.DEFINE_multi_enum(
+  "precision", ["float32"], ["float32", "bfloat16"], "What networks compute in."
+)
+_STEPS = flags.DEFINE_multi_integer("num_inference_steps", [1], "S, steps of R_t.", 1)
+_DISTANCE = flags.DEFINE_string("distance", "mr_stft", "The distance.")
+_KEEP = flags.DEFINE_bool(
+  "keep", False, "Keep what a backward pass needs instead of rematerialising it."
+)
+_AS_ACCELERATOR = flags.DEFINE_bool(
+  "as_accelerator", False, "Count accelerators' convolutions, on whatever compiles."
+)
+_OUTPUT = flags.DEFINE_string("output", None, "A Markdown file for the table, too.")
+
+_PAGE = """# Memory of the probe's gradient: {model}
+
+`{command}`
+
+{table}
+"""
+
+
+def main(argv):
+  """Prints the table, a line at a time."""
+  command.refuse_arguments(argv)
+  devices.use_one()
+  try:
+    config = memory_estimate.read_config(_MODEL.value)
+  except CheckpointError as error:
+    raise CheckpointError(f"--model={error}") from error
+  lines = [memory_estimate.HEAD]
+  print(memory_estimate.HEAD, flush=True)
+  cells = itertools.product(_PRECISION.value, _SECONDS.value, _STEPS.value)
+  for precision, seconds, steps in cells:
+    found = memory_estimate.estimate_memory(
+      config,
+      seconds=seconds,
+      num_inference_steps=steps,
+      distance=_DISTANCE.value,
+      precision=precision,
+      rematerialise=not _KEEP.value,
+      as_accelerator=_AS_ACCELERATOR.value,
+    )
+    lines.append(str(found))
+    print(found, flush=True)
+    if _OUTPUT.value:
+      text = _PAGE.format(
+        model=_MODEL.value,
+        command=f"python -m launch.memory {shlex.join(sys.argv[1:])}",
+        table="\n".join(lines),
+      )
+      write_whole(pathlib.Path(_OUTPUT.value), text)
+      logging.info("wrote %s", _OUTPUT.value)
+
+
+if __name__ == "__main__":
+  command.run(main)
