@@ -18,6 +18,8 @@ import sys
 from absl import flags, logging
 
 from launch import command, devices
+from lsaprobe_jax import distances
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.models.checkpoints import CheckpointError
 from lsaprobe_jax.scoring import memory_estimate
@@ -37,6 +39,8 @@ _AS_ACCELERATOR = flags.DEFINE_bool(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "A Markdown file for the table, too.")
 
+# Whether a distance is there does not depend on it.
+_ANY_RATE = 16_000
 _PAGE = """# Memory of the probe's gradient: {model}
 
 `{command}`
@@ -51,8 +55,11 @@ def main(argv):
   devices.use_one()
   try:
     config = memory_estimate.read_config(_MODEL.value)
+    distances.get(_DISTANCE.value, sample_rate=_ANY_RATE)
   except CheckpointError as error:
-    raise CheckpointError(f"--model={error}") from error
+    raise ArgumentError(f"model: {error}") from error
+  except SettingError as error:
+    raise ArgumentError(str(error)) from error
   lines = [memory_estimate.HEAD]
   print(memory_estimate.HEAD, flush=True)
   cells = itertools.product(_PRECISION.value, _SECONDS.value, _STEPS.value)
