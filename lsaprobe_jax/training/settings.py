@@ -21,6 +21,7 @@ _MOST_CLIPS = 1_000_000
 _MOST_IN_BATCH = 65_536
 _MOST_SECONDS = 4 * 3600
 _MOST_FLOAT = 1e38
+_HIGHEST_RANK = 4096
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -29,9 +30,10 @@ TRAIN_RULES: tuple[Rule, ...] = (
   whole(0, 2**31 - 1_001, "seed"),
   between(0, _MOST_SECONDS, "corpus.clip_seconds"),
   or_none(whole(1, _MOST_CLIPS, "corpus.clips_per_track", "eval_clips_per_track")),
-  a_name("corpus.groups", "eval_groups", "trains", "parts.*"),
+  a_name("corpus.groups", "eval_groups", "trains", "parts.*", "lora_layers"),
   # A batch is padded to its size, however few clips there are.
   whole(1, _MOST_IN_BATCH, "batch_size"),
+  whole(1, _HIGHEST_RANK, "lora_rank"),
   whole(1, _MOST_EPOCHS, "epochs", "log_every", "eval_epochs", "save_epochs"),
   whole(0, _MOST_EPOCHS, "snapshot_epochs", "warmup_steps"),
   # A rate at which the loss grows without end is found out by the loss.
@@ -78,6 +80,8 @@ class TrainSettings(Settings):
     eval_groups: groups whose loss is followed.
     eval_clips_per_track: on so many clips of a track; None for all.
     stored_dtype: of the weights that are exported, which are computed in float32.
+    lora_rank: of a LoRA's matrices (`training.low_rank`), where `trains` is `lora`.
+    lora_layers: a regular expression for the names of the layers that have them.
     loss_power: of a denoiser's error, 1 (LMNT's loss) or 2 (DDPM's).
     kl_weight: of a VAE's KL divergence.
     mel_weight: of the log-mel in a vocoder's loss.
@@ -105,6 +109,8 @@ class TrainSettings(Settings):
   eval_groups: tuple[str, ...] = ()
   eval_clips_per_track: int | None = 1
   stored_dtype: str = "float32"
+  lora_rank: int = 8
+  lora_layers: str = "to_[qkv]|to_out"
   loss_power: int = 2
   kl_weight: float = 1e-4
   mel_weight: float = 1.0

@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from lsaprobe_jax import distances
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import oobleck, registry
-from lsaprobe_jax.training import losses
+from lsaprobe_jax.training import losses, low_rank
 from lsaprobe_jax.training.settings import TrainSettings
 from lsaprobe_jax.training.starting_weights import StartingWeights
 
@@ -58,6 +60,25 @@ def _denoiser(settings: TrainSettings, start: StartingWeights, model: Any) -> Tr
     objective=objective,
     export=lambda own, _: (start.params | {place: own} if place else own, start.model),
     eval_t_ratios=EVAL_T_RATIOS,
+  )
+
+
+def _lora(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
+  if not start.initial:
+    raise SettingError("trains=lora: it goes on from a model; name it in `initial`")
+  whole = _denoiser(settings, start, model)
+  key = jax.random.fold_in(jax.random.key(settings.seed), 0)
+  adapters = low_rank.draw(
+    whole.objective.params, key, settings.lora_rank, settings.lora_layers
+  )
+
+  def export(own, examples):
+    # The model folder has the weights merged, as a fine-tune of all of them has.
+    return whole.export(low_rank.merge(whole.objective.params, own), examples)
+
+  objective = low_rank.LowRank(adapters, whole.objective)
+  return Trainable(
+    objective=objective, export=export, eval_t_ratios=whole.eval_t_ratios
   )
 
 
@@ -117,6 +138,7 @@ def _check_part(name: str, start: StartingWeights) -> None:
 # What `trains` may be: `(settings, weights it starts from, model) -> Trainable`.
 TRAINABLES: dict[str, Callable[[TrainSettings, StartingWeights, Any], Trainable]] = {
   "denoiser": _denoiser,
+  "lora": _lora,
   "vae": _vae,
   "vocoder": _vocoder,
 }
