@@ -33,6 +33,8 @@ class ClipCurve:
     nfe_forward: network function evaluations.
     nfe_backward: those that were differentiated.
     seconds: of the search, compilation included.
+    t: the time of the state.
+    log_snr: of that time, by which times of other models compare (`Schedule.log_snr`).
   """
 
   budgets: np.ndarray
@@ -43,10 +45,12 @@ class ClipCurve:
   nfe_forward: int
   nfe_backward: int
   seconds: float
+  t: int
+  log_snr: float
 
   def __str__(self) -> str:
-    """A line a budget, and the cost where there is a tau."""
-    lines = [
+    """The time, a line a budget, and the cost where there is a tau."""
+    lines = [f"t = {self.t}, log-SNR {self.log_snr:.2f}"] + [
       f"eta {eta:.4f}  D {degradation:.5g}"
       for eta, degradation in zip(self.budgets, self.degradations, strict=True)
     ]
@@ -106,6 +110,8 @@ def probe_clip(
     nfe_forward=int(outcome.nfe_forward),
     nfe_backward=int(outcome.nfe_backward),
     seconds=time.perf_counter() - start,
+    t=t,
+    log_snr=float(model.model.schedule.log_snr[t]),
   )
 
 

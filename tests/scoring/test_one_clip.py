@@ -40,7 +40,11 @@ def test_a_clip_is_probed(curve):
   # Beside the gradients the clean side, and D after the last step.
   assert curve.nfe_forward == curve.nfe_backward + 2 > 2
   assert curve.seconds > 0
-  lines = str(curve).splitlines()
+  first, *lines = str(curve).splitlines()
+  schedule = MODEL.model.schedule
+  t = round(0.2 * schedule.num_train_timesteps)
+  ratio = float(schedule.signal[t] / schedule.noise[t])
+  assert first == f"t = {t}, log-SNR {2 * np.log(ratio):.2f}"
   found = [re.fullmatch(r"eta (\S+)  D (\S+)", line) for line in lines[:-1]]
   assert [float(match[1]) for match in found] == [0.05, 0.126, 0.3175, 0.8]
   assert lines[-1] == f"C_adv {curve.cost:.4f} at tau 0.01"
@@ -62,7 +66,7 @@ def test_a_tau_out_of_reach_is_censored():
 def test_without_a_tau_there_is_the_curve_alone():
   curve = probe_clip(MODEL, dataclasses.replace(PROBE, tau=None), CLIPS.audio[0])
   assert curve.cost is None
-  assert len(str(curve).splitlines()) == 4
+  assert len(str(curve).splitlines()) == 5
 
 
 @pytest.mark.parametrize(
