@@ -13,7 +13,8 @@ scores the methods again, for classifiers to be fitted on.
 
 Everything goes to WORKDIR: row files (`metrics.study`), summary.json, tidy records of
 the ablations in ablations.json, tables in tables.md, figures/*.png and *.svg. The same
-command continues a run that was interrupted.
+command continues a run that was interrupted. With --nomain it writes the rows of the
+ablations alone, which `launch.reproduce --add` takes into a study that is stored.
 """
 
 import functools
@@ -38,6 +39,9 @@ _ABLATIONS = flags.DEFINE_list(
   "Which of `config.sweep` to run (default: t_ratio, eta_max and eta_ref, those of them"
   " that have values there).",
 )
+_MAIN = flags.DEFINE_bool(
+  "main", True, "Score the main table too; --nomain for ablations alone."
+)
 _USUAL = ("t_ratio", "eta_max", "eta_ref")
 
 
@@ -51,8 +55,12 @@ def main(argv):
     summary.summarise, resamples=settings.bootstrap_resamples, seed=settings.seed
   )
   with command.ending_in_one_line(f"the rows in {workdir}"):
-    sweep(settings, workdir, _names(settings), limit=_LIMIT.value)
-    print(studies.report(study.read(workdir), workdir, summarise))
+    names = _names(settings)
+    sweep(settings, workdir, names, limit=_LIMIT.value, main=_MAIN.value)
+    if _MAIN.value:
+      print(studies.report(study.read(workdir), workdir, summarise))
+    else:
+      print(f"wrote {', '.join(names)}; launch.reproduce --add adds them to a study")
 
 
 def _names(settings: SweepSettings) -> list[str]:

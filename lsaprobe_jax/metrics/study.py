@@ -26,11 +26,15 @@ GSA_CLASSIFIER, COMBINATION = "gsa_classifier", "combination"
 _COMBINED = (LOSS, "pia", "sima", "random_stability", PROBE)
 
 
-def read(folder: pathlib.Path) -> dict[str, list[Row]]:
+def read(folder: pathlib.Path, *, whole: bool = True) -> dict[str, list[Row]]:
   """Rows by the name of their file.
 
+  Args:
+    folder: of row files.
+    whole: whether a study without `main` is refused.
+
   Raises:
-    ValueError: no such folder, no `main` in it, or a line that is not a row.
+    ValueError: no such folder, no rows or no `main` in it, or a line that is not a row.
   """
   if not folder.is_dir():
     raise ValueError(f"{folder}: no such folder; give one that launch.sweep wrote")
@@ -46,7 +50,7 @@ def read(folder: pathlib.Path) -> dict[str, list[Row]]:
     # At each value of an ablation, and difficulty-calibrated too, a row is another.
     rows = parse_rows(path, text, more=("value", "difficulty_calibration")).values()
     parts[path.name.split(".")[0]] = [row for row in rows if has_score(row)]
-  if MAIN not in parts:
+  if not parts or (whole and MAIN not in parts):
     raise ValueError(f"{folder}: has no {MAIN}.jsonl(.gz); give a folder of rows")
   return parts
 

@@ -59,6 +59,9 @@ summarise = functools.partial(summary.summarise, resamples=_RESAMPLES, seed=_SEE
 def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
   """Stores rows as a study, replacing one of that name.
 
+  Ablations without a main table (`launch.sweep --nomain`) are added to the study that
+  is there, replacing those of their names.
+
   Args:
     name: name of the study: letters, digits, hyphens and underscores.
     source: the folder of a sweep, or the working folder of launch.eval.
@@ -78,9 +81,15 @@ def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
   except (OSError, ValueError) as error:
     raise ArgumentError(f"add={name}={source}: {error}") from error
   target = root / "results" / name
+  if study.MAIN not in parts and not (target / f"{study.MAIN}.jsonl.gz").is_file():
+    raise ArgumentError(
+      f"add={name}={source}: has no {study.MAIN}.jsonl, and there is no study {name} to"
+      " add ablations to; run launch.sweep without --nomain"
+    )
   target.mkdir(parents=True, exist_ok=True)
   for path in target.glob("*.jsonl.gz"):
-    path.unlink()
+    if study.MAIN in parts or path.name.split(".")[0] in parts:
+      path.unlink()
   for part, rows in parts.items():
     (target / f"{part}.jsonl.gz").write_bytes(study.pack(rows))
   return list(parts)
@@ -90,7 +99,7 @@ def _read_any(source: pathlib.Path) -> dict[str, list[Row]]:
   """Rows of a sweep by the name of their file, or those of an evaluation as `main`."""
   path = source / "scores.jsonl"
   if not path.is_file():
-    return study.read(source)
+    return study.read(source, whole=False)
   rows = parse_rows(path, path.read_bytes()).values()
   return {study.MAIN: [row for row in rows if has_score(row)]}
 

@@ -30,7 +30,7 @@ class Runs:
   def __init__(
     self, settings: SweepSettings, folder: pathlib.Path, limit: int | None = None
   ):
-    """Opens the main run.
+    """Opens nothing yet.
 
     Args:
       settings: see `SweepSettings`.
@@ -39,9 +39,16 @@ class Runs:
     """
     self.settings, self._folder, self._limit = settings, folder, limit
     self._scorer = None
-    self.main = self.open("main", {})
-    # The main run as ablations use it, which set no cutoffs.
-    self.plain = dataclasses.replace(self.main, cuts=False)
+
+  @functools.cached_property
+  def main(self) -> Evaluation:
+    """The main run, opened when it is first asked for."""
+    return self.open("main", {})
+
+  @functools.cached_property
+  def plain(self) -> Evaluation:
+    """The main run as ablations use it, which set no cutoffs."""
+    return dataclasses.replace(self.main, cuts=False)
 
   def open(
     self, name: str, changes: dict[str, Any], *, cuts: bool = False
@@ -153,12 +160,17 @@ def draws(runs: Runs) -> Values:
 
 
 def variant(name: str, runs: Runs) -> Values:
-  """The probe and its baselines, or `compared_in`, under each of some changes."""
+  """The probe and its baselines, or `compared_in`, under each of some changes.
+
+  The main run is opened only where one of its own models or rows is needed.
+  """
   sweep = runs.settings.sweep
   variants = sweep.variants[name]
   names = sweep.compared_in.get(name, sweep.compared_names)
   cuts = name in sweep.with_development
-  opened = [runs.main if cuts else runs.plain]
+  opened: list[Evaluation] = []
+  if "main" in vars(runs) or not all(variants.values()):
+    opened.append(runs.main if cuts else runs.plain)
   # Labels that are numbers in their order; a ConfigDict's come in that of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label]

@@ -32,6 +32,7 @@ def sweep(
   names: Sequence[str] = (),
   *,
   limit: int | None = None,
+  main: bool = True,
 ) -> None:
   """Scores the main table and some ablations, and writes the row files of a study.
 
@@ -44,27 +45,31 @@ def sweep(
       `runs` what they are made of (`metrics.study` reads them).
     names: the ablations, among those of `ablations.ablations`.
     limit: at most so many clips of each half.
+    main: whether the main table is scored, with the tune tracks; without it ablations
+      alone are, and a study that has a main table can take them in
+      (`report.reproduction.add`).
 
   Raises:
     SettingError: a setting cannot be used.
     ArgumentError: an ablation is unknown, or the folder cannot be used.
   """
   folder = pathlib.Path(folder)
-  check(settings, names)
+  check(settings, names, main=main)
   runs = Runs(settings, folder, limit)
-  _write(folder, study.MAIN, main_rows(runs))
-  if settings.part == "test":
+  if main:
+    _write(folder, study.MAIN, main_rows(runs))
+  if main and settings.part == "test":
     # Classifiers are fitted on tune tracks.
     tune = runs.open("tune", {"part": "tune"})
     _write(folder, study.TUNE, run_methods(tune, [PROBE, *settings.sweep.methods]))
-  blind = run_blind(runs.plain)
   for name in names:
+    # A variant has a blind baseline of its own.
+    blind = [] if name in settings.sweep.variants else run_blind(runs.plain)
     rows: Rows = []
     for value, found in ablations(settings)[name](runs):
-      # A variant has a blind baseline of its own.
-      gated = found if name in settings.sweep.variants else blind + found
-      rows += [row | {"value": value} for row in gated]
-    _write(folder, name, rows)
+      rows += [row | {"value": value} for row in blind + found]
+      # What is there so far, as a value takes long.
+      _write(folder, name, rows)
     logging.info("%s: %d rows", name, len(rows))
   workdir.note_environment(folder)
 
@@ -83,7 +88,7 @@ def main_rows(runs: Runs) -> Rows:
   return rows + [row | {"method": PAPER} for row in probed]
 
 
-def check(settings: SweepSettings, names: Sequence[str]) -> None:
+def check(settings: SweepSettings, names: Sequence[str], *, main: bool = True) -> None:
   """Refuses, before anything is scored, what would only fail on the way.
 
   Raises:
@@ -105,7 +110,8 @@ def check(settings: SweepSettings, names: Sequence[str]) -> None:
       f"ablations={min(read_off)} needs a search that gives curves:"
       " search.name=continuation or random_directions"
     )
-  _check_baselines(settings)
+  if main:
+    _check_baselines(settings)
   for name in set(names).intersection(settings.sweep.variants):
     for label, changes in settings.sweep.variants[name].items():
       _check_variant(f"sweep.variants.{name}.{label}", settings, changes)

@@ -100,6 +100,24 @@ def test_rows_of_a_sweep_replace_a_study(root, tmp_path):
   assert study.read(root / "results" / "grid") == {"main": crossover.rows(effect=1.0)}
 
 
+def test_ablations_alone_are_added_to_a_study(root, tmp_path):
+  source = tmp_path / "sweep"
+  source.mkdir()
+  rows = [row | {"value": 3} for row in crossover.rows(effect=1.0)]
+  (source / "dose.jsonl").write_text(study.row_lines(rows))
+  before = study.read(root / "results" / "grid")
+  assert reproduction.add("grid", source, root) == ["dose"]
+  assert study.read(root / "results" / "grid") == before | {"dose": rows}
+  # A second time those of the same name are replaced.
+  more = [row | {"value": 4} for row in rows]
+  (source / "dose.jsonl").write_text(study.row_lines(more))
+  reproduction.add("grid", source, root)
+  assert study.read(root / "results" / "grid") == before | {"dose": more}
+  with pytest.raises(ArgumentError, match=r"^add=new=.*no study new to add"):
+    reproduction.add("new", source, root)
+  assert not (root / "results" / "new").exists()
+
+
 def test_a_section_comes_and_goes_with_its_study(root, monkeypatch):
   """RESULTS.md is whole with the study of fresh tracks and without it."""
   monkeypatch.setattr(reproduction, "summarise", _few)

@@ -17,13 +17,13 @@ def parted(tmp_path_factory):
   return tiny_parted.changes(tmp_path_factory.mktemp("of"))
 
 
-def settings_of(parted):
+def settings_of(parted, labels=("1", "2", "3")):
   a, b = parted["targets.A"], parted["targets.B"]
   # Another model under the name of the reference, and the same A and B.
   other = {"targets": {"A": a, "B": b, "reference": b}}
   variants = {"1": other, "2": {}, "3": other | {"anchored": {"t_ratio": 0.4}}}
   few = {"sweep.methods": ("loss",), "sweep.nfe_matched": (), "sweep.paper": {}}
-  few |= {"sweep.variants": {"dose": variants}}
+  few |= {"sweep.variants": {"dose": {label: variants[label] for label in labels}}}
   few |= {"sweep.compared_in": {"dose": ("loss",)}}
   few |= {"sweep.with_development": ("dose",)}
   return tiny_parted.sweep_settings(parted).changed(few)
@@ -60,6 +60,21 @@ def test_rows_of_the_same_model_are_not_scored_again(parted, scored, tmp_path):
   assert by_value[1].keys() == by_value[2].keys()
   for key, score in by_value[1].items():
     assert (score == by_value[2][key]) == (key[0] != "reference"), key
+
+
+def test_ablations_alone_are_the_same_and_need_no_main_run(parted, tmp_path):
+  settings = settings_of(parted, ("1", "3"))
+  sweep(settings, tmp_path / "with", ("dose",))
+  # Not even its models are there.
+  gone = {"targets.A": str(tmp_path / "none"), "targets.B": str(tmp_path / "none")}
+  sweep(settings.changed(gone), tmp_path / "without", ("dose",), main=False)
+  assert not (tmp_path / "without" / "main.jsonl").exists()
+  alone, beside = (
+    [row | {"seconds": 0} for row in read_rows(tmp_path / folder / "dose.jsonl")]
+    for folder in ("without", "with")
+  )
+  assert alone == beside
+  assert alone
 
 
 def run_of(settings, **weights):
