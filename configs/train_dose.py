@@ -31,7 +31,7 @@ CLIP_SECONDS = 1.024
 # Clips of a track that fine-tunes see, all of which are judged.
 CLIPS_PER_TRACK = 2
 # Passes of the base over its clips: what half an hour of one CPU core has time for.
-_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150, "stable_audio": 60}
+_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150, "stable_audio": 30}
 _BASE_CLIPS_PER_TRACK = 8
 # The learning rates of fine-tunes; a base has that of earlier trainings.
 _LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4, "stable_audio": 5e-4}
