@@ -172,7 +172,9 @@ def _counted(call: Callable[..., Any], schedule: Any) -> Callable[..., Any]:
 def _clip(example: Any, sample_rate: int) -> np.ndarray:
   """Returns the clip that is checked on, [samples], or noise in its place."""
   if example is None:
-    return np.random.default_rng(0).normal(scale=0.1, size=sample_rate).astype("float32")
+    return (
+      np.random.default_rng(0).normal(scale=0.1, size=sample_rate).astype("float32")
+    )
   example = np.asarray(example)
   if example.ndim != 1 or not example.size or example.dtype.kind != "f":
     raise ArgumentError(

@@ -215,4 +215,6 @@ def _check_close(
 def difference(wanted: np.ndarray, found: np.ndarray) -> float:
   """Returns the largest difference, as a part of the largest value wanted."""
   far = np.max(np.abs(wanted - found), initial=0)
-  return float(far / max(np.max(np.abs(wanted), initial=0), np.finfo(wanted.dtype).tiny))
+  return float(
+    far / max(np.max(np.abs(wanted), initial=0), np.finfo(wanted.dtype).tiny)
+  )
