@@ -42,8 +42,8 @@ DATASETS = [
   "tensorflow-datasets>=4.9.9",
   *AUDIO,
 ]
-# Any PyTorch model (`lsaprobe_jax.from_torch`). torchax follows PyTorch's operators from
-# version to version: this pair imports, and models/torch_network.py names it.
+# Any PyTorch model (`lsaprobe_jax.from_torch`). torchax follows PyTorch's operators, so
+# that few pairs import: this one does, and models/torch_network.py names it.
 TORCH = ["torch==2.13.0", "torchax==0.0.14.dev20261026"]
 
 setup(

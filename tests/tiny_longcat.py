@@ -20,7 +20,7 @@ def pipeline():
   )
   with torch.no_grad():
     # As it is made its output is zero, whatever it is given.
-    for name, parameter in transformer.named_parameters():
+    for parameter in transformer.parameters():
       if not parameter.any():
         parameter.copy_(0.2 * torch.randn_like(parameter))
   text_encoder = transformers.UMT5EncoderModel(

@@ -77,8 +77,8 @@ def record(
   decoded = cases[-1].output if "decode" in functions else x_0
   if decoded.ndim != 1 or decoded.size < audio.size:
     raise ArgumentError(
-      f"decode: of a clip of {audio.size:,} samples there comes {decoded.shape}; it must"
-      " be one channel, [samples], and no shorter"
+      f"decode: of a clip of {audio.size:,} samples there comes {decoded.shape}; it"
+      " must be one channel, [samples], and no shorter"
     )
   return cases
 
@@ -109,8 +109,8 @@ def _called(
   except Exception as error:
     shapes = ", ".join(str(x.shape) for x in inputs)
     raise ArgumentError(
-      f"{name}: it fails in PyTorch on {shapes} ({reason(error)}); give a function or an"
-      " example that fit"
+      f"{name}: it fails in PyTorch on {shapes} ({reason(error)}); give a function or"
+      " an example that fit"
     ) from error
   _check_pure(name, first, array(output), held, tensors.buffers())
   if name == "encode":
@@ -137,8 +137,8 @@ def _check_pure(
     raise ArgumentError(f"{name}: what it returns in PyTorch is not finite")
   if first.shape != second.shape or difference(first, second) > _SAME:
     raise ArgumentError(
-      f"{name}: it returns something else when it is called again; it may draw no random"
-      " numbers (take the mode or the mean of an encoder) and keep no state"
+      f"{name}: it returns something else when it is called again; it may draw no"
+      " random numbers (take the mode or the mean of an encoder) and keep no state"
     )
   for key, value in before.items():
     if not np.array_equal(value, after[key], equal_nan=True):

@@ -97,11 +97,8 @@ def test_values_and_gradients_are_those_of_autograd_over_clips_and_times(module,
   close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
   close(found, wanted.detach().numpy())
   weighted = torch.sum(wanted * torch.tensor(cotangent))
-  learned = {
-    "": (theirs,), "last": (module.last.weight,), "embedding": (module.embedding.weight,)
-  }  # fmt: skip
-  (by_x,), (by_last,), (by_embedding,) = (
-    torch.autograd.grad(weighted, leaf, retain_graph=True) for leaf in learned.values()
+  by_x, by_last, by_embedding = torch.autograd.grad(
+    weighted, (theirs, module.last.weight, module.embedding.weight)
   )
   by_model, by_state = pull_back(jnp.asarray(cotangent))
   close(by_state, by_x.numpy())

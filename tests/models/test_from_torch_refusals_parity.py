@@ -62,7 +62,7 @@ def refuse(error, match, module, **settings):
     (r"^encode=int: .* function of tensors", {"encode": 3}),
     (r"^call=str: ", {"call": "forward"}),
     (r"^path=str: .*diffusion\.Schedule", {"path": "linear"}),
-    ("^path.*flow", {"prediction": "flow"}),
+    ("^prediction=flow is of a path", {"prediction": "flow"}),
     ("^sample_rate=0: ", {"sample_rate": 0}),
     (r"^example of float64 \(2, 32\)", {"example": np.zeros((2, RATE))}),
     (r"^example of int64 \(32,\)", {"example": np.zeros(RATE, int)}),

@@ -1,4 +1,4 @@
-"""The worked example of docs/torch.md: a pipeline of diffusers, probed without a port."""
+"""The worked example of docs/torch.md: a pipeline of diffusers, probed as it is."""
 
 import jax
 import numpy as np
