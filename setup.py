@@ -42,6 +42,9 @@ DATASETS = [
   "tensorflow-datasets>=4.9.9",
   *AUDIO,
 ]
+# Any PyTorch model (`lsaprobe_jax.from_torch`). torchax follows PyTorch's operators, so
+# that few pairs import: this one does, and models/torch_network.py names it.
+TORCH = ["torch==2.13.0", "torchax==0.0.14.dev20261026"]
 
 setup(
   name="lsaprobe_jax",
@@ -75,6 +78,7 @@ setup(
     "train": TRAIN,
     "launch": LAUNCH,
     "datasets": DATASETS,
+    "torch": TORCH,
     # What renders the scores of the piano corpus (`launch.corpus`).
     "corpora": ["mido>=1.3", "music21==10.5.1"],
     # What the tests need.
@@ -97,7 +101,7 @@ setup(
     "parity": [
       "auraloss==0.4.0",
       "diffusers>=0.42",
-      "torch>=2.5",
+      *TORCH,
       # Stable Audio's scheduler imports it.
       "torchsde>=0.2.6",
       "transformers>=5.20",

@@ -36,6 +36,7 @@ _PUBLIC = {
   "distances": "distances",
   "evaluate": "scoring.evaluate",
   "from_denoiser": "models.trained",
+  "from_torch": "models.from_torch",
   "load_audio": "data.corpus",
   "load_model": "models.trained",
   "metrics": "metrics",
@@ -68,6 +69,7 @@ __all__ = [
   "distances",
   "evaluate",
   "from_denoiser",
+  "from_torch",
   "load_audio",
   "load_model",
   "metrics",
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
   from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
   from lsaprobe_jax.models.checkpoints import CheckpointError
   from lsaprobe_jax.models.conversion import convert
+  from lsaprobe_jax.models.from_torch import from_torch
   from lsaprobe_jax.models.registry import register
   from lsaprobe_jax.models.trained import TrainedModel, from_denoiser, load_model
   from lsaprobe_jax.rows import RowError
