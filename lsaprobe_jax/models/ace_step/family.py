@@ -198,6 +198,12 @@ def build_networks(
   return Networks(transformer=network, vae=oobleck_model.build(vae))
 
 
+def frame_rate(model_config: Mapping[str, Any]) -> float:
+  """Returns how many latent frames a second has."""
+  vae = oobleck_model.read(model_config["vae"])
+  return vae["sampling_rate"] / oobleck_model.build(vae).hop
+
+
 def near_layers(name: str, kinds: Any, count: int) -> tuple[bool, ...]:
   """Returns of each layer whether its tokens attend to near ones alone.
 
