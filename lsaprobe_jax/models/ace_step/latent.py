@@ -11,9 +11,6 @@ from lsaprobe_jax import diffusion
 from lsaprobe_jax.models import oobleck, oobleck_model
 from lsaprobe_jax.models.ace_step import dit
 
-# They hold the time, of which half precision would make others.
-_TIME = ("time_embed", "time_embed_r")
-
 
 class AceStepDiffusion(oobleck_model.OobleckModel, struct.PyTreeNode):
   """A diffusion model on Oobleck's latents. A pytree: weights are arguments.
@@ -57,9 +54,8 @@ class AceStepDiffusion(oobleck_model.OobleckModel, struct.PyTreeNode):
     source = jnp.asarray(self.silence)[frames]
     # Ones in the place of what is made anew.
     context = jnp.concatenate([source, jnp.ones_like(source)], axis=-1)
-    inputs = self._rounded((x, self.condition, context))
-    params = self._rounded(self.params) | {name: self.params[name] for name in _TIME}
-    states, condition, context = inputs
-    network = self._remade(self.network)
-    out = network.apply({"params": params}, states, time, condition, context)
+    states, condition, context = self._rounded((x, self.condition, context))
+    variables = {"params": self._rounded(self.params)}
+    # Times that differ must not become one: the time keeps its type.
+    out = self._remade(self.network).apply(variables, states, time, condition, context)
     return out.astype(x.dtype)
