@@ -5,15 +5,15 @@ import logging
 from collections import namedtuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_ace_step as tiny
+import toy_corpus
 from compared import assert_close, published, randomised, shapes
 from safetensors.numpy import load_file, save_file
 
 import lsaprobe_jax as lsa
-from lsaprobe_jax import attacks, distances, search
+from lsaprobe_jax import search
 from lsaprobe_jax.models import checkpoints, conversion, registry
 
 pytestmark = pytest.mark.parity
@@ -27,7 +27,7 @@ VAE = {"downsampling_ratios": [10, 20], "sampling_rate": 2000}
 SAMPLES, FRAMES, STEPS = 120_000, 600, 4
 PROMPTS = ["solo piano", "loud drums", ""]
 # What the transformer was given in a step, and what it said, prompt and null.
-Call = namedtuple("Call", "time state velocities")
+Call = namedtuple("Call", "time state conditions velocities")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,8 @@ def run(pipe, x, prompt, **settings):
 
   def note(module, args, given, out):
     time, state = given["timestep"][0].item(), given["hidden_states"][0].numpy()
-    calls.append(Call(time, state, out[0].numpy()))
+    told = given["encoder_hidden_states"].numpy()
+    calls.append(Call(time, state, told, out[0].numpy()))
 
   hook = pipe.transformer.register_forward_hook(note, with_kwargs=True)
   try:
@@ -124,6 +125,9 @@ def test_velocities_are_those_of_a_guided_run(saved, tmp_path, prompt):
   assert record["training"]["condition"] == ("null" if prompt is None else said)
   given = "solo piano" if prompt is None else prompt
   _, calls = run(pipe, draw(1, FRAMES, 4), given, num_inference_steps=STEPS)
+  # Where there is no prompt, tokens are all alike and one of them is stored.
+  told = calls[0].conditions[0] if prompt is not None else calls[0].conditions[1][:1]
+  np.testing.assert_allclose(model.condition, told, rtol=1e-5, atol=1e-5)
   predict = jax.jit(model.predict)
   # The first time, 1, is not in the table: nothing would be left of a clip.
   for t, call in zip((750, 500, 250), calls[1:], strict=True):
@@ -265,16 +269,18 @@ def test_half_precision_words_a_prompt_near_full(saved, tmp_path):
   assert 0 < off < 0.05 * np.linalg.norm(whole.condition)
 
 
-def test_a_folder_is_probed_as_it_stands(saved, tmp_path, monkeypatch):
+def test_a_folder_is_scored_as_it_stands(saved, tmp_path, monkeypatch):
   monkeypatch.setattr(conversion, "CACHE", str(tmp_path / "cache"))
-  model = lsa.load_model(saved[0]).for_length(8000).model
-  audio = 0.3 * draw(0, 2, 8000)
-  finder = search.get("continuation", rungs=8, steps=1)
-  distance = distances.get("waveform", sample_rate=2000)
-  curve = attacks.DegradationCurve(distance, finder)
-  found = jax.jit(curve)(model, jax.random.key(0), jnp.asarray(audio), 200)
-  degradations = found.details["degradations"]
-  assert np.all(np.diff(degradations) > 0)
+  model = lsa.load_model(saved[0])
+  clips = toy_corpus.noise("ab", samples=4000, rate=2000)
+  finder = search.get("continuation", rungs=4, steps=1)
+  settings = dict(distance="waveform", search=finder, t_ratio=0.2)
+  found = lsa.score(model, lsa.LSAProbe(tau=1e-4, **settings), clips)
+  assert not found.failed
+  assert np.all(found.score > 0)
+  # What degrades it more takes a larger budget.
+  more = lsa.score(model, lsa.LSAProbe(tau=4e-4, **settings), clips)
+  assert np.all(more.score > found.score)
 
 
 def test_a_turbo_is_better_asked_under_a_prompt(saved, tmp_path, caplog):
