@@ -5,10 +5,10 @@ python -m launch.convert --source=PIPELINE_FOLDER --output=DIR [--prompt="..."]
   [--embedding=FILE.npy]
 python -m launch.convert --source=hf:OWNER/NAME --output=DIR
 
-It reads the `.pt` files of LMNT's DiffWave, and MusicLDM, AudioLDM and Stable Audio
-pipelines that diffusers saved in safetensors. It needs no PyTorch, and runs nothing
-that the files contain. Only `--prompt` runs PyTorch, once. See docs/musicldm.md and
-docs/stable_audio.md.
+It reads the `.pt` files of LMNT's DiffWave, and MusicLDM, AudioLDM, Stable Audio and
+ACE-Step pipelines that diffusers saved in safetensors. It needs no PyTorch, and runs
+nothing that the files contain. Only `--prompt` runs PyTorch, once. See
+docs/musicldm.md, docs/stable_audio.md and docs/ace_step.md.
 """
 
 from absl import flags, logging
@@ -19,8 +19,8 @@ from lsaprobe_jax.models import conversion
 _SOURCE = flags.DEFINE_string(
   "source",
   None,
-  "A DiffWave .pt file, the folder of a MusicLDM, AudioLDM or Stable Audio pipeline, or"
-  " hf:owner/name of one on the Hugging Face hub.",
+  "A DiffWave .pt file, the folder of a MusicLDM, AudioLDM, Stable Audio or ACE-Step"
+  " pipeline, or hf:owner/name of one on the Hugging Face hub.",
   required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The model folder.", required=True)
@@ -30,7 +30,7 @@ _PROMPT = flags.DEFINE_string(
 _EMBEDDING = flags.DEFINE_string(
   "embedding",
   None,
-  "A .npy file with the CLAP embedding to condition on; not of Stable Audio.",
+  "A .npy file with the CLAP embedding to condition on (MusicLDM and AudioLDM alone).",
 )
 
 

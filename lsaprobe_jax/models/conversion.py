@@ -49,14 +49,14 @@ def convert(
   which transformers embeds; the embedding is stored beside the weights.
 
   Args:
-    source: a DiffWave `.pt` file of LMNT's, the folder of a MusicLDM, AudioLDM or
-      Stable Audio pipeline that diffusers saved in safetensors, or `hf:owner/name` of
-      one on the Hugging Face hub.
+    source: a DiffWave `.pt` file of LMNT's, the folder of a MusicLDM, AudioLDM, Stable
+      Audio or ACE-Step pipeline that diffusers saved in safetensors, or `hf:owner/name`
+      of one on the Hugging Face hub.
     output: the model folder, created if missing.
     prompt: text that a pipeline is conditioned on; the empty one is a text too.
     embedding: a .npy file with the CLAP embedding to condition on instead. Without
-      either the condition is an embedding of zeros, or of Stable Audio the pipeline's
-      own null condition.
+      either the condition is an embedding of zeros, or of Stable Audio and ACE-Step
+      the pipeline's own null condition.
 
   Returns:
     The model folder.

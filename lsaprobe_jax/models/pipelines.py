@@ -4,6 +4,7 @@ import pathlib
 import reprlib
 from typing import Any
 
+from lsaprobe_jax.models.ace_step import porting as ace_step
 from lsaprobe_jax.models.files import pipeline_files
 from lsaprobe_jax.models.musicldm import condition as musicldm_condition
 from lsaprobe_jax.models.musicldm import porting as musicldm
@@ -16,9 +17,11 @@ INDEX_FILE = "model_index.json"
 _READERS = {
   **dict.fromkeys(musicldm.PIPELINES, musicldm_condition.read_pipeline),
   **dict.fromkeys(stable_audio.PIPELINES, stable_audio.read_pipeline),
+  **dict.fromkeys(ace_step.PIPELINES, ace_step.read_pipeline),
 }
 # Folders of parts and the names of their weights, of all pipelines.
-_WEIGHTS = sorted({*musicldm.WEIGHTS.items(), *stable_audio.WEIGHTS.items()})
+_FAMILIES = (musicldm, stable_audio, ace_step)
+_WEIGHTS = sorted({item for family in _FAMILIES for item in family.WEIGHTS.items()})
 
 
 def file_patterns(with_text: bool = False, with_variants: bool = False) -> list[str]:

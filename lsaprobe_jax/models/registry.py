@@ -14,6 +14,7 @@ import jax
 
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models import checks
+from lsaprobe_jax.models.ace_step import family as ace_step
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
 from lsaprobe_jax.models.diffwave import family as diffwave
 from lsaprobe_jax.models.musicldm import family as musicldm
@@ -85,6 +86,7 @@ _OWN: dict[str, Family] = {
   "diffwave": diffwave.FAMILY,
   "musicldm": musicldm.FAMILY,
   "stable_audio": stable_audio.FAMILY,
+  "ace_step": ace_step.FAMILY,
 }
 _ADDED: dict[str, Family] = {}
 

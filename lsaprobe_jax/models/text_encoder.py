@@ -20,13 +20,37 @@ def load(
   """Loads a folder's text encoder, and reads a prompt into tokens.
 
   Args:
-    folder: of the pipeline, with `text_encoder` and `tokenizer`.
+    folder: as of `load_parts`, as are `known`, `instead` and what is raised.
     prompt: any text.
+    known: classes of encoders.
+    instead: what may be given where PyTorch is missing.
+
+  Returns:
+    The encoder, and `input_ids` and `attention_mask` [1, tokens], padded.
+  """
+  encoder, tokenizer = load_parts(folder, known, instead)
+  tokens = tokenizer(
+    prompt,
+    padding="max_length",
+    max_length=min(tokenizer.model_max_length, _MOST_TOKENS),
+    truncation=True,
+    return_tensors="pt",
+  )
+  return encoder, {name: tokens[name] for name in ("input_ids", "attention_mask")}
+
+
+def load_parts(
+  folder: pathlib.Path, known: Sequence[str], instead: str = ""
+) -> tuple[Any, Any]:
+  """Loads a folder's text encoder and its tokenizer.
+
+  Args:
+    folder: of the pipeline, with `text_encoder` and `tokenizer`.
     known: classes of encoders; the folder names one, and no other class runs.
     instead: what a message says may be given where PyTorch is missing.
 
   Returns:
-    The encoder, and `input_ids` and `attention_mask` [1, tokens], padded.
+    (the encoder, the tokenizer).
 
   Raises:
     ValueError: the folder has no text encoder, or one of another class, or transformers
@@ -55,11 +79,4 @@ def load(
   tokenizer = transformers.AutoTokenizer.from_pretrained(
     folder / "tokenizer", trust_remote_code=False
   )
-  tokens = tokenizer(
-    prompt,
-    padding="max_length",
-    max_length=min(tokenizer.model_max_length, _MOST_TOKENS),
-    truncation=True,
-    return_tensors="pt",
-  )
-  return encoder, {name: tokens[name] for name in ("input_ids", "attention_mask")}
+  return encoder, tokenizer

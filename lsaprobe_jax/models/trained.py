@@ -109,8 +109,8 @@ def load_model(
 
   Args:
     source: an embedded model's name, a model folder, a `.pt` file of LMNT's DiffWave,
-      a folder of a MusicLDM, AudioLDM or Stable Audio pipeline, or `hf:owner/name` of
-      one on the Hugging Face hub.
+      a folder of a MusicLDM, AudioLDM, Stable Audio or ACE-Step pipeline, or
+      `hf:owner/name` of one on the Hugging Face hub.
     name: what rows call it; the last part of its source by default.
     num_inference_steps: S, the DDIM steps of the reverse process.
     precision: of the network's blocks, `float32` or `bfloat16`.

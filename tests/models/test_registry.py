@@ -135,7 +135,8 @@ def test_what_is_no_family_is_refused(builder):
 def test_unknown_families_are_told_the_known_ones():
   registry.register("gain", Gain)
   with pytest.raises(
-    ValueError, match=r"'unet'; known: diffwave, musicldm, stable_audio, gain$"
+    ValueError,
+    match=r"'unet'; known: diffwave, musicldm, stable_audio, ace_step, gain$",
   ):
     registry.check_settings(GAIN | {"family": "unet"})
 

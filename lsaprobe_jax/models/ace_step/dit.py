@@ -147,7 +147,9 @@ class AceStepDiT(nn.Module):
       TimeEmbedding(self.features, name="time_embed")(time),
       TimeEmbedding(self.features, name="time_embed_r")(jnp.zeros_like(time)),
     )
-    overall, six = (one + other for one, other in zip(*embeddings, strict=True))
+    overall, six = (
+      (one + other).astype(x.dtype) for one, other in zip(*embeddings, strict=True)
+    )
     condition = nn.Dense(self.features, name="condition_embedder")(condition)
     h = jnp.concatenate([context.astype(x.dtype), x], axis=-1)
     h = jnp.pad(h, ((0, -x.shape[0] % self.patch), (0, 0)))

@@ -16,8 +16,8 @@ from lsaprobe_jax.text import printable
 
 SUPPORTED = (
   "a model folder of launch.train or launch.convert, a .pt file of LMNT's DiffWave, or"
-  " the folder of a MusicLDM, AudioLDM or Stable Audio pipeline that diffusers saved in"
-  " safetensors"
+  " the folder of a MusicLDM, AudioLDM, Stable Audio or ACE-Step pipeline that"
+  " diffusers saved in safetensors"
 )
 _HEAD_BYTES = 4096
 _MOST_JSON_BYTES = 1 << 22

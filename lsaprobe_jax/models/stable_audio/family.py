@@ -1,6 +1,5 @@
 """Stable Audio Open as a family of models that are built from a configuration."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checks, fresh, oobleck, waveform
+from lsaprobe_jax.models import checks, fresh, oobleck, oobleck_model, waveform
 from lsaprobe_jax.models import pipeline_settings as settings
 from lsaprobe_jax.models.stable_audio import dit, durations
 from lsaprobe_jax.models.stable_audio.latent import StableAudioDiffusion
@@ -28,15 +27,6 @@ _TRANSFORMER = {
   "global_states_input_dim": 1536,
   "cross_attention_input_dim": 768,
 }
-_VAE = {
-  "encoder_hidden_size": 128,
-  "downsampling_ratios": (2, 4, 4, 8, 8),
-  "channel_multiples": (1, 2, 4, 8, 16),
-  "decoder_channels": 128,
-  "decoder_input_channels": 64,
-  "audio_channels": 2,
-  "sampling_rate": 44100,
-}
 _PROJECTION = {
   "text_encoder_dim": 768,
   "conditioning_dim": 768,
@@ -45,8 +35,6 @@ _PROJECTION = {
 }
 _SCHEDULER = {"prediction_type": ("v_prediction",), "sigma_data": (1, 1.0)}
 _SCHEDULERS = ("CosineDPMSolverMultistepScheduler",)
-_MOST_HOP = 65_536
-_MOST_CHANNELS = 2
 
 
 class Networks(NamedTuple):
@@ -104,7 +92,7 @@ class StableAudio:
       network=networks.transformer,
       autoencoder=networks.vae,
       embedder=networks.projection_model,
-      sample_rate=_read(model_config, "vae")["sampling_rate"],
+      sample_rate=oobleck_model.read(model_config["vae"])["sampling_rate"],
       num_inference_steps=num_inference_steps,
       dtype=dtype,
     )
@@ -157,10 +145,10 @@ def build_networks(
   Raises:
     ValueError: on a setting that is not supported, or parts that do not fit together.
   """
-  parts = ("transformer", "vae", "projection_model")
-  transformer, vae, projection = (_read(model_config, part) for part in parts)
+  parts = ("transformer", "projection_model")
+  transformer, projection = (_read(model_config, part) for part in parts)
   _check_transformer(transformer)
-  _check_vae(vae, tensors)
+  vae = oobleck_model.read(model_config["vae"], tensors)
   _check_fit(transformer, vae, projection)
   return Networks(
     transformer=dit.StableAudioDiT(
@@ -172,13 +160,7 @@ def build_networks(
       condition_features=transformer["cross_attention_dim"],
       time_features=transformer["time_proj_dim"],
     ),
-    vae=oobleck.Oobleck(
-      encoder_channels=vae["encoder_hidden_size"],
-      decoder_channels=vae["decoder_channels"],
-      audio_channels=vae["audio_channels"],
-      strides=vae["downsampling_ratios"],
-      multiples=vae["channel_multiples"],
-    ),
+    vae=oobleck_model.build(vae),
     projection_model=durations.Durations(
       features=projection["conditioning_dim"],
       lowest=float(projection["min_value"]),
@@ -189,23 +171,8 @@ def build_networks(
 
 def _read(model_config: Mapping[str, Any], part: str) -> dict[str, Any]:
   """Returns the settings of a part, each of its default's type."""
-  defaults = {"transformer": _TRANSFORMER, "vae": _VAE, "projection_model": _PROJECTION}
+  defaults = {"transformer": _TRANSFORMER, "projection_model": _PROJECTION}
   return settings.read(model_config[part], f"{part}/config.json", defaults[part], {})
-
-
-def _check_vae(vae: Mapping[str, Any], tensors: int | None) -> None:
-  """Refuses settings that make no autoencoder."""
-  name, strides = "vae/config.json", vae["downsampling_ratios"]
-  checks.whole(f"{name}: sampling_rate", vae["sampling_rate"], *checks.RATES)
-  checks.whole(f"{name}: audio_channels", vae["audio_channels"], 1, _MOST_CHANNELS)
-  # With an odd one the decoder ends before the clip does.
-  odd = any(stride % 2 for stride in strides)
-  settings.require(not odd, name, "downsampling_ratios", strides, "even numbers")
-  settings.require(
-    math.prod(strides) <= _MOST_HOP, name, "downsampling_ratios", strides,
-    f"a product of at most {_MOST_HOP:,}",
-  )  # fmt: skip
-  settings.check_blocks(f"{name}: downsampling_ratios", 3 * len(strides), tensors)
 
 
 def _check_transformer(transformer: Mapping[str, Any]) -> None:
@@ -233,17 +200,8 @@ def _check_fit(transformer, vae, projection) -> None:
   )  # fmt: skip
   latents, channels = vae["decoder_input_channels"], transformer["in_channels"]
   width = projection["conditioning_dim"]
-  strides, multiples = vae["downsampling_ratios"], vae["channel_multiples"]
   settings.check_agree(
     {
-      "the numbers of downsampling_ratios and of channel_multiples": (
-        len(strides),
-        len(multiples),
-      ),
-      "twice the VAE's decoder_input_channels and its encoder_hidden_size": (
-        2 * latents,
-        vae["encoder_hidden_size"],
-      ),
       "the VAE's decoder_input_channels and the transformer's in_channels": (
         latents,
         channels,

@@ -1,18 +1,17 @@
 """Stable Audio as the probe sees it: encode, denoise, decode."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.models import oobleck, reconstruction
-from lsaprobe_jax.models.diffusion_model import StateKind
+from lsaprobe_jax.models import oobleck, oobleck_model
 from lsaprobe_jax.models.stable_audio import dit, durations
 
 
-class StableAudioDiffusion(struct.PyTreeNode):
+class StableAudioDiffusion(oobleck_model.OobleckModel, struct.PyTreeNode):
   """A diffusion model on Oobleck's latents. A pytree: weights are arguments.
 
   Without a text it is under the pipeline's own null condition, which is zeros for all
@@ -31,11 +30,9 @@ class StableAudioDiffusion(struct.PyTreeNode):
     embedder: what embeds start and end.
     sample_rate: of the audio, in Hz.
     num_inference_steps: S, steps of the reverse process.
-    rematerialise: whether a backward pass computes again what is inside the blocks of
-      both networks and of S > 1 steps; None as of `waveform.WaveformDiffusion`.
-    dtype: of the transformer and the decoder; None for that of states and parameters.
-    samples: length of the audio; None where decoding may end with the last whole
-      latent frame. See `for_length`.
+    rematerialise: as of `oobleck_model.OobleckModel`, as are the two below.
+    dtype: of the transformer and the decoder.
+    samples: length of the audio.
   """
 
   params: Any
@@ -53,29 +50,6 @@ class StableAudioDiffusion(struct.PyTreeNode):
   rematerialise: bool | None = struct.field(pytree_node=False, default=None)
   dtype: Any = struct.field(pytree_node=False, default=None)
   samples: int | None = struct.field(pytree_node=False, default=None)
-
-  state_kind: ClassVar[StateKind] = "frames"
-
-  @property
-  def channels(self) -> int:
-    """Channels of the audio."""
-    return self.autoencoder.audio_channels
-
-  def for_length(self, samples: int) -> "StableAudioDiffusion":
-    """Returns the model for clips of so many samples."""
-    return self.replace(samples=samples)
-
-  def encode(self, audio: jax.Array) -> jax.Array:
-    """Waveform [samples] or [channels, samples] -> x_0, [frames, C].
-
-    A waveform of one channel is that of all. The end is padded with silence to whole
-    latent frames.
-    """
-    audio = jnp.atleast_2d(audio)
-    audio = jnp.broadcast_to(audio, (self.channels, audio.shape[1])).T
-    network = self._remade(self.autoencoder)
-    audio = jnp.pad(audio, ((0, -audio.shape[0] % network.hop), (0, 0)))
-    return network.apply({"params": self.vae_params}, audio, method="encode")
 
   def predict(self, x: jax.Array, t) -> jax.Array:
     """What the transformer predicts, v; t = 0 is taken for t = 1."""
@@ -100,35 +74,3 @@ class StableAudioDiffusion(struct.PyTreeNode):
       end = self.start_seconds + jnp.float32(samples / self.sample_rate)
     variables = {"params": self.durations_params}
     return self.embedder.apply(variables, self.start_seconds, end)
-
-  def predict_noise(self, x: jax.Array, t) -> jax.Array:
-    """`e(x, t)`, which the transformer's v implies."""
-    t = jnp.maximum(jnp.asarray(t), 1)
-    return diffusion.implied_noise(self.schedule, x, t, self.predict(x, t))
-
-  def decode(self, x_0: jax.Array) -> jax.Array:
-    """x_0 -> waveform [samples], or [channels, samples] of more than one.
-
-    What encoding padded is cut off.
-    """
-    variables = {"params": self._rounded(self.vae_params)}
-    network = self._remade(self.autoencoder)
-    audio = network.apply(variables, self._rounded(x_0), method="decode")
-    audio = audio.astype(x_0.dtype)[: self.samples].T
-    return audio[0] if self.channels == 1 else audio
-
-  # Jitted so that it is traced once, as `musicldm.latent` says.
-  @jax.jit
-  def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
-    """`R_t` to the waveform: deterministic reverse from t to 0, then decode."""
-    return reconstruction.reconstruct(self, x_t, t)
-
-  def _remade(self, network):
-    """Returns a network that rematerialises as this model does."""
-    return network.clone(rematerialise=self.rematerialise is not False)
-
-  def _rounded(self, tree):
-    """Returns arrays in the networks' `dtype`, where there is one."""
-    if self.dtype is None:
-      return tree
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(self.dtype), tree)
