@@ -166,7 +166,7 @@ def _read(
     raise ValueError(described)
   elif path.is_dir():
     if adapter is not None and not (path / pipelines.INDEX_FILE).is_file():
-      _refuse_adapter(adapter, f"{printable(source)} is none")
+      _refuse_adapter(adapter, f"{printable(source)} is no pipeline")
     read, name = _read_pipeline(path, prompt, embedding, adapter), path.name
   else:
     if adapter is not None:

@@ -1,4 +1,4 @@
-"""LoRA files, read and merged in plain NumPy; live originals are in test_lora_parity."""
+"""LoRA files, read and merged in plain NumPy; the originals are in test_lora_parity."""
 
 import json
 
@@ -335,7 +335,7 @@ def test_damaged_files(tmp_path, file):
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), 1e9, "1", True])
 def test_scales_that_are_refused(file, scale):
-  with pytest.raises(ArgumentError, match="^lora_scale = .*must be a number between"):
+  with pytest.raises(ArgumentError, match=r"^lora_scale = .*must be a number between"):
     lora.read(file(tensors()), scale)
 
 
