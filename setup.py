@@ -101,6 +101,8 @@ setup(
     "parity": [
       "auraloss==0.4.0",
       "diffusers>=0.42",
+      # LoRAs, which diffusers loads through it.
+      "peft>=0.17",
       *TORCH,
       # Stable Audio's scheduler imports it.
       "torchsde>=0.2.6",

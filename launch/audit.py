@@ -1,7 +1,8 @@
 """Was this music in the training set of this model? A dossier with a verdict.
 
 python -m launch.audit --model=DIR --suspects=FOLDER --workdir=DIR [--reference=FOLDER]
-  [--reference_model=DIR] [--held_back=FOLDER] [--dry_run] [--config.alpha=0.01]
+  [--reference_model=DIR] [--held_back=FOLDER] [--lora=FILE] [--dry_run]
+  [--config.alpha=0.01]
 
 --reference is music of the same kind that was surely not in training. Without any the
 suspects are compared with their own twins, or with versions that were --held_back. What
@@ -48,6 +49,8 @@ _REFERENCE_MODEL = flags.DEFINE_string(
   None,
   "A model that saw neither side: scores are calibrated for difficulty by it.",
 )
+_LORA = flags.DEFINE_string("lora", None, "A LoRA trained on the model (docs/lora.md).")
+_LORA_SCALE = flags.DEFINE_float("lora_scale", 1.0, "What the LoRA is multiplied by.")
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Check the inputs and estimate time and memory; write nothing."
 )
@@ -70,6 +73,8 @@ def main(argv):
     held_back=_HELD_BACK.value,
     suspects_groups=_SUSPECTS_GROUPS.value,
     reference_groups=_REFERENCE_GROUPS.value,
+    lora=_LORA.value,
+    lora_scale=_LORA_SCALE.value,
     **_CONFIG.value.to_dict(),
   )
   if _DRY_RUN.value:

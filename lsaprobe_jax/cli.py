@@ -104,6 +104,12 @@ def _add_dry_run(parser) -> None:
   parser.add_argument("--dry_run", action="store_true", help=text)
 
 
+def _add_lora(parser, text: str) -> None:
+  parser.add_argument("--lora", help=text)
+  scale = _number(0, 100)
+  parser.add_argument("--lora_scale", type=scale, default=1.0, help="multiplies it")
+
+
 def _number(least: float, most: float, kind: type = float) -> Callable[[str], Any]:
   """Makes what reads an option that is a number from `least` to `most`."""
 
@@ -164,6 +170,7 @@ def _add_audit(commands) -> None:
   )
   parser.add_argument("--workdir", required=True, help="scores and the dossier go here")
   parser.add_argument("--reference_model", help="a model that saw neither side")
+  _add_lora(parser, "a LoRA trained on the model, whose base is the reference model")
   groups = "only tracks of these groups of a built corpus, with commas"
   parser.add_argument("--suspects_groups", type=_names, help=groups)
   parser.add_argument("--reference_groups", type=_names, help=groups)
@@ -176,7 +183,7 @@ def _audit(args) -> int:
   from lsaprobe_jax.report import dossier
 
   names = ("model", "suspects", "reference", "reference_model", "held_back")
-  names += ("suspects_groups", "reference_groups")
+  names += ("suspects_groups", "reference_groups", "lora", "lora_scale")
   settings = _settings(args.set)
   if taken := {*names, "workdir"}.intersection(settings):
     raise ArgumentError(f"set={min(taken)}=...: give --{min(taken)}=...")
@@ -237,12 +244,14 @@ def _add_convert(commands) -> None:
   parser.add_argument("--output", required=True, help="the model folder")
   parser.add_argument("--prompt", help="text that a pipeline is conditioned on")
   parser.add_argument("--embedding", help="a .npy file to condition on instead")
+  _add_lora(parser, "a LoRA to merge into the pipeline: its file or folder")
 
 
 def _convert(args) -> int:
   from lsaprobe_jax.models.conversion import convert
 
-  options = {"prompt": args.prompt, "embedding": args.embedding}
+  names = ("prompt", "embedding", "lora", "lora_scale")
+  options = {name: getattr(args, name) for name in names}
   print(f"wrote {printable(convert(args.source, args.output, **options))}")
   return 0
 

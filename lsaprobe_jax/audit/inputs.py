@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from lsaprobe_jax.audit import opening, times, twin_choice, version_gates
+from lsaprobe_jax.audit import fine_tunes, opening, times, twin_choice, version_gates
 from lsaprobe_jax.audit.findings import ALONE, BY_REFERENCE, CANARY
+from lsaprobe_jax.audit.fine_tunes import Source, name_of
 from lsaprobe_jax.audit.gates import Gate
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.audit.track_scores import GROUPS, MODEL
@@ -24,8 +25,6 @@ from lsaprobe_jax.models.trained import TrainedModel, load_model
 _CLIP_SECONDS = 4.0
 _LONGEST_CLIP = 3600.0
 
-Source = str | os.PathLike | TrainedModel
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Inputs(opening.Opened):
@@ -34,8 +33,8 @@ class Inputs(opening.Opened):
   Attributes:
     settings: all settings; twins and methods are those that are scored.
     mode: see `Findings`.
-    given: `model`, `suspects`, `reference`, `reference_model` and `held_back`, as they
-      were named.
+    given: `model`, `suspects`, `reference`, `reference_model`, `held_back` and `lora`,
+      as they were named; of a LoRA the base is the reference model.
     targets: the model and, where there is one, the reference model; what their records
       say of training is taken off, as it must not enter the scores.
   """
@@ -81,6 +80,8 @@ def open_inputs(
   held_back: str | os.PathLike | None = None,
   suspects_groups: Sequence[str] | None = None,
   reference_groups: Sequence[str] | None = None,
+  lora: str | os.PathLike | None = None,
+  lora_scale: float = 1.0,
 ) -> Inputs:
   """Opens and checks everything that an audit is given; scores nothing.
 
@@ -93,6 +94,8 @@ def open_inputs(
     held_back: a folder of versions of the suspects; None for none.
     suspects_groups: groups of the suspects' tracks that are taken; all by default.
     reference_groups: the same of the reference.
+    lora: a LoRA that was trained on the model; None for none.
+    lora_scale: what it adds is multiplied by it.
 
   Raises:
     ArgumentError: it begins with the argument that cannot be used at all.
@@ -100,7 +103,8 @@ def open_inputs(
   """
   groups = {"suspect": suspects_groups, "reference": reference_groups}
   mode = _mode(reference, held_back, reference_model, groups)
-  targets = _load(model, reference_model, settings)
+  calibrating = fine_tunes.reference_of(model, reference_model, lora, mode)
+  targets = _load(model, calibrating, settings, lora=lora, lora_scale=lora_scale)
   settings, untuned = times.matched(settings, targets[0])
   paths = {"suspect": os.fspath(suspects)}
   how = {
@@ -116,11 +120,11 @@ def open_inputs(
   else:
     paths["reference"] = os.fspath(reference)
     opened = opening.with_reference(settings, targets, paths, groups, how)
-  notes = untuned
+  notes = fine_tunes.notes(targets[0], model, reference_model, lora, mode) + untuned
   if not any(gate.holds is False for gate in opened.gates):
     # It asks the models, which costs some seconds.
     settings, chosen = twin_choice.choose(settings, mode, targets, opened.suspects)
-    notes = untuned + chosen
+    notes += chosen
   fields = {f.name: getattr(opened, f.name) for f in dataclasses.fields(opened)}
   fields["gates"] = opened.gates + _version_gates(settings, mode, opened)
   fields["notes"] = opened.notes + notes
@@ -128,11 +132,12 @@ def open_inputs(
     settings=settings,
     mode=mode,
     given={
-      "model": _name_of(model),
+      "model": name_of(model, lora),
       "suspects": _with_groups(paths["suspect"], suspects_groups),
       "reference": reference and _with_groups(paths["reference"], reference_groups),
-      "reference_model": reference_model and _name_of(reference_model),
+      "reference_model": calibrating and name_of(calibrating),
       "held_back": held_back,
+      "lora": None if lora is None else os.fspath(lora),
     },
     targets=[dataclasses.replace(t, group=None, members=None) for t in targets],
     **fields,
@@ -203,16 +208,19 @@ def _version_gates(
 
 
 def _load(
-  model: Source, reference_model: Source | None, settings: AuditSettings
+  model: Source,
+  reference_model: Source | None,
+  settings: AuditSettings,
+  **adapter: Any,
 ) -> list[TrainedModel]:
   """The model, and the reference model where there is one, by their names in rows."""
-  sources = {"model": (MODEL, model)}
+  sources = {"model": (MODEL, model, adapter)}
   if reference_model:
-    sources["reference_model"] = (pivot.REFERENCE, reference_model)
+    sources["reference_model"] = (pivot.REFERENCE, reference_model, {})
   loaded = []
-  for argument, (name, source) in sources.items():
+  for argument, (name, source, more) in sources.items():
     try:
-      loaded.append(_trained(source, name, settings))
+      loaded.append(_trained(source, name, settings, **more))
     except CheckpointError as error:
       raise ArgumentError(f"{argument}: {error}") from error
   if len({weights_hash(target) for target in loaded}) < len(loaded):
@@ -229,7 +237,9 @@ def _load(
   return loaded
 
 
-def _trained(source: Source, name: str, settings: AuditSettings) -> TrainedModel:
+def _trained(
+  source: Source, name: str, settings: AuditSettings, **adapter: Any
+) -> TrainedModel:
   if isinstance(source, TrainedModel):
     return dataclasses.replace(source, name=name)
   return load_model(
@@ -238,13 +248,8 @@ def _trained(source: Source, name: str, settings: AuditSettings) -> TrainedModel
     num_inference_steps=settings.num_inference_steps,
     precision=settings.precision,
     stop_at=settings.stop_at,
+    **adapter,
   )
-
-
-def _name_of(source: Source) -> str:
-  if isinstance(source, TrainedModel):
-    return source.source or source.name
-  return os.fspath(source)
 
 
 def _with_groups(path: str, groups: Sequence[str] | None) -> str:

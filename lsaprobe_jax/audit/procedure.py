@@ -36,6 +36,8 @@ def audit(
   workdir: str | os.PathLike | None = None,
   suspects_groups: Sequence[str] | None = None,
   reference_groups: Sequence[str] | None = None,
+  lora: str | os.PathLike | None = None,
+  lora_scale: float = 1.0,
   **settings: Any,
 ) -> AuditResult:
   """Asks whether tracks were in the training set of a model.
@@ -59,6 +61,11 @@ def audit(
       on where it was interrupted; by default scores are kept in memory.
     suspects_groups: only tracks of these groups of a built corpus; all by default.
     reference_groups: the same of the reference.
+    lora: a LoRA file, or its folder, that was trained on the model, which is a
+      pipeline's folder or `hf:owner/name`. The model with the LoRA merged is audited;
+      the model without it is the reference model where there are reference tracks and
+      no other was given.
+    lora_scale: what the LoRA adds is multiplied by it.
     **settings: changes in `AuditSettings`, nested dicts or dotted names.
 
   Raises:
@@ -74,6 +81,8 @@ def audit(
     held_back=held_back,
     suspects_groups=suspects_groups,
     reference_groups=reference_groups,
+    lora=lora,
+    lora_scale=lora_scale,
     **settings,
   )
   folder = None if workdir is None else pathlib.Path(workdir)
@@ -99,7 +108,8 @@ def prepare(
     **given: the other arguments of `audit`, but for `workdir`.
   """
   names = ("reference_model", "held_back", "suspects_groups", "reference_groups")
-  others = {name: given.pop(name, None) for name in names}
+  names += ("lora", "lora_scale")
+  others = {name: given.pop(name) for name in names if name in given}
   settings = AuditSettings().changed(given)
   return open_inputs(model, suspects, reference, settings=settings, **others)
 

@@ -1,6 +1,7 @@
 """Published PyTorch checkpoints as model folders, read without PyTorch."""
 
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -14,7 +15,8 @@ from lsaprobe_jax import __version__
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models import checkpoints, hub, pipelines, registry, schedules
 from lsaprobe_jax.models.diffwave import porting as diffwave
-from lsaprobe_jax.models.files import foreign
+from lsaprobe_jax.models.files import foreign, tensors
+from lsaprobe_jax.models.files import lora as lora_files
 from lsaprobe_jax.text import printable
 
 CACHE = "~/.cache/lsaprobe_jax/models"
@@ -42,6 +44,8 @@ def convert(
   *,
   prompt: str | None = None,
   embedding: str | os.PathLike | None = None,
+  lora: str | os.PathLike | None = None,
+  lora_scale: float = 1.0,
 ) -> pathlib.Path:
   """Writes a published checkpoint as a model folder.
 
@@ -57,6 +61,8 @@ def convert(
     embedding: a .npy file with the CLAP embedding to condition on instead. Without
       either the condition is an embedding of zeros, or of Stable Audio and ACE-Step
       the pipeline's own null condition.
+    lora: a LoRA file or its folder (`models.files.lora`), merged into the pipeline.
+    lora_scale: what the LoRA adds is multiplied by it.
 
   Returns:
     The model folder.
@@ -64,7 +70,8 @@ def convert(
   Raises:
     CheckpointError: the source cannot be read, or its tensors do not fit; the message
       begins with the source.
-    ArgumentError: the output is no folder that can be written.
+    ArgumentError: the output is no folder that can be written, or the LoRA cannot be
+      used; it begins with the argument.
   """
   source, output = os.fspath(source), pathlib.Path(output)
   if output.exists() and not output.is_dir():
@@ -72,8 +79,9 @@ def convert(
       f"output={printable(output)} is a file; name a folder to write to"
     )
   shown = printable(source[:_LONGEST_SHOWN])
+  adapter = lora_files.read_given(lora, lora_scale)
   with checkpoints.reading(f"{shown}: {{}}"):
-    read = _read(source, prompt, embedding)
+    read = _read(source, prompt, embedding, adapter)
   try:
     checkpoints.save_model(output, *read)
   except OSError as error:
@@ -83,34 +91,45 @@ def convert(
   return output
 
 
-def find_model(name: str | os.PathLike) -> pathlib.Path:
+def find_model(
+  name: str | os.PathLike,
+  *,
+  lora: str | os.PathLike | None = None,
+  lora_scale: float = 1.0,
+) -> pathlib.Path:
   """Finds the folder of any model, and converts a published one when first named.
 
   Args:
     name: an embedded model, a model folder, or a source of `convert`. What is converted
       is kept below ~/.cache/lsaprobe_jax/models, under a hash of its source; a pipeline
       is conditioned as `convert` has it without a prompt.
+    lora: a LoRA that is merged into a pipeline; see `convert`.
+    lora_scale: what the LoRA adds is multiplied by it.
 
   Raises:
     CheckpointError: there is none, or it cannot be converted; the message begins with
       the name, and says what is there instead where that is known.
+    ArgumentError: the LoRA cannot be used, or the model is converted already.
   """
   name = os.fspath(name)
+  adapter = lora_files.read_given(lora, lora_scale)
   shown = printable(name[:_LONGEST_SHOWN])
   if owned := hub.name_of(name):
     with checkpoints.reading(f"{shown}: {{}}"):
       folder = _download(owned)
-    return _convert_once(folder, owned, name)
+    return _convert_once(folder, owned, name, adapter)
   path = pathlib.Path(name)
   published = os.path.isfile(path) or os.path.isfile(path / pipelines.INDEX_FILE)
   if published and not os.path.isfile(path / checkpoints.MODEL_FILE):
-    return _convert_once(path, path.name, name)
+    return _convert_once(path, path.name, name, adapter)
   try:
     folder = checkpoints.find_model(name)
   except checkpoints.CheckpointError as error:
     raise checkpoints.CheckpointError(f"{error}{hub.hint(name)}") from error
   if described := foreign.describe(folder):
     raise checkpoints.CheckpointError(f"{shown}: {described}")
+  if adapter is not None:
+    _refuse_adapter(adapter, f"{shown} is embedded or converted already")
   return folder
 
 
@@ -118,6 +137,7 @@ def _read(
   source: str,
   prompt: str | None = None,
   embedding: str | os.PathLike | None = None,
+  adapter: lora_files.Adapter | None = None,
   *,
   called: str | None = None,
 ) -> Converted:
@@ -127,19 +147,30 @@ def _read(
     source: see `convert`, as are `prompt` and `embedding`.
     prompt: text to condition on.
     embedding: file to condition on.
+    adapter: a LoRA to merge.
     called: what an error about its tensors calls it; its source by default.
   """
   path = pathlib.Path(source)
+  if adapter is not None and adapter.text and prompt is not None:
+    raise ArgumentError(
+      f"lora={adapter.name}: it changes the text encoder too"
+      f" ({tensors.shortened(adapter.text)}), which is not merged, and would embed the"
+      " prompt; leave out the prompt"
+    )
   if owned := hub.name_of(source):
     folder, name = _download(owned, with_text=prompt is not None), owned
-    read = _read_pipeline(folder, prompt, embedding)
+    read = _read_pipeline(folder, prompt, embedding, adapter)
   elif not os.path.exists(source):
     raise ValueError(f"no such file or folder{hub.hint(source)}")
   elif described := foreign.describe(path):
     raise ValueError(described)
   elif path.is_dir():
-    read, name = _read_pipeline(path, prompt, embedding), path.name
+    if adapter is not None and not (path / pipelines.INDEX_FILE).is_file():
+      _refuse_adapter(adapter, f"{printable(source)} is no pipeline")
+    read, name = _read_pipeline(path, prompt, embedding, adapter), path.name
   else:
+    if adapter is not None:
+      _refuse_adapter(adapter, f"{printable(source)} is a DiffWave")
     if prompt is not None or embedding is not None:
       raise ValueError("a DiffWave takes no prompt and no embedding")
     read, name = _read_diffwave(path), path.name
@@ -165,20 +196,37 @@ def _read_diffwave(path: pathlib.Path) -> Converted:
 
 
 def _read_pipeline(
-  folder: pathlib.Path, prompt: str | None, embedding: str | os.PathLike | None
+  folder: pathlib.Path,
+  prompt: str | None,
+  embedding: str | os.PathLike | None,
+  adapter: lora_files.Adapter | None,
 ) -> Converted:
-  """Reads a diffusers pipeline; the training record holds its condition."""
-  params, model, said = pipelines.read(folder, prompt, embedding)
-  return Converted(params, model, {"condition": said})
+  """Reads a diffusers pipeline; the training record holds its condition and LoRA."""
+  params, model, said = pipelines.read(folder, prompt, embedding, adapter)
+  record = {} if adapter is None else {"lora": adapter.record}
+  return Converted(params, model, {"condition": said} | record)
 
 
-def _convert_once(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
+def _refuse_adapter(adapter: lora_files.Adapter, why: str) -> None:
+  raise ArgumentError(
+    f"lora={adapter.name}: a LoRA is merged into the pipeline that it was trained on,"
+    f" as diffusers saved it, and {why}; give that pipeline's folder or hf:owner/name"
+  )
+
+
+def _convert_once(
+  source: pathlib.Path,
+  name: str,
+  given: str,
+  adapter: lora_files.Adapter | None = None,
+) -> pathlib.Path:
   """Returns the model folder made of a source, perhaps earlier.
 
   Args:
     source: the file, or the pipeline's folder.
     name: what the model's record calls it.
     given: what an error calls it.
+    adapter: a LoRA to merge.
 
   Raises:
     CheckpointError: it is no such thing, or cannot be converted.
@@ -188,11 +236,11 @@ def _convert_once(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
   cache = pathlib.Path(CACHE).expanduser()
   with checkpoints.reading(f"{printable(given)} cannot be converted: {{}}"):
     stem = re.sub(r"[^\w.-]+", "-", name)[:_LONGEST_STEM]
-    target = cache / f"{stem}-{_fingerprint(source)[:16]}"
+    target = cache / f"{stem}-{_fingerprint(source, adapter)[:16]}"
     if target.is_dir():
       return target
     logging.info("converting %s into %s", source, target)
-    read = _read(str(source), called=given)
+    read = _read(str(source), adapter=adapter, called=given)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
       made = pathlib.Path(scratch) / "model"
@@ -207,7 +255,9 @@ def _convert_once(source: pathlib.Path, name: str, given: str) -> pathlib.Path:
     return target
 
 
-def _fingerprint(source: pathlib.Path) -> str:
+def _fingerprint(
+  source: pathlib.Path, adapter: lora_files.Adapter | None = None
+) -> str:
   """Hash of the files that a conversion reads, and of the version that reads them."""
   paths = [source]
   if source.is_dir():
@@ -218,4 +268,6 @@ def _fingerprint(source: pathlib.Path) -> str:
     found.update(os.fsencode(path.relative_to(source)))
     with path.open("rb") as file:
       found.update(hashlib.file_digest(file, "sha256").digest())
+  if adapter is not None:
+    found.update(json.dumps(adapter.record, sort_keys=True).encode())
   return found.hexdigest()

@@ -5,15 +5,15 @@ import reprlib
 from typing import Any
 
 from lsaprobe_jax.models.ace_step import porting as ace_step
-from lsaprobe_jax.models.files import pipeline_files
+from lsaprobe_jax.models.files import lora, pipeline_files
 from lsaprobe_jax.models.musicldm import condition as musicldm_condition
 from lsaprobe_jax.models.musicldm import porting as musicldm
 from lsaprobe_jax.models.stable_audio import porting as stable_audio
 from lsaprobe_jax.text import printable
 
 INDEX_FILE = "model_index.json"
-# What reads a folder, (folder, prompt, embedding) -> (parameters, configuration, what a
-# training record says of the condition).
+# What reads a folder, (folder, prompt, embedding, adapter) -> (parameters,
+# configuration, what a training record says of the condition).
 _READERS = {
   **dict.fromkeys(musicldm.PIPELINES, musicldm_condition.read_pipeline),
   **dict.fromkeys(stable_audio.PIPELINES, stable_audio.read_pipeline),
@@ -50,7 +50,10 @@ def lacks_weights(folder: pathlib.Path) -> bool:
 
 
 def read(
-  folder: pathlib.Path, prompt: str | None = None, embedding: str | None = None
+  folder: pathlib.Path,
+  prompt: str | None = None,
+  embedding: str | None = None,
+  adapter: lora.Adapter | None = None,
 ) -> tuple[Any, dict[str, Any], Any]:
   """Reads weights, configuration and condition of a pipeline's folder.
 
@@ -60,6 +63,7 @@ def read(
     folder: what `DiffusionPipeline.save_pretrained` wrote.
     prompt: text that it is conditioned on.
     embedding: a .npy file to condition on instead, where the family takes one.
+    adapter: a LoRA that is merged into the network that predicts.
 
   Returns:
     (parameters, model configuration, what a training record says of the condition).
@@ -72,4 +76,4 @@ def read(
   if not isinstance(name, str) or name not in _READERS:
     shown = printable(reprlib.repr(name))
     raise ValueError(f"a pipeline of class {shown}; known: {', '.join(_READERS)}")
-  return _READERS[name](folder, prompt, embedding)
+  return _READERS[name](folder, prompt, embedding, adapter)

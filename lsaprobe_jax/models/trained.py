@@ -46,6 +46,8 @@ class TrainedModel:
     weights_sha256: hash of the file that the weights came from; None without a file.
     clip_seconds: length of the clips it was trained on; None if not recorded.
     source: where it was loaded from; empty where it was made of functions.
+    lora: `file`, `sha256` and `scale` of the LoRA that was merged into it; None without
+      one.
   """
 
   name: str
@@ -55,6 +57,7 @@ class TrainedModel:
   weights_sha256: str | None = None
   clip_seconds: float | None = None
   source: str = ""
+  lora: Mapping[str, Any] | None = None
 
   @property
   def sample_rate(self) -> int:
@@ -104,6 +107,8 @@ def load_model(
   precision: str = "float32",
   stop_at: str = "waveform",
   random_key: jax.Array | None = None,
+  lora: str | os.PathLike | None = None,
+  lora_scale: float = 1.0,
 ) -> TrainedModel:
   """Loads a model, and converts a published checkpoint when it is first named.
 
@@ -116,16 +121,20 @@ def load_model(
     precision: of the network's blocks, `float32` or `bfloat16`.
     stop_at: what is decoded to, `waveform`, or `mel` to end before a vocoder.
     random_key: draws random weights in the place of the model's own, for a control.
+    lora: a LoRA file or its folder, merged into a pipeline (`convert`).
+    lora_scale: what the LoRA adds is multiplied by it.
 
   Raises:
     CheckpointError: there is no such model, or it is damaged, does not describe one or
       has weights that do not fit; the message begins with the source.
     SettingError: the family has no such `precision` or `stop_at`, or
       `num_inference_steps` is below 1.
+    ArgumentError: the LoRA cannot be used; it begins with `lora`.
   """
   source = os.fspath(source)
   registry.check_steps(num_inference_steps)
-  params, record = checkpoints.load_model(conversion.find_model(source))
+  folder = conversion.find_model(source, lora=lora, lora_scale=lora_scale)
+  params, record = checkpoints.load_model(folder)
   described = record["model"]
   shown = printable(source)
   with checkpoints.reading(f"{shown}: its model.json does not describe a model ({{}})"):
@@ -152,10 +161,12 @@ def _training(record: Mapping[str, Any]) -> dict[str, Any]:
   part = record.get("config")
   for key in ("corpus", "clip_seconds"):
     part = part.get(key) if isinstance(part, Mapping) else None
+  lora = record.get("lora")
   return {
     "group": record.get("group"),
     "members": clips and {clip["id"]: clip["sha256"] for clip in clips},
     "clip_seconds": float(part) if isinstance(part, int | float) else None,
+    "lora": lora if isinstance(lora, Mapping) else None,
   }
 
 

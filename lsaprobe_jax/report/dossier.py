@@ -54,8 +54,8 @@ def build(
 
   Args:
     verdict: a few sentences.
-    given: `model`, `suspects`, `reference`, `reference_model`, `held_back` as they
-      were named; None for what was not given.
+    given: `model`, `suspects`, `reference`, `reference_model`, `held_back`, `lora` as
+      they were named; None for what was not given.
     facts: what is known of each track's file, by side: `suspect`, and `reference` or
       `held_back_1`, ... where these are there.
     clips: the tracks of the clips, one name a clip, by side.

@@ -10,7 +10,7 @@ from absl import logging
 
 from lsaprobe_jax.models import torch_params
 from lsaprobe_jax.models.ace_step import condition, family
-from lsaprobe_jax.models.files import pipeline_files
+from lsaprobe_jax.models.files import lora, pipeline_files
 from lsaprobe_jax.text import printable
 
 PIPELINES = ("AceStepPipeline",)
@@ -20,7 +20,10 @@ _BLOCKS = "layers"
 
 
 def read_pipeline(
-  folder: pathlib.Path, prompt: str | None = None, embedding: str | None = None
+  folder: pathlib.Path,
+  prompt: str | None = None,
+  embedding: str | None = None,
+  adapter: lora.Adapter | None = None,
 ) -> tuple[Any, dict[str, Any], Any]:
   """Reads weights and configuration of a pipeline's folder.
 
@@ -28,6 +31,7 @@ def read_pipeline(
     folder: what `DiffusionPipeline.save_pretrained` wrote.
     prompt: text to condition on; None for the pipeline's learned null condition.
     embedding: refused: what a prompt is embedded to here depends on two networks.
+    adapter: a LoRA that is merged into the transformer.
 
   Returns:
     (parameters, model configuration, what a training record says of the condition).
@@ -48,6 +52,8 @@ def read_pipeline(
   params = {}
   for part in networks:
     state = pipeline_files.read_weights(folder / part, WEIGHTS[part])
+    if adapter is not None and part == "transformer":
+      state = lora.merge(state, adapter, part)
     try:
       params[part] = torch_params.module_params(state)
       if part == "transformer":

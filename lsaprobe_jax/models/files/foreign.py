@@ -50,8 +50,8 @@ _SUFFIXES = {
   ".msgpack": f"a Flax checkpoint in msgpack, which is not read; {_CONVERT}",
 }
 _LORA_SAID = (
-  "a LoRA adapter: changes to a model's weights, not a model; merge it into its base"
-  " model (in diffusers by fuse_lora) and give the folder that save_pretrained writes"
+  "a LoRA adapter: changes to a model's weights, not a model; give its base, the folder"
+  " of a pipeline that diffusers saved, and this beside it as lora (--lora)"
 )
 _LIGHTNING_SAID = (
   "a PyTorch Lightning checkpoint (state_dict, optimiser and code's objects), whose"

@@ -20,6 +20,7 @@ _MOST_HEADER_BYTES = 1 << 24
 _MOST_TENSORS = 50_000
 _LONGEST_NAME = 512
 _MOST_PARTS = 32
+_METADATA = "__metadata__"
 _TYPES = ("F16", "BF16", "F32", "F64")
 
 
@@ -30,18 +31,8 @@ def read_header(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     ValueError: it is no safetensors file, or lists what no model has.
     OSError: it cannot be read.
   """
-  with open(path, "rb") as file:
-    start = file.read(8)
-    size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if size > _MOST_HEADER_BYTES:
-      raise ValueError(f"a header of {size:,} bytes, which no safetensors file has")
-    try:
-      header = json.loads(file.read(size)) if size else None
-    except RecursionError as error:
-      raise ValueError("a header that is nested too deep") from error
-  if not isinstance(header, dict):
-    raise ValueError("no header of a safetensors file")
-  header.pop("__metadata__", None)
+  header = _header(path)
+  header.pop(_METADATA, None)
   if len(header) > _MOST_TENSORS:
     raise ValueError(f"{len(header):,} tensors; {_MOST_TENSORS:,} are the most")
   for name, entry in header.items():
@@ -54,6 +45,19 @@ def read_header(path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
       raise ValueError(f"no type of {printable(name)} in its header")
   return header
+
+
+def read_metadata(path: str | os.PathLike) -> dict[str, str]:
+  """Returns the text that whoever wrote the file put into its header, by name.
+
+  Raises:
+    ValueError: it is no safetensors file, or has other things there.
+    OSError: it cannot be read.
+  """
+  found = _header(path).get(_METADATA) or {}
+  if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+    raise ValueError("metadata in its header that is not text by name")
+  return found
 
 
 def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -70,6 +74,22 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         f" must be {', '.join(_TYPES[:-1])} or {_TYPES[-1]}; convert them to float32"
       )
   return load_file(path)
+
+
+def _header(path: str | os.PathLike) -> dict[str, Any]:
+  """Returns the JSON at the beginning of a file."""
+  with open(path, "rb") as file:
+    start = file.read(8)
+    size = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if size > _MOST_HEADER_BYTES:
+      raise ValueError(f"a header of {size:,} bytes, which no safetensors file has")
+    try:
+      header = json.loads(file.read(size)) if size else None
+    except RecursionError as error:
+      raise ValueError("a header that is nested too deep") from error
+  if not isinstance(header, dict):
+    raise ValueError("no header of a safetensors file")
+  return header
 
 
 def check_nesting(names: list[str]) -> None:

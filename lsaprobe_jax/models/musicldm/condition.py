@@ -5,15 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.models.files import tensors
+from lsaprobe_jax.models.files import lora, tensors
 from lsaprobe_jax.models.musicldm import clap, porting
 
 
 def read_pipeline(
-  folder: pathlib.Path, prompt: str | None = None, embedding: str | None = None
+  folder: pathlib.Path,
+  prompt: str | None = None,
+  embedding: str | None = None,
+  adapter: lora.Adapter | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any], Any]:
   """Reads a pipeline's folder under a condition (`pipelines.read`)."""
-  params, model = porting.read_pipeline(folder)
+  params, model = porting.read_pipeline(folder, adapter)
   params, said = with_condition(params, folder, prompt, embedding)
   return params, model, said
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lsaprobe_jax.models import torch_params
-from lsaprobe_jax.models.files import pipeline_files
+from lsaprobe_jax.models.files import lora, pipeline_files
 from lsaprobe_jax.models.musicldm import family, scheduler, vocoder
 from lsaprobe_jax.text import printable
 
@@ -25,7 +25,9 @@ WEIGHTS = {
 _MEL = {"fft_size": 1024, "low": 0.0, "floor": 1e-5, "peak": 0.5}
 
 
-def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
+def read_pipeline(
+  folder: str | pathlib.Path, adapter: lora.Adapter | None = None
+) -> tuple[Any, dict[str, Any]]:
   """Reads weights and configuration of a MusicLDM or AudioLDM pipeline's folder.
 
   Text encoder and tokenizer are not needed, nor is PyTorch. Buffers that a vocoder
@@ -34,6 +36,7 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
 
   Args:
     folder: what `DiffusionPipeline.save_pretrained` wrote.
+    adapter: a LoRA that is merged into the UNet.
 
   Returns:
     (parameters, model configuration) as of `family.MusicLDM`; the condition is zero.
@@ -57,6 +60,8 @@ def read_pipeline(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
     state = pipeline_files.read_weights(folder / name, stem)
     if name == "vocoder" and not networks[name].normalise:
       state = {k: v for k, v in state.items() if k not in ("mean", "scale")}
+    if adapter is not None and name == "unet":
+      state = lora.merge(state, adapter, name)
     try:
       params[name] = torch_params.module_params(state)
     except ValueError as error:

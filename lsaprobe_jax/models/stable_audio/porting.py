@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lsaprobe_jax.models import text_encoder, torch_params
-from lsaprobe_jax.models.files import pipeline_files
+from lsaprobe_jax.models.files import lora, pipeline_files
 from lsaprobe_jax.models.stable_audio import family
 
 PIPELINES = ("StableAudioPipeline",)
@@ -22,7 +22,10 @@ _BLOCKS = "transformer_blocks"
 
 
 def read_pipeline(
-  folder: pathlib.Path, prompt: str | None = None, embedding: str | None = None
+  folder: pathlib.Path,
+  prompt: str | None = None,
+  embedding: str | None = None,
+  adapter: lora.Adapter | None = None,
 ) -> tuple[Any, dict[str, Any], Any]:
   """Reads weights and configuration of a pipeline's folder.
 
@@ -30,6 +33,7 @@ def read_pipeline(
     folder: what `DiffusionPipeline.save_pretrained` wrote.
     prompt: text to condition on; None for the pipeline's null condition.
     embedding: refused: what a prompt is embedded to here depends on a network.
+    adapter: a LoRA that is merged into the transformer.
 
   Returns:
     (parameters, model configuration, what a training record says of the condition).
@@ -50,6 +54,8 @@ def read_pipeline(
     state = pipeline_files.read_weights(folder / part, stem)
     if part == "projection_model":
       text = {name: state.pop(name) for name in list(state) if "text_proj" in name}
+    if adapter is not None and part == "transformer":
+      state = lora.merge(state, adapter, part)
     try:
       params[part] = torch_params.module_params(state)
       if part == "transformer":
