@@ -177,9 +177,9 @@ def score(
   Raises:
     SettingError: a twin is unknown, or carries no signal under the model.
     ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
-      not there, the clips do not have the model's sample rate or have more channels than
-      it, or the file at `path` holds rows of these clips at another tau, in another
-      number of channels or for other members.
+      not there, the clips do not have the model's sample rate or have more channels
+      than it, or the file at `path` holds rows of these clips at another tau, in
+      another number of channels or for other members.
     RowError: the file at `path` holds what is no row.
   """
   if clips.sample_rate != model.sample_rate:

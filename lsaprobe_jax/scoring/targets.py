@@ -30,8 +30,9 @@ def load_targets(
 
   Raises:
     SettingError: it begins with `targets.NAME` where a model cannot be used, with
-      `targets` where rates or channels differ or there is no model, and with `precision`,
-      `stop_at` or `num_inference_steps` where a family does not have the value.
+      `targets` where rates or channels differ or there is no model, and with
+      `precision`, `stop_at` or `num_inference_steps` where a family does not have the
+      value.
   """
   if not targets:
     raise SettingError("targets={}: name at least one model")
