@@ -101,9 +101,9 @@ class RecordSettings:
       fn: of one example.
 
     Returns:
-      A function of `audio` float32 [n, samples] or [n, channels, samples], `numbers` [n]
-      of the clips (`scorer.clip_number`), `t_ratios` [n] and `more` [n, ...]. It returns
-      what `fn` does with a leading axis of n, as NumPy arrays.
+      A function of `audio` float32 [n, samples] or [n, channels, samples], `numbers`
+      [n] of the clips (`scorer.clip_number`), `t_ratios` [n] and `more` [n, ...]. It
+      returns what `fn` does with a leading axis of n, as NumPy arrays.
     """
 
     def one(shared, audio, number, t, *more):
