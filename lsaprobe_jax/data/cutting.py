@@ -34,9 +34,9 @@ def from_pieces(
       clips.append(clip)
       windows.append(window)
   audio = np.empty((len(windows), *wanted.shape), np.float32)
-  if windows:
-    # In the order of its axes: left to itself it has time outside channels, as windows.
-    np.stack(windows, out=audio)
+  for i, window in enumerate(windows):
+    # Long clips are let go as they are copied, so that they are not there twice.
+    audio[i], windows[i] = window, None
   return Corpus(
     name=name,
     sample_rate=wanted.sample_rate,

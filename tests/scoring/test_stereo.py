@@ -27,8 +27,8 @@ from lsaprobe_jax.scoring.settings import Experiment
 from lsaprobe_jax.scoring.targets import load_targets
 
 RATE, SECONDS, SAMPLES = 44100, 0.1, 4410
-# A frame of latents is 32 samples.
-VAE = {"sampling_rate": RATE, "downsampling_ratios": [4, 8]}
+# A frame of latents is 32 samples, and one block compiles faster than two.
+VAE = {"sampling_rate": RATE, "downsampling_ratios": [32], "channel_multiples": [1]}
 
 
 def write_stereo(path, seed):
@@ -143,9 +143,7 @@ def test_models_of_one_experiment_have_as_many_channels(folder, tmp_path):
   with pytest.raises(SettingError, match=r"^targets have different numbers of chann"):
     load_targets(targets)
   sides = {"suspects": folder / "corpus" / "a", "reference": folder / "corpus" / "dev"}
-  with pytest.raises(
-    ArgumentError, match=r"^reference_model has 1 channels, and model"
-  ):
+  with pytest.raises(ArgumentError, match=r"^reference_model has 1 channels, and"):
     lsa.audit(targets["A"], **sides, reference_model=targets["B"])
 
 
