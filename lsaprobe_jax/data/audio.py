@@ -94,7 +94,7 @@ def decode(path, channels: int = 1) -> tuple[np.ndarray, int]:
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-  """Resamples float32 [samples] or [samples, 2], along time, from one rate in Hz."""
+  """Resamples float32 [samples] or [samples, 2] from one rate in Hz to another."""
   if from_rate == to_rate:
     return audio
   return soxr.resample(audio, from_rate, to_rate, quality="HQ").astype(np.float32)
