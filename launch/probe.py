@@ -37,7 +37,11 @@ def main(argv):
   devices.use_one()
   model = load_model(_MODEL.value, num_inference_steps=_STEPS.value)
   clip = load_clip(
-    _AUDIO.value, model.sample_rate, seconds=_SECONDS.value, start=_START.value
+    _AUDIO.value,
+    model.sample_rate,
+    seconds=_SECONDS.value,
+    start=_START.value,
+    channels=model.channels,
   )
   try:
     ladder = search.get(

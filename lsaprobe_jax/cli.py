@@ -228,7 +228,11 @@ def _probe(args) -> int:
 
   model = load_model(args.model, num_inference_steps=args.num_inference_steps)
   clip = load_clip(
-    args.audio, model.sample_rate, seconds=args.seconds, start=args.start
+    args.audio,
+    model.sample_rate,
+    seconds=args.seconds,
+    start=args.start,
+    channels=model.channels,
   )
   probe = LSAProbe(
     distance=args.distance, t_ratio=args.t_ratio, eta_max=args.eta_max, tau=args.tau

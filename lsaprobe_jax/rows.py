@@ -64,6 +64,7 @@ class Row(TypedDict):
     budgets: budgets that a search tried, None where it was over.
     degradations: D found at each of them.
     value: of an ablation, what was varied.
+    channels: of the clip's audio, where it has more than one.
     magnitude: True where the score is minus a magnitude, so that ratios tell how two of
       them differ.
     twins: names of the clip's twins, with commas (`twins`).
@@ -99,6 +100,7 @@ class Row(TypedDict):
   budgets: NotRequired[list[float | None]]
   degradations: NotRequired[list[float | None]]
   value: NotRequired[str | float | None]
+  channels: NotRequired[int]
   magnitude: NotRequired[bool]
   twins: NotRequired[str]
   twin_scores: NotRequired[list[float]]

@@ -21,25 +21,43 @@ REGULARISATION = 1.0
 is not smaller, as leaks tend to be narrow (the cutoff of a codec, a gain) and shrinkage
 hides those first."""
 
-# What `features` follows over time, in its order.
+# What `features` follows over time, in its order, of the mean of the channels.
 _SERIES = (
   *(f"log-mel band {i + 1} of {MELS}" for i in range(MELS)),
   *(f"MFCC {i}" for i in range(MFCCS)),
   *("loudness", "spectral centroid", "spectral bandwidth"),
 )
-FEATURE_NAMES = tuple(
-  f"{of} of {name}" for of in ("mean", "spread") for name in _SERIES
+# What it follows in stereo besides.
+_SIDE_SERIES = (
+  "level of the side over the middle",
+  "level of the left over the right",
+  "spectral centroid of the side",
+  "spectral bandwidth of the side",
 )
 
+
+def feature_names(channels: int = 1) -> tuple[str, ...]:
+  """Returns what the features of clips of so many channels are, in their order."""
+  series = _SERIES if channels == 1 else (*_SERIES, *_SIDE_SERIES)
+  return tuple(f"{of} of {name}" for of in ("mean", "spread") for name in series)
+
+
+FEATURE_NAMES = feature_names()
+
 _BATCH = 64
+# Longer clips are taken fewer at a time: 16 s of 64 at 16 kHz.
+_BATCH_SAMPLES = 64 << 18
 _FLOOR = 1e-10  # power of digital silence
+# dB; beyond it, one of two signals is as good as not there.
+_WIDEST = 60.0
 
 
 def blind_scores(audio, sample_rate: int, sides, tracks, seed: int) -> np.ndarray:
   """Returns cross-fitted scores for 'this clip is of side a', from the audio alone.
 
   Args:
-    audio: [n, samples] finite waveforms in [-1, 1], at least 1,024 samples.
+    audio: [n, samples] or [n, 2, samples] finite waveforms in [-1, 1], at least 1,024
+      samples.
     sample_rate: in hertz.
     sides: [n] True for side a (the members of model A).
     tracks: [n] name of the track; a track lies on one side.
@@ -63,23 +81,34 @@ def features(audio, sample_rate: int) -> np.ndarray:
   dB), and of the spectral centroid and bandwidth. All come from one magnitude
   spectrogram with windows of at most 64 ms, short enough for four of them in a clip.
 
+  In stereo these are features of the middle, the mean of the channels. Beside them
+  stand four series that mono does not have and that mastering and joint-stereo codecs
+  change: the level in dB of the side (half the difference of the channels) over the
+  middle and of the left channel over the right, both within 60 dB, and the side's
+  centroid and bandwidth, 0 where it is silent.
+
   Args:
-    audio: [n, samples] finite waveforms, at least 1,024 samples.
+    audio: [n, samples] or [n, 2, samples] finite waveforms, at least 1,024 samples.
     sample_rate: in hertz.
 
   Returns:
-    [n, 2 * (32 + 13 + 3)] finite features, not standardised.
+    [n, 2 * (32 + 13 + 3)] finite features, or [n, 2 * (32 + 13 + 3 + 4)] in stereo,
+    not standardised (`feature_names`).
 
   Raises:
     ArgumentError: the shape is wrong, or values are not finite.
   """
-  if audio.ndim != 2 or audio.shape[1] < 4 * SHORTEST_WINDOW:
-    raise ArgumentError(f"audio must be [n, samples >= 1024], got {audio.shape}")
-  longest = min(audio.shape[1] / 4, WINDOW_SECONDS * sample_rate)
+  samples = audio.shape[-1]
+  if audio.shape[1:-1] not in ((), (2,)) or samples < 4 * SHORTEST_WINDOW:
+    raise ArgumentError(
+      f"audio must be [n, samples >= 1024] or [n, 2, samples], got {audio.shape}"
+    )
+  longest = min(samples / 4, WINDOW_SECONDS * sample_rate)
   window = max(SHORTEST_WINDOW, 2 ** int(np.log2(longest)))
-  batches = range(0, len(audio), _BATCH)
+  size = min(_BATCH, max(1, _BATCH_SAMPLES // samples))
+  batches = range(0, len(audio), size)
   return np.concatenate(
-    [_batch_features(audio[i : i + _BATCH], sample_rate, window) for i in batches]
+    [_batch_features(audio[i : i + size], sample_rate, window) for i in batches]
   )
 
 
@@ -141,10 +170,12 @@ def _deal(sides, tracks, seed) -> np.ndarray:
 
 def _batch_features(audio, sample_rate, window) -> np.ndarray:
   audio = np.asarray(audio, np.float32)
-  if broken := int((~np.isfinite(audio)).any(axis=1).sum()):
+  within = tuple(range(1, audio.ndim))
+  if broken := int((~np.isfinite(audio)).any(axis=within).sum()):
     raise ArgumentError(f"audio: {broken} of {len(audio)} clips hold NaN or infinity")
   librosa = optional.require("librosa", "audio")
-  magnitude = np.abs(librosa.stft(audio, n_fft=window, hop_length=window // 4))
+  middle = audio if audio.ndim == 2 else audio.mean(axis=1)
+  magnitude = np.abs(librosa.stft(middle, n_fft=window, hop_length=window // 4))
   mel = librosa.feature.melspectrogram(
     S=magnitude**2, sr=sample_rate, n_fft=window, n_mels=MELS
   )
@@ -157,5 +188,30 @@ def _batch_features(audio, sample_rate, window) -> np.ndarray:
     librosa.feature.spectral_centroid(S=magnitude, sr=sample_rate, n_fft=window),
     librosa.feature.spectral_bandwidth(S=magnitude, sr=sample_rate, n_fft=window),
   ]
+  if audio.ndim == 3:
+    series += _side_series(audio, sample_rate, window, rms)
   over_time = np.concatenate(series, axis=1)
   return np.concatenate([over_time.mean(axis=2), over_time.std(axis=2)], axis=1)
+
+
+def _side_series(audio, sample_rate, window, middle_rms) -> list[np.ndarray]:
+  """Returns what stereo has besides, each [n, 1, frames], in the order of the names."""
+  librosa = optional.require("librosa", "audio")
+
+  def analysed(signal):
+    magnitude = np.abs(librosa.stft(signal, n_fft=window, hop_length=window // 4))
+    return magnitude, librosa.feature.rms(S=magnitude, frame_length=window)
+
+  def over(one, other):
+    decibels = 20 * np.log10(np.maximum(one, _FLOOR) / np.maximum(other, _FLOOR))
+    return np.clip(decibels, -_WIDEST, _WIDEST)
+
+  (_, left), (_, right) = analysed(audio[:, 0]), analysed(audio[:, 1])
+  magnitude, side = analysed((audio[:, 0] - audio[:, 1]) / 2)
+  about = {"S": magnitude, "sr": sample_rate, "n_fft": window}
+  return [
+    over(side, middle_rms),
+    over(left, right),
+    librosa.feature.spectral_centroid(**about),
+    librosa.feature.spectral_bandwidth(**about),
+  ]

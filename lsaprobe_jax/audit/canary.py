@@ -48,6 +48,7 @@ def open_versions(
   folders: dict[str, str],
   *,
   sample_rate: int,
+  channels: int = 1,
   clip_seconds: float,
   clips_per_track: int,
 ) -> tuple[dict[str, Corpus], list[str]]:
@@ -57,6 +58,7 @@ def open_versions(
     suspects: folder of the published versions, or one file.
     folders: by side (`version_folders`).
     sample_rate: of the model, in Hz.
+    channels: of the model, 1 or 2.
     clip_seconds: length of a clip.
     clips_per_track: at most so many clips of a track.
 
@@ -74,7 +76,7 @@ def open_versions(
   given = {"suspect": suspects, **folders}
   paths = {side: _files(side, path) for side, path in given.items()}
   _check_names(paths, folders)
-  how = {"sample_rate": sample_rate, "clip_seconds": clip_seconds}
+  how = {"sample_rate": sample_rate, "channels": channels, "clip_seconds": clip_seconds}
   parts: dict[str, list[Corpus]] = {side: [] for side in paths}
   notes = []
   for track in paths["suspect"]:

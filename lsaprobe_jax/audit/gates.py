@@ -208,7 +208,8 @@ def blind_baseline(
   level = max(LEVEL, alpha)
   if cannot := cannot_fail("blind baseline", design, level):
     return cannot
-  found = likeness.compare(design, features, blind.FEATURE_NAMES, seed=seed)
+  names = blind.feature_names(suspects.channels)
+  found = likeness.compare(design, features, names, seed=seed)
   least = power.detectable(power.critical_effects(design, level / 2))
   seen = f"a shift of {least:.2g} sd or more" if np.isfinite(least) else "no shift"
   holds = found.p_value > level
@@ -216,7 +217,7 @@ def blind_baseline(
     name="blind baseline",
     holds=holds,
     text="without the model, suspects and reference differ over"
-    f" {len(blind.FEATURE_NAMES)} acoustic features with p = {found.p_value:.2g}, most"
+    f" {len(names)} acoustic features with p = {found.p_value:.2g}, most"
     f" in {found.feature} ({found.difference:+.2g} sd). In one feature, {seen} would be"
     " seen four times in five",
     mend=""

@@ -109,6 +109,7 @@ def open_inputs(
   paths = {"suspect": os.fspath(suspects)}
   how = {
     "sample_rate": targets[0].sample_rate,
+    "channels": targets[0].channels,
     "clip_seconds": settings.corpus.clip_seconds or _trained_seconds(targets[0]),
     "clips_per_track": settings.corpus.clips_per_track,
   }
@@ -233,6 +234,12 @@ def _load(
     raise ArgumentError(
       f"reference_model has a sample rate of {rates[1]} Hz, and model one of"
       f" {rates[0]}; give a model of the same kind, or none"
+    )
+  channels = [target.channels for target in loaded]
+  if len(set(channels)) > 1:
+    raise ArgumentError(
+      f"reference_model has {channels[1]} channels, and model {channels[0]}; give a"
+      " model of the same kind, or none"
     )
   return loaded
 

@@ -60,7 +60,7 @@ def with_reference(
     targets: the model and, where there is one, the reference model.
     given: path by side.
     groups: groups of tracks by side.
-    how: `sample_rate`, `clip_seconds` and `clips_per_track` of the clips.
+    how: `sample_rate`, `channels`, `clip_seconds` and `clips_per_track` of the clips.
   """
   opened, notes = sides.open_sides(given, groups=groups, **how)
   facts, opened, left_out = sides.inspect_sides(given, opened)

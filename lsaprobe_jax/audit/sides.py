@@ -28,6 +28,7 @@ def open_sides(
   *,
   groups: Groups,
   sample_rate: int,
+  channels: int = 1,
   clip_seconds: float,
   clips_per_track: int,
 ) -> tuple[dict[str, Corpus], list[str]]:
@@ -37,6 +38,7 @@ def open_sides(
     given: path by side, `suspect` and perhaps `reference`.
     groups: groups of tracks by side; all of a side that is not there.
     sample_rate: of the model, in Hz.
+    channels: of the model, 1 or 2.
     clip_seconds: length of a clip.
     clips_per_track: at most so many clips of a track.
 
@@ -53,6 +55,7 @@ def open_sides(
       path,
       groups=groups.get(side),
       sample_rate=sample_rate,
+      channels=channels,
       clip_seconds=clip_seconds,
       clips_per_track=clips_per_track,
     )

@@ -1,7 +1,12 @@
-"""Audio in memory: decoded, resampled, set to a loudness, and refused if unusable."""
+"""Audio in memory: decoded, resampled, set to a loudness, and refused if unusable.
+
+Time comes first here, as in libsndfile: one channel is [samples] and two are
+[samples, 2]. A corpus (`clips.Corpus`) and models have channels first.
+"""
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -33,6 +38,7 @@ class Recording:
   Attributes:
     source: the file, or the folder of the records that hold it.
     read: yields float32 [n] in order, mixed to one channel; each call begins anew.
+      Length, loudness, bandwidth and fingerprints of stereo are those of the mix.
     frames: samples in all.
     rate: Hz.
     channels: number of channels.
@@ -68,26 +74,27 @@ def read_recording(path) -> Recording:
   )
 
 
-def decode(path) -> tuple[np.ndarray, int]:
+def decode(path, channels: int = 1) -> tuple[np.ndarray, int]:
   """Reads an audio file whole.
 
   Args:
     path: a file of any format libsndfile reads: wav, flac, ogg, opus, mp3, aiff.
+    channels: how many are wanted, 1 or 2.
 
   Returns:
-    float32 [samples] in about [-1, 1], mixed to one channel as `decoding.decode` says,
-    and its rate in Hz.
+    float32 [samples] or [samples, 2] in about [-1, 1], mixed or kept as
+    `decoding.decode` says, and its rate in Hz.
 
   Raises:
-    AudioError: missing, empty, undecodable, beyond the limits of `decoding`, or with
-      NaN, infinite or absurd samples.
+    AudioError: missing, empty, undecodable, beyond the limits of `decoding`, with NaN,
+      infinite or absurd samples, or with more than two channels where two are wanted.
   """
-  samples, found = decoding.decode(path)
+  samples, found = decoding.decode(path, channels)
   return samples, found.rate
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-  """Resamples float32 [samples] at `from_rate` Hz to [samples'] at `to_rate` Hz."""
+  """Resamples float32 [samples] or [samples, 2] from one rate in Hz to another."""
   if from_rate == to_rate:
     return audio
   return soxr.resample(audio, from_rate, to_rate, quality="HQ").astype(np.float32)
@@ -100,21 +107,27 @@ def resampled(
   if from_rate == to_rate:
     yield from blocks
     return
-  stream = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
-  for block in blocks:
+  blocks = iter(blocks)
+  first = next(blocks, np.zeros(0, np.float32))
+  end = np.zeros((0, *first.shape[1:]), np.float32)
+  count = 1 if first.ndim == 1 else first.shape[1]
+  how = {"dtype": "float32", "quality": "HQ"}
+  stream = soxr.ResampleStream(from_rate, to_rate, count, **how)
+  for block in itertools.chain([first], blocks):
     yield stream.resample_chunk(np.ascontiguousarray(block, np.float32))
-  yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+  yield stream.resample_chunk(end, last=True)
 
 
 def rms_dbfs(audio: np.ndarray) -> float:
-  """Returns the root mean square level of [samples] in dBFS; -inf for zeros."""
+  """Returns the root mean square level of all samples in dBFS; -inf for zeros."""
   return _dbfs(_energy(audio), np.size(audio))
 
 
-def _energy(audio: np.ndarray, offset: float = 0.0) -> float:
-  """Sums the squares of [samples] less `offset`, in float64 and little memory."""
+def _energy(audio: np.ndarray, offset: float | np.ndarray = 0.0) -> float:
+  """Sums the squares of samples less `offset`, in float64 and little memory."""
+  offset = np.asarray(offset, np.float64)
   return sum(
-    float(np.sum(np.square(audio[at : at + _SUM_SAMPLES] - np.float64(offset))))
+    float(np.sum(np.square(audio[at : at + _SUM_SAMPLES] - offset)))
     for at in range(0, len(audio), _SUM_SAMPLES)
   )
 
@@ -126,10 +139,11 @@ def _dbfs(energy: float, count: int) -> float:
 def normalise_loudness(
   audio: np.ndarray, rate: int, target_lufs: float = TARGET_LUFS
 ) -> np.ndarray:
-  """Scales [samples] to an integrated loudness, never clipping.
+  """Scales [samples] or [samples, 2] to an integrated loudness, never clipping.
 
-  Where the peak would pass 0.99 the gain is held back, so the result may be softer
-  than `target_lufs`.
+  Two channels have one loudness, that of BS.1770 for stereo, and one gain, so that the
+  balance between them stays. Where the peak would pass 0.99 the gain is held back, so
+  the result may be softer than `target_lufs`.
 
   Raises:
     AudioError: nothing in it is above the gate of BS.1770 (-70 LUFS).
@@ -148,18 +162,20 @@ def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
   """Refuses audio that no score can be trusted on.
 
   Args:
-    audio: float [samples].
+    audio: float [samples], or [samples, 2], of which levels are over both channels.
     name: the file or clip, for the message.
     min_samples: fewer than this is too short.
 
   Raises:
-    AudioError: not 1-D, too short, not finite, beyond full scale by a factor of 100,
-      softer than -50 dBFS, or so soft without its mean (constant) or without a few
-      samples (a click).
+    AudioError: of another shape, too short, not finite, beyond full scale by a factor
+      of 100, softer than -50 dBFS, or so soft without its mean (constant) or without a
+      few samples (a click).
   """
   name = printable(name)
-  if np.ndim(audio) != 1:
-    raise AudioError(f"{name}: shape {np.shape(audio)}; mix it to one channel")
+  if np.ndim(audio) != 1 and np.shape(audio)[1:] != (2,):
+    raise AudioError(
+      f"{name}: shape {np.shape(audio)}; mix it to one channel, or give [samples, 2]"
+    )
   if len(audio) < min_samples:
     raise AudioError(
       f"{name}: too short, {len(audio)} samples of {min_samples} needed; "
@@ -171,17 +187,17 @@ def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
       f"{name}: samples of up to {peak:.3g}, where [-1, 1] is full scale; they look"
       " like integers stored as floats: export it again"
     )
-  energy, count = _energy(audio), len(audio)
+  energy, count = _energy(audio), np.size(audio)
   level = _dbfs(energy, count)
   below = f"below {SILENCE_DBFS:.0f}"
   if level < SILENCE_DBFS:
     raise AudioError(f"{name}: silent ({level:.0f} dBFS, {below}); remove it")
-  mean = float(np.mean(audio, dtype=np.float64))
+  mean = np.mean(audio, axis=0, dtype=np.float64)
   level = _dbfs(_energy(audio, mean), count)
   if level < SILENCE_DBFS:
+    means = " and ".join(f"{value:.3g}" for value in np.atleast_1d(mean))
     raise AudioError(
-      f"{name}: constant ({mean:.3g}, and {level:.0f} dBFS around it, {below});"
-      " remove it"
+      f"{name}: constant ({means}, and {level:.0f} dBFS around it, {below}); remove it"
     )
   level = _dbfs(_without_loudest(audio, energy), count)
   if level < SILENCE_DBFS:
@@ -191,14 +207,15 @@ def check(audio: np.ndarray, name, *, min_samples: int = 1) -> None:
 
 
 def _without_loudest(audio: np.ndarray, energy: float) -> float:
-  """Returns the energy of [samples] without the loudest few, or a lower bound of it.
+  """Returns the energy of samples without the loudest few, or a lower bound of it.
 
   The bound is returned where it is plenty, so that the loudest need not be found.
   """
-  few = min(_CLICK_SAMPLES, len(audio) // 100)
+  # A click is as long in two channels as in one.
+  few = min(_CLICK_SAMPLES, len(audio) // 100) * (np.size(audio) // max(len(audio), 1))
   most = few * float(np.max(np.abs(audio))) ** 2
   # Nearly always so much is left that the bound is enough.
   if not few or energy > 2 * most:
     return energy - most
-  squares = np.square(audio, dtype=np.float64)
+  squares = np.square(audio, dtype=np.float64).ravel()
   return float(np.sum(np.partition(squares, len(squares) - few)[:-few]))

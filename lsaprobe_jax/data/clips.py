@@ -26,7 +26,7 @@ class Clip:
     author: composer, performer, arranger; empty if not known.
     licence: empty if not known.
     start_seconds: in the source.
-    sha256: of the float32 little-endian samples.
+    sha256: of the float32 little-endian samples, one channel after the other.
   """
 
   id: str
@@ -49,8 +49,8 @@ class Corpus:
     sample_rate: Hz.
     clip_seconds: length of every clip.
     clips: by track, and within a track so that its first few are spread over it.
-    audio: float32 [n_clips, samples], in the order of `clips`; of a corpus of records
-      one that reads a row when it is indexed.
+    audio: float32 [n_clips, samples], or [n_clips, 2, samples] in stereo, in the order
+      of `clips`; of a corpus of records one that reads a row when it is indexed.
     errors: (file or clip, one-line message) for what could not be used.
   """
 
@@ -69,9 +69,15 @@ class Corpus:
     groups = ", ".join(f"{group} {number}" for group, number in sorted(count.items()))
     return (
       f"<Corpus {printable(self.name)}: {len(self)} clips of {self.clip_seconds:g} s at"
-      f" {self.sample_rate} Hz from {len(self.tracks)} tracks"
+      f" {self.sample_rate} Hz{', stereo,' if self.channels == 2 else ''} from"
+      f" {len(self.tracks)} tracks"
       f"{f' ({groups})' if groups else ''}>"
     )
+
+  @property
+  def channels(self) -> int:
+    """Channels of every clip, 1 or 2."""
+    return 1 if self.audio.ndim == 2 else self.audio.shape[1]
 
   @property
   def tracks(self) -> tuple[str, ...]:
@@ -106,7 +112,7 @@ class Corpus:
     Raises:
       ArgumentError: longer than the clips, or shorter than a sample.
     """
-    most = self.audio.shape[1]
+    most = self.audio.shape[-1]
     length = round(min(seconds * self.sample_rate, most + 1))
     if not 0 < length <= most:
       raise ArgumentError(
@@ -115,7 +121,7 @@ class Corpus:
     if isinstance(self.audio, RecordAudio):
       audio = self.audio.head(length)
     else:
-      audio = self.audio[:, :length]
+      audio = self.audio[..., :length]
     return dataclasses.replace(self, clip_seconds=seconds, audio=audio)
 
   def fingerprint(self) -> str:

@@ -24,6 +24,7 @@ from lsaprobe_jax.text import printable, short
 SHIPPED = ("multigenre", "piano", "dose")
 # Length of a clip where neither the caller nor the model says one.
 CLIP_SECONDS = 4.0
+CHANNELS = (1, 2)
 
 
 class TakesClips(Protocol):
@@ -39,31 +40,35 @@ class TakesClips(Protocol):
     """Returns the length of a training clip."""
     ...
 
+  # `channels`, where there is no such attribute, is 1.
+
 
 def load_audio(
   path: str | os.PathLike,
   *,
   like: TakesClips | None = None,
   sample_rate: int | None = None,
+  channels: int | None = None,
   clip_seconds: float | None = None,
   clips_per_track: int | None = None,
   groups: Iterable[str] | None = None,
 ) -> Corpus:
-  """Loads audio as clips of the rate and the length that a model takes.
+  """Loads audio as clips of the rate, the channels and the length that a model takes.
 
   Args:
     path: an embedded corpus (`multigenre`, `piano`, `dose`), a folder of audio files, a
       single file, or a built corpus; see `open_corpus`.
-    like: the model that the clips are for. It gives the rate and the length of its
-      training clips, or 4 s where that is not recorded.
+    like: the model that the clips are for. It gives the rate, the channels and the
+      length of its training clips, or 4 s where that is not recorded.
     sample_rate: Hz, in the place of the model's; needed without a model.
+    channels: 1 or 2, in the place of the model's; 1 without a model.
     clip_seconds: length of a clip, in the place of the model's; 4 s without a model.
     clips_per_track: at most so many clips of a track, spread over it; None takes all.
     groups: names among `a`, `b`, `dev` and `reference`; None takes all.
 
   Returns:
-    The clips: mono, of equal length and loudness. Its `errors` list what could not be
-    used.
+    The clips, of equal length and loudness: [clips, samples], or [clips, 2, samples] of
+    two channels. Its `errors` list what could not be used.
 
   Raises:
     AudioError: there is nothing that can be used.
@@ -72,6 +77,7 @@ def load_audio(
   if like is not None:
     sample_rate = like.sample_rate if sample_rate is None else sample_rate
     clip_seconds = like.clip_seconds if clip_seconds is None else clip_seconds
+    channels = getattr(like, "channels", 1) if channels is None else channels
   if sample_rate is None:
     raise ArgumentError("sample_rate=None: give a rate in Hz, or like=MODEL")
   return open_corpus(
@@ -80,6 +86,7 @@ def load_audio(
     clip_seconds=CLIP_SECONDS if clip_seconds is None else clip_seconds,
     clips_per_track=clips_per_track,
     groups=groups,
+    channels=1 if channels is None else channels,
   )
 
 
@@ -91,6 +98,7 @@ def open_corpus(
   clips_per_track: int | None = None,
   groups: Iterable[str] | None = None,
   on_wrong_rate: str = "resample",
+  channels: int = 1,
 ) -> Corpus:
   """Opens an embedded corpus, a built one, or any folder of audio files.
 
@@ -107,6 +115,8 @@ def open_corpus(
     clips_per_track: take at most so many clips of a track, spread over it.
     groups: take only these; all by default.
     on_wrong_rate: `resample`, or `error` to refuse files at another rate.
+    channels: 1 mixes the channels of a file to their mean. 2 keeps two as they are,
+      takes one for both with a remark, and refuses a file of more.
 
   Returns:
     A corpus with at least one clip. Files that cannot be used, or only in part, and
@@ -119,12 +129,15 @@ def open_corpus(
     ArgumentError: an argument out of range.
   """
   _check_arguments(sample_rate, clip_seconds, clips_per_track, on_wrong_rate)
+  if channels not in CHANNELS:
+    raise ArgumentError(f"channels={short(channels)}: 1 for mono, or 2 for stereo")
   wanted = pieces.Wanted(
     sample_rate=sample_rate,
     clip_seconds=clip_seconds,
     clips_per_track=clips_per_track,
     groups=check_groups(GROUPS if groups is None else groups),
     on_wrong_rate=on_wrong_rate,
+    channels=channels,
   )
   name, path = _find(name_or_path)
   if (path / records_lib.MARK).is_file():

@@ -12,7 +12,7 @@ from lsaprobe_jax.data import manifest as manifest_lib
 from lsaprobe_jax.data import records as records_lib
 from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.data.clips import Clip, Corpus
-from lsaprobe_jax.data.pieces import Piece, Wanted, check_manifest
+from lsaprobe_jax.data.pieces import Piece, Wanted, check_manifest, one_channel
 from lsaprobe_jax.text import printable
 
 
@@ -33,7 +33,10 @@ def from_pieces(
     for clip, window in cut[: wanted.clips_per_track]:
       clips.append(clip)
       windows.append(window)
-  audio = np.stack(windows) if windows else np.zeros((0, wanted.samples), np.float32)
+  audio = np.empty((len(windows), *wanted.shape), np.float32)
+  for i, window in enumerate(windows):
+    # Long clips are let go as they are copied, so that they are not there twice.
+    audio[i], windows[i] = window, None
   return Corpus(
     name=name,
     sample_rate=wanted.sample_rate,
@@ -48,7 +51,8 @@ def from_records(path: pathlib.Path, wanted: Wanted) -> Corpus:
   """Lists the clips in records: the first of every segment, then the second, ...
 
   A clip that is a whole record as it stands needs no reading, since its hash is in the
-  manifest. Others are read once, one at a time, to be hashed.
+  manifest. Others are read once, one at a time, to be hashed. Records have one channel,
+  which stands for both where two are wanted.
 
   Args:
     path: the folder of records.
@@ -62,7 +66,7 @@ def from_records(path: pathlib.Path, wanted: Wanted) -> Corpus:
   records = records_lib.Records(path, manifest)
   rate, length = wanted.sample_rate, wanted.samples
   whole = round(manifest.segment_seconds * rate)
-  as_stored = rate == manifest.sample_rate and length == whole
+  as_stored = (rate, length, wanted.channels) == (manifest.sample_rate, whole, 1)
   clips, places, seen = [], [], collections.Counter()
   for track in manifest.tracks:
     first, count = seen[track.group], len(track.segments)
@@ -77,13 +81,16 @@ def from_records(path: pathlib.Path, wanted: Wanted) -> Corpus:
       if not as_stored:
         samples = records.read(track.group, first + k)
         samples = audio_lib.resample(samples, manifest.sample_rate, rate)
-        sha256 = _sha256(samples[start : start + length])
+        samples = records_lib.spread(samples[start : start + length], wanted.channels)
+        sha256 = _sha256(samples)
       seconds = segment.start_seconds + start / rate
       clips.append(_clip(track, track.path, seconds, wanted.clip_seconds, sha256))
       places.append((track.group, first + k, start))
   if not clips:
     raise AudioError(f"{printable(path)}: {wanted.nothing()}")
-  left_out = manifest.recipe.get("left_out", ())
+  left_out = [*manifest.recipe.get("left_out", ())]
+  if wanted.channels > 1:
+    left_out.append(one_channel(path))
   return Corpus(
     name=manifest.corpus,
     sample_rate=rate,
@@ -106,13 +113,17 @@ def _audio(
     starts=np.array(starts),
     sample_rate=wanted.sample_rate,
     samples=wanted.samples,
+    channels=wanted.channels,
   )
 
 
 def _cut(
   piece: Piece, wanted: Wanted, errors: list[tuple[str, str]]
 ) -> list[tuple[Clip, np.ndarray]]:
-  """Returns windows of a track: the first of every segment, then the second, ..."""
+  """Returns windows of a track: the first of every segment, then the second, ...
+
+  A window has channels first, as clips do, where segments have time first.
+  """
   cut, length = [], wanted.samples
   most = max((len(samples) // length for _, samples in piece.segments), default=0)
   for index in range(most):
@@ -122,13 +133,13 @@ def _cut(
         continue
       seconds = start + index * length / wanted.sample_rate
       own = length / wanted.sample_rate
-      clip = _clip(piece, piece.source, seconds, own, _sha256(window))
+      clip = _clip(piece, piece.source, seconds, own, _sha256(window.T))
       try:
         audio_lib.check(window, clip.id, min_samples=length)
       except AudioError as error:
         errors.append((clip.id, str(error)))
         continue
-      cut.append((clip, window))
+      cut.append((clip, window.T))
   return cut
 
 

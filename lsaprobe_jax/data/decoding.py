@@ -1,8 +1,8 @@
 """Reading audio files: no sample comes from anywhere but the file.
 
-`sequential` reads and `mixing` makes one channel of all. Here it is decided what of a
-file is read, as which streams, and what it may not hold. What a file claims is compared
-with what it gave, and what differs is a remark.
+`sequential` reads and `mixing` makes one channel of all, or two for stereo. Here it is
+decided what of a file is read, as which streams, and what it may not hold. What a file
+claims is compared with what it gave, and what differs is a remark.
 """
 
 import dataclasses
@@ -51,29 +51,32 @@ class Survey:
   remarks: tuple[str, ...]
 
 
-def decode(path) -> tuple[np.ndarray, Survey]:
+def decode(path, channels: int = 1) -> tuple[np.ndarray, Survey]:
   """Reads an audio file whole.
 
   Args:
     path: the file.
+    channels: how many are wanted, 1 or 2.
 
   Returns:
-    float32 [samples] in about [-1, 1], mixed to one channel, and what was found. The
-    mix is the mean of all channels, a low-frequency one included; where the channels
-    cancel in it (it is 20 dB softer than they are), the first loud one is kept.
+    float32 in about [-1, 1], and what was found. One channel is [samples], the mean of
+    all channels, a low-frequency one included; where the channels cancel in it (it is
+    20 dB softer than they are), the first loud one is kept. Two are [samples, 2] as
+    they are in the file, and equal where that has one.
 
   Raises:
-    AudioError: missing, empty, undecodable, beyond the limits above, or with samples
-      that are NaN, infinite or absurd.
+    AudioError: missing, empty, undecodable, beyond the limits above, with samples that
+      are NaN, infinite or absurd, or with more than two channels where two are wanted.
   """
-  reading = Reading(path)
+  reading = Reading(path, channels=channels)
   with border(path):
-    mono = np.concatenate([*reading.blocks(), np.zeros(0, np.float32)])
+    blocks = list(reading.blocks())
+    # It refuses a file without samples.
     found = reading.survey()
     if found.keep is not None:
-      del mono
-      mono = np.concatenate(list(Reading(path, found).blocks()))
-  return mono, found
+      del blocks
+      blocks = list(Reading(path, found).blocks())
+    return np.concatenate(blocks), found
 
 
 def survey(path) -> Survey:
@@ -92,24 +95,25 @@ class Reading:
     rate: Hz, from the first block on.
   """
 
-  def __init__(self, path, again: Survey | None = None):
+  def __init__(self, path, again: Survey | None = None, channels: int = 1):
     """Prepares to read; opens nothing.
 
     Args:
       path: the file.
       again: what an earlier pass found, which this one must find again.
+      channels: how many are wanted, 1 or 2.
     """
     self._path = path
     self.name = printable(path)
     self._again = again
-    self._mixer = mixing.Mixer(again.keep if again else None)
+    self._mixer = mixing.channels_of(channels, again.keep if again else None)
     self.rate = self._channels = self._frames = self._streams = 0
     self._format = ""
     self._bytes = 0
     self._remarks: list[str] = []
 
   def blocks(self) -> Iterator[np.ndarray]:
-    """Yields float32 [n] of one channel; AudioError as by `decode`."""
+    """Yields float32 [n] of one channel, or [n, 2]; AudioError as by `decode`."""
     with (
       border(self._path),
       sequential.opened(self._path, self.name, MAX_BYTES) as file,
@@ -241,11 +245,11 @@ class Reading:
       )
 
   def _mix(self, block: np.ndarray) -> np.ndarray:
-    """Returns one channel of [n, channels], counted and checked."""
+    """Returns the wanted channels of [n, channels], counted and checked."""
     self._frames += len(block)
-    mono = self._mixer.mix(block, self.rate, self.name)
+    mixed = self._mixer.mix(block, self.rate, self.name)
     self._check_amount()
-    return mono
+    return mixed
 
   def _check_amount(self) -> None:
     samples = self._frames * self._channels

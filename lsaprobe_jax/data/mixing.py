@@ -1,7 +1,8 @@
-"""Mixing channels to one, and noticing where they cancel.
+"""Mixing channels to one, or keeping two, and noticing where they cancel.
 
 The mix is the mean of all channels, a low-frequency one included. Where it is 20 dB
 softer than the channels are, they have cancelled, and one channel is kept instead.
+For a stereo model (`Pair`) two channels stay as they are, and one becomes both.
 """
 
 import numpy as np
@@ -15,6 +16,8 @@ CANCELLED = 0.01
 # No format has larger numbers than of 32 bits, even where they stand as floats.
 MAX_PEAK = 2.0**31
 _AUDIBLE = 1e-5  # -50 dBFS, as a mean square
+# A channel that is softer than the other by this much, in power, has nothing in it.
+_DEAD = 1e-6
 
 
 class Mixer:
@@ -82,6 +85,71 @@ class Mixer:
     return []
 
 
+class Pair:
+  """Passes on the two channels of one file, and makes two of one."""
+
+  def __init__(self):
+    """Begins a file."""
+    self._energy = np.zeros(2)
+    self._mixed = 0.0
+    self._single = False
+
+  def mix(self, block: np.ndarray, rate: int, name: str) -> np.ndarray:
+    """Returns float32 [n, 2] of float32 [n, 1] or [n, 2].
+
+    Args:
+      block: the next samples.
+      rate: Hz; not used.
+      name: of the file, for the error.
+
+    Raises:
+      AudioError: samples are NaN, infinite or absurd, or there are more channels. Which
+        of more than two are left and right depends on the format, and is not guessed.
+    """
+    del rate
+    if block.shape[1] > 2:
+      raise AudioError(
+        f"{name}: {block.shape[1]} channels where two are wanted; mix it down to"
+        " stereo, or remove it"
+      )
+    check_finite(block, name)
+    if block.shape[1] == 1:
+      self._single = True
+      return np.repeat(block, 2, axis=1)
+    self._energy += np.einsum("nc,nc->c", block, block, dtype=np.float64)
+    mean = block.mean(axis=1, dtype=np.float32)
+    self._mixed += float(np.einsum("n,n->", mean, mean, dtype=np.float64))
+    return block
+
+  def cancelled(self) -> None:
+    """Returns None: both channels are kept, whatever their mean is."""
+    return
+
+  def remarks(self, keep: int | None, channels: int, rate: int) -> list[str]:
+    """Returns what a user should know of the channels; takes what `Mixer` does."""
+    del keep, channels, rate
+    said = []
+    if self._single:
+      said.append("one channel, which stands for both")
+    own = self._energy.mean()
+    if own and self._energy.min() < _DEAD * own:
+      silent = ("left", "right")[int(np.argmin(self._energy))]
+      said.append(f"its {silent} channel is silent; both are used as they are")
+    elif self._mixed < CANCELLED * own:
+      said.append("its channels cancel in their mean; both are used as they are")
+    return said
+
+
+def channels_of(count: int, keep: int | None = None) -> Mixer | Pair:
+  """Returns what makes one channel of a file's, or two.
+
+  Args:
+    count: 1 or 2.
+    keep: the channel to keep in the place of the mean of one, as an earlier pass found.
+  """
+  return Pair() if count == 2 else Mixer(keep)
+
+
 def _cancelling(block: np.ndarray, mean: np.ndarray, rate: int) -> int:
   """Returns how many frames of [n, channels] are in seconds whose mean [n] cancels."""
   seconds = len(mean) // rate
@@ -95,10 +163,10 @@ def _cancelling(block: np.ndarray, mean: np.ndarray, rate: int) -> int:
 
 
 def check_finite(audio: np.ndarray, name) -> None:
-  """Refuses float [samples] that hold what no recording does.
+  """Refuses float samples that hold what no recording does.
 
   Args:
-    audio: the samples.
+    audio: the samples, of any shape.
     name: the file or clip, for the message.
 
   Raises:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from lsaprobe_jax.data import audio as audio_lib
+from lsaprobe_jax.data import decoding, preparation
 from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
-from lsaprobe_jax.data import preparation
 from lsaprobe_jax.data.border import AudioError, border
 from lsaprobe_jax.text import printable
 
@@ -25,7 +25,8 @@ _FOLDER_SEGMENT_SECONDS = 4.0
 class Piece:
   """A track and its segments, before it is cut into clips.
 
-  `segments` are (start in seconds, float32 [samples]) at the rate that is wanted.
+  `segments` are (start in seconds, float32 [samples]) at the rate that is wanted, or
+  [samples, 2] where two channels are.
   """
 
   id: str
@@ -47,6 +48,7 @@ class Wanted:
     clips_per_track: at most so many of a track; None takes all.
     groups: names of groups.
     on_wrong_rate: `resample`, or `error` to refuse files at another rate.
+    channels: how many a clip has, 1 or 2.
   """
 
   sample_rate: int
@@ -54,11 +56,17 @@ class Wanted:
   clips_per_track: int | None
   groups: tuple[str, ...]
   on_wrong_rate: str
+  channels: int = 1
 
   @property
   def samples(self) -> int:
     """The length of a clip in samples."""
     return round(self.clip_seconds * self.sample_rate)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """The shape of a clip, [samples] or [channels, samples]."""
+    return (self.samples,) if self.channels == 1 else (self.channels, self.samples)
 
   def nothing(self) -> str:
     """Returns what to say where there is no such clip."""
@@ -75,22 +83,27 @@ def built(
   Args:
     path: the folder.
     wanted: rate, length and groups of the clips.
-    errors: (file, line) is added for each file that cannot be used.
+    errors: (file, line) is added for each file that cannot be used, and once where two
+      channels are wanted of files with one, as recipes write them.
 
   Raises:
     AudioError: the manifest is damaged, or can give no such clips.
   """
   manifest = manifest_lib.read(path)
   check_manifest(path, manifest, wanted)
+  single = False
   for track in manifest.tracks:
     if track.group not in wanted.groups:
       continue
     try:
       with border(track.file, "build the corpus again"):
-        segments = _stored(path, track, manifest.sample_rate, wanted.sample_rate)
+        segments, channels = _stored(path, track, manifest.sample_rate, wanted)
     except AudioError as error:
       errors.append((printable(track.file), str(error)))
       continue
+    if channels < wanted.channels and not single:
+      single = True
+      errors.append(one_channel(path))
     yield Piece(
       id=track.id,
       group=track.group,
@@ -100,6 +113,12 @@ def built(
       licence=track.licence,
       segments=segments,
     )
+
+
+def one_channel(path: pathlib.Path) -> tuple[str, str]:
+  """Returns what to remark where a built corpus has one channel and two are wanted."""
+  name = printable(path)
+  return name, f"{name}: built with one channel, which stands for both"
 
 
 def check_manifest(
@@ -125,15 +144,16 @@ def check_manifest(
 
 
 def _stored(
-  path: pathlib.Path, track: manifest_lib.Track, from_rate: int, to_rate: int
-) -> tuple[tuple[float, np.ndarray], ...]:
-  """Returns the segments of one packed file, resampled whole, before they are cut."""
+  path: pathlib.Path, track: manifest_lib.Track, from_rate: int, wanted: Wanted
+) -> tuple[tuple[tuple[float, np.ndarray], ...], int]:
+  """Returns the segments of one packed file, resampled whole, and its channels."""
   file = manifest_lib.file_path(path, track)
   if file.is_file() and manifest_lib.sha256(file) != track.sha256:
     raise AudioError(
       f"{printable(file)}: not the file of the manifest (SHA-256); build it again"
     )
-  samples, rate = audio_lib.decode(file)
+  samples, found = decoding.decode(file, wanted.channels)
+  rate = found.rate
   lengths = [round(segment.seconds * from_rate) for segment in track.segments]
   if rate != from_rate or len(samples) != sum(lengths):
     raise AudioError(
@@ -141,10 +161,11 @@ def _stored(
       f"{sum(lengths)} at {from_rate} Hz; build it again"
     )
   parts = np.split(samples, np.cumsum(lengths)[:-1])
-  return tuple(
-    (segment.start_seconds, audio_lib.resample(part, from_rate, to_rate))
+  segments = tuple(
+    (segment.start_seconds, audio_lib.resample(part, from_rate, wanted.sample_rate))
     for segment, part in zip(track.segments, parts, strict=True)
   )
+  return segments, found.channels
 
 
 def raw(
@@ -175,6 +196,7 @@ def raw(
       min_seconds=wanted.clip_seconds,
       max_segments=wanted.clips_per_track,
       on_wrong_rate=wanted.on_wrong_rate,
+      channels=wanted.channels,
     )
     errors += [(printable(file.path), message) for message in messages]
     if segments:

@@ -1,6 +1,6 @@
 """Preparing audio: the one path that every clip of every group takes.
 
-`prepare` reads a file (`decoding` says how, and how it is mixed to one channel),
+`prepare` reads a file (`decoding` says how, and what becomes of its channels),
 resamples it, cuts it into segments, sets their loudness and drops what is silent. It is
 not told which group a file belongs to, so members and non-members cannot be treated
 differently.
@@ -41,6 +41,7 @@ def prepare(
   min_seconds: float | None = None,
   max_segments: int | None = None,
   on_wrong_rate: str = "resample",
+  channels: int = 1,
 ) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
   """Cuts one file into loudness-normalised segments, whatever group it is in.
 
@@ -53,10 +54,12 @@ def prepare(
     max_segments: how many to take, spread over the track; a silent one is passed
       over for the next. None takes all.
     on_wrong_rate: 'resample', or 'error' to refuse a file at another rate.
+    channels: how many are wanted, 1 or 2.
 
   Returns:
-    [(start in seconds, float32 [samples])] in the order of `segment_order`, and a
-    one-line message for each remark on the file and each segment left out.
+    [(start in seconds, float32 [samples] or [samples, 2])] in the order of
+    `segment_order`, and a one-line message for each remark on the file and each segment
+    left out.
 
   Raises:
     AudioError: the file cannot be used at all.
@@ -64,7 +67,7 @@ def prepare(
   if on_wrong_rate not in ON_WRONG_RATE:
     raise ArgumentError(f"on_wrong_rate={short(on_wrong_rate)}: one of {ON_WRONG_RATE}")
   with border(path):
-    audio, remarks = _at_rate(path, sample_rate, on_wrong_rate)
+    audio, remarks = _at_rate(path, sample_rate, on_wrong_rate, channels)
     return _segments(
       audio,
       printable(path),
@@ -96,10 +99,11 @@ def prepare_or_say(
 
 
 def _at_rate(
-  path, sample_rate: int, on_wrong_rate: str
+  path, sample_rate: int, on_wrong_rate: str, channels: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Returns a file's samples, resampled as they come, and the remarks on it."""
-  audio, found = _resampled_file(decoding.Reading(path), sample_rate, on_wrong_rate)
+  reading = decoding.Reading(path, channels=channels)
+  audio, found = _resampled_file(reading, sample_rate, on_wrong_rate)
   if found.keep is not None:
     again = decoding.Reading(path, found)
     audio, found = _resampled_file(again, sample_rate, on_wrong_rate)

@@ -31,6 +31,11 @@ def to_float(samples: np.ndarray) -> np.ndarray:
   return samples.astype("<f4") / np.float32(_SCALE)
 
 
+def spread(samples: np.ndarray, channels: int) -> np.ndarray:
+  """Returns [samples] as they are, or as each of several channels."""
+  return samples if channels == 1 else np.tile(samples, (channels, 1))
+
+
 class Records:
   """The records of a builder's folder, by group and position.
 
@@ -124,7 +129,10 @@ def _open_builder(path: pathlib.Path):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RecordAudio:
-  """Clips in records, as far as they are used like an array [n, samples].
+  """Clips in records, as far as they are used like an array.
+
+  It is [n, samples], or [n, channels, samples] where the one channel of records stands
+  for several.
 
   Attributes:
     records: where they are.
@@ -133,6 +141,7 @@ class RecordAudio:
     starts: int64 [n], first sample of each clip in its record, at `sample_rate`.
     sample_rate: of the clips, Hz; records at another rate are resampled whole.
     samples: length of a clip.
+    channels: how many a clip has, all the same.
   """
 
   records: Records
@@ -141,17 +150,23 @@ class RecordAudio:
   starts: np.ndarray
   sample_rate: int
   samples: int
+  channels: int = 1
 
   dtype = np.dtype(np.float32)
-  ndim = 2
 
   def __len__(self) -> int:
     return len(self.positions)
 
   @property
-  def shape(self) -> tuple[int, int]:
-    """(clips, samples)."""
-    return len(self), self.samples
+  def ndim(self) -> int:
+    """Number of axes."""
+    return len(self.shape)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """(clips, samples), or (clips, channels, samples)."""
+    each = (self.samples,) if self.channels == 1 else (self.channels, self.samples)
+    return len(self), *each
 
   def head(self, samples: int) -> "RecordAudio":
     """Returns the first samples of every clip, unread."""
@@ -174,11 +189,11 @@ class RecordAudio:
     )
 
   def __getitem__(self, key) -> np.ndarray:
-    """Reads float32 [samples] of one clip, or [k, samples] of a slice or indices."""
+    """Reads one clip, or those of a slice or of indices; float32."""
     if isinstance(key, int | np.integer):
       return self._read(int(key))
     chosen = np.arange(len(self))[key]
-    out = np.empty((len(chosen), self.samples), np.float32)
+    out = np.empty((len(chosen), *self.shape[1:]), np.float32)
     last = None
     for row, index in enumerate(chosen):
       # Padding repeats the last clip of a batch.
@@ -190,4 +205,4 @@ class RecordAudio:
     audio = self.records.read(str(self.groups[index]), int(self.positions[index]))
     audio = audio_lib.resample(audio, self.records.sample_rate, self.sample_rate)
     start = int(self.starts[index])
-    return audio[start : start + self.samples]
+    return spread(audio[start : start + self.samples], self.channels)

@@ -57,7 +57,9 @@ def kept_bytes(model: Any, samples: int) -> int:
 @functools.lru_cache(maxsize=64)
 def _kept_bytes(structure, types, samples: int) -> int:
   model = jax.tree.unflatten(structure, [_abstract(leaf) for leaf in types])
-  audio = jax.ShapeDtypeStruct((samples,), jnp.float32)
+  channels = getattr(model, "channels", 1)
+  shape = (samples,) if channels == 1 else (channels, samples)
+  audio = jax.ShapeDtypeStruct(shape, jnp.float32)
   t = jax.ShapeDtypeStruct((), jnp.int32)
 
   def residuals(model, audio, t):

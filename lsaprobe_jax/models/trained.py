@@ -64,6 +64,11 @@ class TrainedModel:
     """The rate of the audio that the model takes, in Hz."""
     return self.model.sample_rate
 
+  @property
+  def channels(self) -> int:
+    """Channels of the audio that the model takes; 1 where it does not say."""
+    return getattr(self.model, "channels", 1)
+
   def for_length(self, samples: int) -> "TrainedModel":
     """Returns the model for clips of so many samples, which it decodes to.
 

@@ -13,17 +13,20 @@ _COLOURMAP = "magma"
 
 
 def wav_uri(samples: np.ndarray, sample_rate: int) -> str:
-  """A mono 16-bit WAV file.
+  """A 16-bit WAV file.
 
   Args:
-    samples: int16 [n].
+    samples: int16 [n], or [channels, n].
     sample_rate: in Hz.
   """
-  body = np.asarray(samples, "<i2").tobytes()
+  channels = 1 if np.ndim(samples) == 1 else len(samples)
+  frame = 2 * channels
+  # A file has the channels of one time side by side.
+  body = np.asarray(samples, "<i2").T.tobytes()
   head = struct.pack(
     "<4sI4s4sIHHIIHH4sI",
-    *(b"RIFF", 36 + len(body), b"WAVE", b"fmt ", 16, 1, 1),
-    *(sample_rate, 2 * sample_rate, 2, 16, b"data", len(body)),
+    *(b"RIFF", 36 + len(body), b"WAVE", b"fmt ", 16, 1, channels),
+    *(sample_rate, frame * sample_rate, frame, 16, b"data", len(body)),
   )
   return "data:audio/wav;base64," + base64.b64encode(head + body).decode()
 

@@ -97,7 +97,7 @@ def estimate(
   """
   batch = settings.batch_size or min(len(clips), 4 * len(jax.local_devices()))
   sample = clips.take(range(min(batch, len(clips))))
-  target = target.for_length(clips.audio.shape[1])
+  target = target.for_length(clips.audio.shape[-1])
   distance = factories.make_distance(settings.distance, clips)
   scorer = Scorer(settings.seed, settings.batch_size, len(clips))
   costs, nfe = [], {}

@@ -59,10 +59,10 @@ def open_inputs(settings: Experiment, limit: int | None = None) -> Inputs:
     untrained=settings.untrained,
     seed=settings.seed,
   )
-  wanted, rate = settings.corpus, targets[0].sample_rate
-  halves = _open(settings, rate, wanted.clips_per_track, ("a", "b"))
+  wanted, first = settings.corpus, targets[0]
+  halves = _open(settings, first, wanted.clips_per_track, ("a", "b"))
   halves = halves.take(splits.keep(halves.clips, settings.part, limit))
-  development = _open(settings, rate, wanted.dev_clips_per_track, ("dev",))
+  development = _open(settings, first, wanted.dev_clips_per_track, ("dev",))
   if wanted.scored_seconds:
     try:
       halves, development = (
@@ -91,7 +91,7 @@ def fit_inputs(
   Raises:
     SettingError: see `open_inputs`.
   """
-  targets = [target.for_length(halves.audio.shape[1]) for target in targets]
+  targets = [target.for_length(halves.audio.shape[-1]) for target in targets]
   _check(settings, targets, halves, development)
   identity = {
     "weights": {target.name: target.weights_sha256 for target in targets},
@@ -116,11 +116,12 @@ def fewest_timesteps(targets: Sequence[TrainedModel]) -> int:
   return min(target.model.schedule.num_train_timesteps for target in targets)
 
 
-def _open(settings: Experiment, rate: int, clips_per_track, groups) -> Corpus:
+def _open(settings: Experiment, like: TrainedModel, clips_per_track, groups) -> Corpus:
   try:
     return corpora.open_corpus(
       settings.corpus.path,
-      sample_rate=rate,
+      sample_rate=like.sample_rate,
+      channels=like.channels,
       clip_seconds=settings.corpus.clip_seconds,
       clips_per_track=clips_per_track,
       groups=groups,

@@ -95,7 +95,7 @@ def make_distance(name: str, corpus: Corpus) -> distances.Distance:
     SettingError: there is no such distance, its weights are not installed, or the
       clips are too short for it.
   """
-  silence = np.zeros(corpus.audio.shape[1], np.float32)
+  silence = np.zeros(corpus.audio.shape[-1], np.float32)
   try:
     distance = distances.get(name, sample_rate=corpus.sample_rate)
     jax.eval_shape(lambda d, x, y: d(x, y), distance, silence, silence)

@@ -21,7 +21,7 @@ from lsaprobe_jax.rows import CURVE
 from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 from lsaprobe_jax.scoring.factories import ANCHORED, MAX_DEGRADATION, PROBE
 from lsaprobe_jax.scoring.row_store import RowStore
-from lsaprobe_jax.scoring.scorer import Scorer
+from lsaprobe_jax.scoring.scorer import Scorer, check_channels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,12 @@ def calibrate_tau(
     The probe with tau.
 
   Raises:
-    ArgumentError: there are too few clips, or D on them is no measure of degradation.
+    ArgumentError: there are too few clips, they have more channels than the model, or D
+      on them is no measure of degradation.
   """
   _check_count(len(clips))
-  model = model.for_length(clips.audio.shape[1])
+  check_channels(model, clips)
+  model = model.for_length(clips.audio.shape[-1])
   distance, search = (
     probe_settings.make_distance(model.sample_rate),
     probe_settings.make_search(),

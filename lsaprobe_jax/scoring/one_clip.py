@@ -12,6 +12,7 @@ from lsaprobe_jax import diffusion, parallel
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
+from lsaprobe_jax.data import decoding
 from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError
 from lsaprobe_jax.models.trained import TrainedModel
@@ -116,30 +117,36 @@ def probe_clip(
 
 
 def load_clip(
-  path: str | pathlib.Path, sample_rate: int, *, seconds: float, start: float = 0.0
+  path: str | pathlib.Path,
+  sample_rate: int,
+  *,
+  seconds: float,
+  start: float = 0.0,
+  channels: int = 1,
 ) -> np.ndarray:
-  """Reads one clip of a file, float32 [samples].
+  """Reads one clip of a file, float32 [samples], or [channels, samples] of two.
 
   Args:
     path: an audio file.
     sample_rate: of the clip, Hz.
     seconds: its length.
     start: where it begins in the file, seconds.
+    channels: of the clip, 1 or 2 (`decoding.decode`).
 
   Raises:
     AudioError: the file cannot be used, or is too short.
   """
   path = pathlib.Path(path)
   samples, first = round(seconds * sample_rate), round(start * sample_rate)
-  recording = audio_files.read_recording(path)
-  for remark in recording.remarks:
+  whole, found = decoding.decode(path, channels)
+  for remark in found.remarks:
     logging.warning("%s", remark)
-  whole = audio_files.resample(recording.samples, recording.rate, sample_rate)
+  whole = audio_files.resample(whole, found.rate, sample_rate)
   clip = np.asarray(whole[first : first + samples], np.float32)
   if len(clip) < samples:
     raise AudioError(f"{path}: {len(clip)} samples are left, not {samples}")
   audio_files.check(clip, path)
-  return clip
+  return np.ascontiguousarray(clip.T)
 
 
 def _check(probe: LSAProbe) -> None:

@@ -17,13 +17,15 @@ def log_mel_images(audio: np.ndarray, sample_rate: int) -> tuple[np.ndarray, flo
   """Log-mel spectrograms of signals on one scale of decibels.
 
   Args:
-    audio: float32 [n, samples].
+    audio: float32 [n, samples], or [n, channels, samples], of which the mean of the
+      channels is drawn.
     sample_rate: in Hz.
 
   Returns:
     (uint8 [n, mels, frames], lowest band first, 255 at the loudest bin of all and 0 at
     `RANGE_DB` dB below or less; that loudest bin in dB).
   """
+  audio = audio if audio.ndim == 2 else audio.mean(axis=1)
   hop = max(1, audio.shape[-1] // _FRAMES)
   fft_size = 1 << int(np.ceil(np.log2(max(0.05 * sample_rate, 2 * hop))))
   mel = LogMel.create(sample_rate=sample_rate, fft_size=fft_size, hop=hop, mels=_MELS)

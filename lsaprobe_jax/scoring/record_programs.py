@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -26,9 +25,9 @@ class Walk(struct.PyTreeNode):
   """One clip at one time.
 
   Attributes:
-    noisy: [samples] x_t, decoded.
-    clean: [samples] R_t(x_t).
-    attacked: [samples] R_t(x_t + sigma_t delta~), delta~ from the search's ascent.
+    noisy: [samples] or [channels, samples] x_t, decoded.
+    clean: likewise R_t(x_t).
+    attacked: likewise R_t(x_t + sigma_t delta~), delta~ from the search's ascent.
     reconstruction: distance of `clean` from the clip.
     degradation: distance of `attacked` from `clean`.
   """
@@ -41,19 +40,16 @@ class Walk(struct.PyTreeNode):
 
 
 def walk(model, distance, search, key, audio, t, eta) -> Walk:
-  """States and reconstructions of one clip; args as of `probe.max_degradation`.
-
-  Sounds of several channels are mixed to one, as the page plays them.
-  """
+  """States and reconstructions of one clip; args as of `probe.max_degradation`."""
   distance = channels.for_model(distance, model)
   x_t = _noisy(model, key, audio, t)
   clean = model.reconstruct(x_t, t)
   worst = probe.max_degradation(model, distance, search, key, audio, t, eta)
   attacked = probe.attacked(model, x_t, t, worst.delta)
   return Walk(
-    noisy=_mixed(model, model.decode(x_t)),
-    clean=_mixed(model, clean),
-    attacked=_mixed(model, attacked),
+    noisy=model.decode(x_t),
+    clean=clean,
+    attacked=attacked,
     reconstruction=distance(audio, clean),
     degradation=distance(clean, attacked),
   )
@@ -63,10 +59,6 @@ def reconstruction_distance(model, distance, key, audio, t) -> jax.Array:
   """Distance of R_t(x_t) from the clip, a scalar."""
   distance = channels.for_model(distance, model)
   return distance(audio, model.reconstruct(_noisy(model, key, audio, t), t))
-
-
-def _mixed(model, audio):
-  return audio if getattr(model, "channels", 1) == 1 else jnp.mean(audio, axis=0)
 
 
 def _noisy(model, key, audio, t):
@@ -109,9 +101,9 @@ class RecordSettings:
       fn: of one example.
 
     Returns:
-      A function of `audio` float32 [n, samples], `numbers` [n] of the clips
-      (`scorer.clip_number`), `t_ratios` [n] and `more` [n, ...]. It returns what
-      `fn` does with a leading axis of n, as NumPy arrays.
+      A function of `audio` float32 [n, samples] or [n, channels, samples], `numbers`
+      [n] of the clips (`scorer.clip_number`), `t_ratios` [n] and `more` [n, ...]. It
+      returns what `fn` does with a leading axis of n, as NumPy arrays.
     """
 
     def one(shared, audio, number, t, *more):

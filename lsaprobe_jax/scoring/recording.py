@@ -158,6 +158,7 @@ def _write_index(
     "quantile": settings.quantile,
     "distance": settings.distance_name,
     "sample_rate": halves.sample_rate,
+    **({"channels": halves.channels} if halves.channels > 1 else {}),
     "clip_seconds": halves.clip_seconds,
     "n_development": len(development),
     "thresholds": before.get("thresholds") or _thresholds(settings, development),
@@ -243,6 +244,8 @@ def _arrays(
   traces: Mapping,
 ) -> dict[str, np.ndarray]:
   """Everything kept of one clip, small: 16-bit sounds, 8-bit images, JSON."""
+  # A model of several channels may be given clips of one.
+  audio = np.broadcast_to(audio, walks.clean.shape[1:])
   panels = np.concatenate([audio[None], walks.noisy, walks.clean, walks.attacked])
   # One gain for all panels of a clip, so that they can be compared by ear.
   gain = min(1.0, 0.99 / np.max(np.abs(panels)))

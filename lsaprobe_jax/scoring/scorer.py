@@ -12,6 +12,7 @@ from tqdm import tqdm
 from lsaprobe_jax import parallel
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.diffusion import timestep
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring.row_store import RowStore
@@ -48,6 +49,19 @@ def row_identity(
     "difficulty_calibration": "none",
     "seed": seed,
   }
+
+
+def check_channels(target: TrainedModel, corpus: Corpus) -> None:
+  """Refuses clips of more channels than a model takes; of one it may make several.
+
+  Raises:
+    ArgumentError: they have more.
+  """
+  if corpus.channels > target.channels:
+    raise ArgumentError(
+      f"clips: they have {corpus.channels} channels and the model {target.channels};"
+      " open them with load_audio(PATH, like=model)"
+    )
 
 
 class Scorer:
@@ -119,7 +133,7 @@ class Scorer:
     index = [i for i, _ in new]
     numbers = np.array([clip_number(row["clip"]) for _, row in new], np.uint32)
     times = np.full(len(new), t, np.int32)
-    method, facts = new[0][1]["method"], _facts(attack)
+    method, facts = new[0][1]["method"], _facts(attack, corpus)
     shared = (np.int32(self._seed), target.model, attack)
     parts = self._run(shared, corpus.audio.take(index, axis=0), numbers, times)
     named = f"{method} {target.name}"
@@ -135,9 +149,9 @@ class Scorer:
         start = time.perf_counter()
 
 
-def _facts(attack: Any) -> dict[str, Any]:
-  """What every row of an attack says of it."""
-  facts: dict[str, Any] = {}
+def _facts(attack: Any, corpus: Corpus) -> dict[str, Any]:
+  """What every row of an attack on some clips says of both."""
+  facts: dict[str, Any] = {} if corpus.channels == 1 else {"channels": corpus.channels}
   if getattr(attack, "magnitude", False):
     facts["magnitude"] = True
   if names := getattr(attack, "names", ()):

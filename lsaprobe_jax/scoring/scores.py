@@ -14,10 +14,10 @@ from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, pivot, summary
 from lsaprobe_jax.models.trained import TrainedModel
-from lsaprobe_jax.rows import Row, row_lines
+from lsaprobe_jax.rows import Row, has_score, row_lines
 from lsaprobe_jax.scoring.method import LSAProbe, method_name
 from lsaprobe_jax.scoring.row_store import RowFile, RowStore
-from lsaprobe_jax.scoring.scorer import Scorer
+from lsaprobe_jax.scoring.scorer import Scorer, check_channels
 from lsaprobe_jax.text import printable
 
 
@@ -177,8 +177,9 @@ def score(
   Raises:
     SettingError: a twin is unknown, or carries no signal under the model.
     ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
-      not there, the clips do not have the model's sample rate, or the file at `path`
-      holds rows of these clips at another tau or for other members.
+      not there, the clips do not have the model's sample rate or have more channels
+      than it, or the file at `path` holds rows of these clips at another tau, in
+      another number of channels or for other members.
     RowError: the file at `path` holds what is no row.
   """
   if clips.sample_rate != model.sample_rate:
@@ -186,7 +187,8 @@ def score(
       f"clips: they have {clips.sample_rate} Hz and the model {model.sample_rate} Hz;"
       " open them with load_audio(PATH, like=model)"
     )
-  model = _with_members(model, clips, members).for_length(clips.audio.shape[1])
+  check_channels(model, clips)
+  model = _with_members(model, clips, members).for_length(clips.audio.shape[-1])
   names = {"method": method_name(method), "distance": None}
   if isinstance(method, LSAProbe):
     attack = method.attack(model.sample_rate)
@@ -232,6 +234,12 @@ def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau, twins) -
       raise ArgumentError(
         f"path={path}: holds rows with the twins {row.get('twins', 'none')}, not"
         f" {wanted or 'none'}; choose a new file"
+      )
+    # Of a clip that was tried in vain nothing else is kept.
+    if has_score(row) and row.get("channels", 1) != clips.channels:
+      raise ArgumentError(
+        f"path={path}: holds rows of clips with {row.get('channels', 1)} channels, not"
+        f" {clips.channels}; choose a new file"
       )
     if splits.get(row["clip"], row["split"]) != row["split"]:
       raise ArgumentError(

@@ -30,8 +30,9 @@ def load_targets(
 
   Raises:
     SettingError: it begins with `targets.NAME` where a model cannot be used, with
-      `targets` where sample rates differ or there is no model, and with `precision`,
-      `stop_at` or `num_inference_steps` where a family does not have the value.
+      `targets` where rates or channels differ or there is no model, and with
+      `precision`, `stop_at` or `num_inference_steps` where a family does not have the
+      value.
   """
   if not targets:
     raise SettingError("targets={}: name at least one model")
@@ -53,4 +54,7 @@ def load_targets(
   rates = {target.name: target.sample_rate for target in loaded}
   if len(set(rates.values())) > 1:
     raise SettingError(f"targets have different sample rates: {rates}")
+  channels = {target.name: target.channels for target in loaded}
+  if len(set(channels.values())) > 1:
+    raise SettingError(f"targets have different numbers of channels: {channels}")
   return loaded

@@ -97,10 +97,8 @@ _INNER = 0.25
 
 def _suitability(name, model, audio, t, seed) -> Suitability:
   twin = get(name)
-  if getattr(twin, "swap", False) and audio.ndim < 3:
-    return Suitability(
-      name=name, encoder=0.0, network=0.0, reason="the clips have a single channel"
-    )
+  if reason := _without_swap(twin, audio):
+    return Suitability(name=name, encoder=0.0, network=0.0, reason=reason)
   keys = jax.random.split(jax.random.key(seed), len(audio))
   changes = [
     _changes(twin, model, key, x, t) for key, x in zip(keys, audio, strict=True)
@@ -118,6 +116,17 @@ def _suitability(name, model, audio, t, seed) -> Suitability:
       " that what was learnt of the clip holds for it too"
     )
   return Suitability(name=name, encoder=encoder, network=network, reason=reason)
+
+
+def _without_swap(twin, audio: np.ndarray) -> str:
+  """Says why channels cannot be swapped; nothing where they can."""
+  if not getattr(twin, "swap", False):
+    return ""
+  if audio.ndim < 3:
+    return "the clips have a single channel"
+  if np.array_equal(audio, audio[:, ::-1]):
+    return "the channels of the clips are equal, so that the twin is the clip"
+  return ""
 
 
 @jax.jit

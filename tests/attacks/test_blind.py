@@ -39,6 +39,68 @@ def test_features_of_a_clip_do_not_depend_on_its_batch():
   np.testing.assert_allclose(whole[66:67], blind.features(audio[66:67], 8_000), 1e-4)
 
 
+def _side(values):
+  """Columns of what stereo has besides: four means, then four spreads."""
+  return np.concatenate([values[:, 48:52], values[:, 100:]], axis=1)
+
+
+def test_in_stereo_they_are_those_of_the_mean_and_of_the_side():
+  rng = np.random.default_rng(5)
+  left, other = (_clips(rng, np.arange(4)) for _ in range(2))
+  right = 0.5 * left + 0.1 * other
+  audio = np.stack([left, right], axis=1)
+  values = blind.features(audio, 8_000)
+  assert values.shape == (4, len(blind.feature_names(2)))
+  assert blind.feature_names(2)[50].endswith("spectral centroid of the side")
+  middle = blind.features((left + right) / 2, 8_000)
+  np.testing.assert_allclose(values[:, :48], middle[:, :48], 1e-4, 1e-4)
+  np.testing.assert_allclose(values[:, 52:100], middle[:, 48:], 1e-3, 1e-4)
+  # The side alone, as a clip of one channel, has its centroid and bandwidth.
+  side = blind.features((left - right) / 2, 8_000)
+  np.testing.assert_allclose(values[:, 50:52], side[:, 46:48], 1e-4)
+  np.testing.assert_allclose(
+    values[:, 48], side[:, 45] - middle[:, 45], rtol=1e-4, atol=1e-4
+  )
+  # A swap turns the balance round and leaves the rest.
+  swapped = blind.features(audio[:, ::-1], 8_000)
+  np.testing.assert_allclose(swapped[:, 49], -values[:, 49], 1e-4)
+  kept = [i for i in range(104) if i != 49]
+  np.testing.assert_allclose(swapped[:, kept], values[:, kept], 1e-4, 1e-4)
+
+
+def test_the_side_of_simple_stereo_is_as_by_hand():
+  left = _clips(np.random.default_rng(6), np.arange(3))
+  both = lambda right: _side(blind.features(np.stack([left, right], axis=1), 8_000))
+  softer = both(0.5 * left)
+  decibels = lambda ratio: 20 * np.log10(ratio)
+  expected = np.tile([decibels(0.25 / 0.75), decibels(2.0)], (3, 1))
+  np.testing.assert_allclose(softer[:, :2], expected, atol=1e-3)
+  np.testing.assert_allclose(softer[:, 4:6], 0, atol=1e-3)
+  equal, apart, alone = both(left), both(-left), both(0 * left)
+  np.testing.assert_array_equal(equal[:, :4], np.tile([-60.0, 0, 0, 0], (3, 1)))
+  np.testing.assert_array_equal(apart[:, 0], 60.0)
+  np.testing.assert_allclose(alone[:, :2], np.tile([0, 60.0], (3, 1)), atol=1e-3)
+
+
+def test_finds_a_leak_of_width():
+  sides, tracks = _split()
+  rng = np.random.default_rng(7)
+  middle, side = (_clips(rng, tracks) for _ in range(2))
+  side *= np.where(sides, 0.5, 0.05)[:, None]
+  audio = np.stack([middle + side, middle - side], axis=1)
+  in_mono = blind.blind_scores(audio.mean(axis=1), 8_000, sides, tracks, seed=0)
+  in_stereo = blind.blind_scores(audio, 8_000, sides, tracks, seed=0)
+  assert roc.auc(in_mono, sides) < 0.8
+  assert roc.auc(in_stereo, sides) > 0.9
+
+
+def test_long_clips_are_taken_fewer_at_a_time(monkeypatch):
+  audio = _clips(np.random.default_rng(0), np.arange(5))
+  whole = blind.features(audio, 8_000)
+  monkeypatch.setattr(blind, "_BATCH_SAMPLES", 2 * audio.shape[1])
+  np.testing.assert_allclose(blind.features(audio, 8_000), whole, 1e-4)
+
+
 def test_finds_a_leak_of_gain():
   sides, tracks = _split()
   audio = _clips(np.random.default_rng(1), tracks)

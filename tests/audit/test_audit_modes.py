@@ -171,11 +171,14 @@ def test_twins_that_carry_no_signal_are_left_out_or_refused(folder):
   inputs = prepare(**given(folder, **changes) | {"model": linear()})
   assert inputs.settings.twins.names == ()
   assert sum("left out: the twin" in note for note in inputs.notes) == 2
-  with pytest.raises(SettingError, match=r"^reference_free_twins=channel_swap: the"):
+  message = r"^reference_free_twins=channel_swap: models may prefer"
+  with pytest.raises(SettingError, match=message):
     prepare(**arguments | {"reference_free_twins": ("channel_swap",)})
   named = given(folder, **changes) | {"model": linear()}
   with pytest.raises(SettingError, match=r"^twins\.names=phase_90: the network"):
     prepare(**named | {"twins": {"names": ("phase_90",)}})
+  with pytest.raises(SettingError, match=r"^twins\.names=channel_swap: the clips have"):
+    prepare(**named | {"twins": {"names": ("channel_swap",)}})
 
 
 @pytest.mark.parametrize(

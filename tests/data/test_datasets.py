@@ -263,3 +263,21 @@ def test_the_papers_configuration_names_what_is_built(name, builder, tmp_path):
   config = paper_diffwave.get_config(name)
   assert tmp_path / config.corpus.path == made.data_path
   assert config.corpus.clip_seconds == made.builder_config.segment_seconds
+
+
+def test_records_stand_for_both_channels(piano):
+  wanted = {"sample_rate": 16000, "clips_per_track": 2}
+  for seconds in (2.0, 0.5):
+    mono = open_corpus(piano, clip_seconds=seconds, **wanted)
+    both = open_corpus(piano, clip_seconds=seconds, channels=2, **wanted)
+    assert (both.channels, both.audio.ndim) == (2, 3)
+    assert both.audio.shape == (len(mono), 2, round(16000 * seconds))
+    expected = np.repeat(mono.audio[:3][:, None], 2, axis=1)
+    np.testing.assert_array_equal(both.audio[:3], expected)
+    np.testing.assert_array_equal(both.audio[1], expected[1])
+    np.testing.assert_array_equal(
+      both.head(0.25).audio.take([2])[:], expected[2:3, :, :4000]
+    )
+    for clip, samples in zip(both.clips[:3], expected, strict=True):
+      assert hashlib.sha256(samples.tobytes()).hexdigest() == clip.sha256
+    assert both.errors[-1][1].endswith("one channel, which stands for both")

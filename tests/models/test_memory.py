@@ -1,12 +1,14 @@
 """Rematerialisation by memory: what is kept, what is decided; nothing moves."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_latent
+from flax import struct
 from tiny_diffwave import MODEL
 
 from lsaprobe_jax import diffusion, parallel
@@ -86,6 +88,27 @@ def test_memory_decides_unless_somebody_has(monkeypatch):
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   room(7)
   assert memory.suited(own, SAMPLES).rematerialise is True
+
+
+class Wide(struct.PyTreeNode):
+  """R_t is a sine, for clips of exactly so many channels."""
+
+  gain: Any
+  channels: int = struct.field(pytree_node=False)
+  rematerialise: bool | None = struct.field(pytree_node=False, default=None)
+
+  def encode(self, audio):
+    assert audio.shape == ((SAMPLES,) if self.channels == 1 else (2, SAMPLES))
+    return audio
+
+  def reconstruct(self, x_t, t):
+    return jnp.sin(self.gain * x_t)
+
+
+def test_a_clip_of_two_channels_keeps_twice_as_much():
+  one, two = (memory.kept_bytes(Wide(jnp.float32(2), n), SAMPLES) for n in (1, 2))
+  assert one >= 4 * SAMPLES
+  assert two == 2 * one
 
 
 def test_a_model_without_the_field_is_left_alone():

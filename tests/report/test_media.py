@@ -20,6 +20,14 @@ def test_a_sound_is_read_back_as_it_was():
   np.testing.assert_array_equal(found, samples)
 
 
+def test_a_sound_of_two_channels_keeps_them():
+  draw = np.random.default_rng(1).integers
+  samples = draw(-32768, 32768, (2, 500), dtype=np.int16)
+  found, rate = soundfile.read(decoded(media.wav_uri(samples, 44100)), dtype="int16")
+  assert rate == 44100
+  np.testing.assert_array_equal(found.T, samples)
+
+
 def test_an_image_has_its_lowest_band_at_the_bottom():
   image = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
   found = plt.imread(decoded(media.png_uri(image)), format="png")[..., :3]

@@ -71,6 +71,17 @@ def test_channels_of_a_mono_clip_cannot_be_swapped(model, clips):
   assert swap.reason == "the clips have a single channel"
 
 
+def test_equal_channels_cannot_be_swapped(model, clips):
+  equal = np.repeat(clips[:, None], 2, axis=1)
+  with pytest.raises(SettingError, match=r"twins.names=channel_swap: the channels of"):
+    twins.check(model, equal, ["channel_swap"])
+
+
+def test_of_a_swap_nobody_knows_that_models_do_not_mind():
+  """So that no p-value comes from it without reference music."""
+  assert twins.kind("channel_swap").prefers
+
+
 def test_by_default_all_are_asked_that_need_no_further_package(model, clips):
   asked = [of.name for of in twins.suitable(model, clips)]
   assert "polarity" in asked
