@@ -12,8 +12,9 @@ half has seen. The base model, which saw neither half, is the reference model. S
 are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
 The main table is of MusicLDM after 300 passes. `dose_musicldm_piano` is the same base
 fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had among
-its test tracks; nothing was tuned on them. `dose_stable_audio` is a family for which
-nothing was tuned either: it has MusicLDM's settings, at the times of the same log-SNR.
+its test tracks; nothing was tuned on them. `dose_stable_audio` and `dose_ace_step` are
+of families for which nothing was tuned: they have MusicLDM's settings, at the times of
+the same log-SNR.
 """
 
 import hashlib
@@ -36,9 +37,12 @@ SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
 # Families that were fine-tuned on chorales too, with the settings of `dose`.
 _PIANO = ("musicldm",)
 # Families on a path in continuous time, which have the settings of the main one.
-_PATHS = {"stable_audio": diffusion.TRIGONOMETRIC}
-# Passes at which they are scored, and methods that cost little.
-_PATHS_DOSES = (30, 100, 300)
+_PATHS = {
+  "stable_audio": diffusion.Schedule.from_path(diffusion.TRIGONOMETRIC),
+  "ace_step": diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, shift=3.0),
+}
+# Passes at which they are scored.
+_PATHS_DOSES = {"stable_audio": (30, 100, 300), "ace_step": (30, 100)}
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -67,7 +71,9 @@ def get_config() -> ConfigDict:
       compared[name] = ("lsa_probe", *METHODS)
   for family in _PATHS:
     name = f"dose_{family}"
-    variants[name] = {str(dose): _variant(family, dose, 0) for dose in _PATHS_DOSES}
+    variants[name] = {
+      str(dose): _variant(family, dose, 0) for dose in _PATHS_DOSES[family]
+    }
     compared[name] = ("lsa_probe", *METHODS)
   config.sweep = dict(
     methods=(*METHODS, *tune_dose.COSTLY),
@@ -99,12 +105,11 @@ def settings(family: str) -> dict:
   return made.to_dict()
 
 
-def _at_log_snr(made: dict, path: diffusion.Path) -> dict:
+def _at_log_snr(made: dict, schedule: diffusion.Schedule) -> dict:
   """Settings of the main family at the times of a path that have the same log-SNR."""
   keys = ("num_train_timesteps", "beta_start", "beta_end")
   scheduler = train_musicldm.get_config().model.scheduler
   like = diffusion.scaled_linear(*(scheduler[key] for key in keys))
-  schedule = diffusion.Schedule.from_path(path)
   for part in (made, made["anchored"], *made["baselines"].values()):
     if "t_ratio" in part:
       part["t_ratio"] = diffusion.matched_t_ratio(schedule, like, part["t_ratio"])

@@ -15,7 +15,7 @@ tracks of one half, at a constant learning rate, and is kept after 1, 3, 10, 30,
 300 passes: the learning rate does not know when it will end, so that a snapshot is what
 a shorter fine-tune would have given. `diffwave,a,1` draws with another seed, and
 `diffwave,a,0,piano` fine-tunes the same base on chorales (the corpus `dose-piano`).
-The family `stable_audio` needs its autoencoder first:
+The families `stable_audio` and `ace_step` need their autoencoder first:
 
   python -m launch.train --config=configs/train_stable_audio.py \
     --workdir=runs/train/stable-audio-vae
@@ -23,18 +23,20 @@ The family `stable_audio` needs its autoencoder first:
 
 from ml_collections import ConfigDict
 
-from configs import train_diffwave, train_musicldm, train_stable_audio
+from configs import train_ace_step, train_diffwave, train_musicldm, train_stable_audio
 
-FAMILIES = ("diffwave", "musicldm", "stable_audio")
+FAMILIES = ("diffwave", "musicldm", "stable_audio", "ace_step")
 DOSES = (1, 3, 10, 30, 100, 300)
+# Passes after which the fine-tunes of a family end, where that is earlier.
+_LAST = {"ace_step": 100}
 CLIP_SECONDS = 1.024
 # Clips of a track that fine-tunes see, all of which are judged.
 CLIPS_PER_TRACK = 2
 # Passes of the base over its clips: what half an hour of one CPU core has time for.
-_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150, "stable_audio": 30}
+_BASE_EPOCHS = {"diffwave": 30, "musicldm": 150, "stable_audio": 30, "ace_step": 30}
 _BASE_CLIPS_PER_TRACK = 8
-# The learning rates of fine-tunes; a base has that of earlier trainings.
-_LEARNING_RATES = {"diffwave": 5e-4, "musicldm": 5e-4, "stable_audio": 5e-4}
+# The learning rate of fine-tunes; a base has that of earlier trainings.
+_LEARNING_RATE = 5e-4
 _WHATS = ("base", "a", "b")
 # Corpora of fine-tunes, by the music; the base is of the first.
 CORPORA = {"multigenre": "runs/corpora/dose", "piano": "runs/corpora/dose-piano"}
@@ -70,13 +72,18 @@ def get_config(arg: str = "diffwave,base") -> ConfigDict:
     config.snapshot_epochs = ()
     return config
   config.initial = f"runs/train/dose-{family}-base/model"
-  config.epochs = max(DOSES)
-  config.learning_rate = config.final_learning_rate = _LEARNING_RATES[family]
+  config.epochs = max(doses(family))
+  config.learning_rate = config.final_learning_rate = _LEARNING_RATE
   # A pass is 24 steps.
   config.warmup_steps = 10
   config.eval_epochs = config.save_epochs = 10
-  config.snapshot_epochs = DOSES
+  config.snapshot_epochs = doses(family)
   return config
+
+
+def doses(family: str) -> tuple[int, ...]:
+  """The passes after which fine-tunes of a family are kept."""
+  return tuple(dose for dose in DOSES if dose <= _LAST.get(family, max(DOSES)))
 
 
 def targets(
@@ -119,4 +126,5 @@ _MAKERS = {
   "diffwave": _diffwave,
   "musicldm": _musicldm,
   "stable_audio": _stable_audio,
+  "ace_step": train_ace_step.get_config,
 }

@@ -57,6 +57,7 @@ CONFIGS = {
     TrainSettings,
     [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "stable_audio,a"],
   ),
+  "train_ace_step": (TrainSettings, [None]),
   "train_stable_audio": (TrainSettings, [None]),
   "train_musicldm": (TrainSettings, ["vae", "vocoder", *_PAIRS]),
   "tune_dose": (Tuning, [None, "musicldm"]),

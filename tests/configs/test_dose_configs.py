@@ -27,7 +27,8 @@ def test_fine_tunes_go_on_from_the_base_at_a_constant_rate(family):
       assert tuned.corpus.path == train_dose.CORPORA[music]
       assert tuned.corpus.clip_seconds == base.corpus.clip_seconds
       assert tuned.learning_rate == tuned.final_learning_rate
-      assert tuple(tuned.snapshot_epochs) == train_dose.DOSES
+      assert tuple(tuned.snapshot_epochs) == train_dose.doses(family)
+      assert tuned.epochs == max(tuned.snapshot_epochs)
       assert tuned.model == base.model
       seeds.add(tuned.seed)
   assert len(seeds) == 3
@@ -103,9 +104,17 @@ def test_every_family_is_scored_by_its_own_settings():
     assert scored[family].distance == distance
 
 
-def test_a_family_that_was_not_tuned_is_scored_at_the_same_log_snr():
+# Signal over noise, squared, at a share of T of a path.
+SNR = {
+  "stable_audio": lambda ratio: 1 / np.tan(np.pi / 2 * ratio) ** 2,
+  "ace_step": lambda ratio: ((1 - ratio) / (3 * ratio)) ** 2,
+}
+
+
+@pytest.mark.parametrize("family", SNR)
+def test_a_family_that_was_not_tuned_is_scored_at_the_same_log_snr(family):
   config = sweep_dose.get_config()
-  variants = config.sweep.variants["dose_stable_audio"]
+  variants = config.sweep.variants[f"dose_{family}"]
   main, own = config.to_dict(), variants["30"].to_dict()
   betas = np.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2
   alpha_bar = np.concatenate([[1], np.cumprod(1 - betas)])
@@ -123,11 +132,10 @@ def test_a_family_that_was_not_tuned_is_scored_at_the_same_log_snr():
   assert {*sweep_dose.METHODS} - {"lsa_probe_anchored"} <= timed
   for before, after in pairs:
     there = alpha_bar[round(1000 * before)]
-    # Signal over noise, squared, on a quarter of a circle.
-    here = 1 / np.tan(np.pi / 2 * after) ** 2
+    here = SNR[family](after)
     assert abs(np.log(here) - np.log(there / (1 - there))) < 2e-2 / after
   for dose, changes in variants.items():
-    folder = f"runs/train/dose-stable_audio-a/snapshots/{int(dose):05d}"
+    folder = f"runs/train/dose-{family}-a/snapshots/{int(dose):05d}"
     assert changes["targets"]["A"] == folder
 
 
