@@ -2,7 +2,7 @@
 
 from compared import randomised
 
-RATE, HOP, CHANNELS = 2000, 4, 4
+RATE, HOP, CHANNELS = 8000, 4, 4
 
 
 def pipeline():

@@ -197,7 +197,7 @@ class TorchNetwork:
       if tensor.is_floating_point():
         self.params.setdefault(path, {})[name] = jnp.array(array(tensor))
       else:
-        self._fixed[key] = array(tensor)
+        self._fixed[key] = jnp.array(array(tensor))
       if tensors.is_parameter(tensor):
         self._learned.add(key)
 
@@ -230,7 +230,7 @@ class TorchNetwork:
 
   def _held(self, params: Any) -> dict[tuple[str, str], Any]:
     """Returns all arrays by place; by buffers nothing is differentiated."""
-    found = {key: jnp.asarray(value) for key, value in self._fixed.items()}
+    found = dict(self._fixed)
     for path, arrays in params.items():
       for name, value in arrays.items():
         learned = (path, name) in self._learned

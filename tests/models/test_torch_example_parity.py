@@ -1,13 +1,16 @@
 """The worked example of docs/torch.md: a pipeline of diffusers, probed as it is."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
+import soundfile
 import tiny_longcat as tiny
-import toy_corpus
-from examples import load_example
+from examples import EXAMPLES, load_example
 
 import lsaprobe_jax as lsa
+from lsaprobe_jax import rows
 
 pytestmark = pytest.mark.parity
 
@@ -19,8 +22,18 @@ SAMPLES, STEPS, PROMPT = 96, 3, "solo piano"
 
 
 @pytest.fixture(scope="module")
-def clips():
-  return toy_corpus.noise("aabb" + 20 * "d", SAMPLES, rate=tiny.RATE)
+def music(tmp_path_factory):
+  """A folder with DEV and CLIPS: tracks of ten clips of noise, and of one."""
+  folder = tmp_path_factory.mktemp("music")
+  rng = np.random.default_rng(0)
+  counts = {"DEV/dev": (10, 10), "CLIPS/a": (1, 1), "CLIPS/b": (1, 1)}
+  for name, tracks in counts.items():
+    (folder / name).mkdir(parents=True)
+    for track, count in enumerate(tracks):
+      audio = rng.normal(scale=0.1, size=count * SAMPLES)
+      path = folder / name / f"track{track}.wav"
+      soundfile.write(path, audio, tiny.RATE, "FLOAT")
+  return folder
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +41,24 @@ def pipe():
   return tiny.pipeline()
 
 
+def make(pipe, prompt):
+  """The page's model; its check is of a clip as short as the test's."""
+  noise = np.random.default_rng(0).normal(scale=0.1, size=SAMPLES)
+  from_pipeline = load_example("longcat_audio").from_pipeline
+  return from_pipeline(pipe, prompt, example=noise, num_inference_steps=STEPS)
+
+
 @pytest.fixture(scope="module")
-def model(pipe, clips):
-  return load_example("longcat_audio").from_pipeline(
-    pipe, PROMPT, example=clips.audio[0], num_inference_steps=STEPS
-  )
+def model(pipe):
+  return make(pipe, PROMPT)
 
 
-def test_the_reverse_process_is_the_pipelines_own(pipe, model, clips):
+def test_the_reverse_process_is_the_pipelines_own(pipe, model):
   """Its scheduler from 60% noise, with its signs, its times and its decoder."""
-  audio = torch.tensor(clips.audio[0])
+  rng = np.random.default_rng(1)
+  audio = torch.tensor(rng.normal(scale=0.1, size=SAMPLES)).float()
   prompt, length = pipe.encode_prompt(PROMPT, "cpu")
-  noise = np.random.default_rng(1).normal(size=(SAMPLES // tiny.HOP, tiny.CHANNELS))
+  noise = rng.normal(size=(SAMPLES // tiny.HOP, tiny.CHANNELS))
   with torch.no_grad():
     x_0 = pipe.vae.encode(audio[None, None], sample_posterior=False).latents
     x_0 = x_0.permute(0, 2, 1)
@@ -61,15 +80,32 @@ def test_the_reverse_process_is_the_pipelines_own(pipe, model, clips):
   assert (x - x_t).std() > 0.1 * x_t.std()
 
 
-def test_it_is_probed_beside_a_baseline_and_twins(model, clips):
-  search = lsa.search.get("bisection", halvings=3, ascent_steps=2, restarts=1)
-  probe = lsa.LSAProbe(distance="waveform", t_ratio=0.3, search=search, eta_ref=0.2)
-  probe = lsa.calibrate_tau(model, probe, clips.select("dev"), batch_size=2)
-  own = clips.select(["a", "b"])
-  scores = lsa.score(model, probe, own, twins=("polarity",), batch_size=2)
-  assert scores.reached.all()
-  assert len({*scores.score}) == len(scores.by_twins()) == 4
-  baseline = lsa.attacks.get("secmi", None)
-  found = lsa.score(model, baseline, own, t_ratio=0.3, batch_size=2)
-  assert np.isfinite(found.score).all()
-  assert len({*found.score}) == 4
+def lines_of_the_page() -> str:
+  """What docs/torch.md does with the pipeline, on clips of the test's length."""
+  page = (EXAMPLES.parent / "torch.md").read_text()
+  code = re.search(r"```python\n(model = from_pipeline.*?)```", page, re.DOTALL)[1]
+  smaller = {
+    "like=model)": f"like=model, clip_seconds={SAMPLES / tiny.RATE})",
+    '"mr_stft", ': '"waveform", search=search, ',
+  }
+  for as_it_stands, small in smaller.items():
+    assert as_it_stands in code
+    code = code.replace(as_it_stands, small)
+  return code
+
+
+def test_the_lines_of_the_page_run(pipe, model, music, monkeypatch, capsys):
+  """A probe with twins, and a baseline."""
+  monkeypatch.chdir(music)
+  search = lsa.search.get("continuation", rungs=4, steps=1, warmup=1)
+  made = lambda given, prompt: {(pipe, PROMPT): model}[given, prompt]
+  found = {"lsa": lsa, "pipe": pipe, "from_pipeline": made, "search": search}
+  exec(compile(lines_of_the_page(), "docs/torch.md", "exec"), found)
+  for scores, method in ((found["scores"], "lsa_probe"), (found["errors"], "loss")):
+    assert len({*scores.score}) == 4
+    assert {row["method"] for row in scores.rows} == {method}
+    for row in scores.to_rows():
+      rows.check_row(row)
+  assert found["scores"].reached.all()
+  assert len(found["scores"].by_twins()) == 4
+  assert re.search(r"0\.\d+ \[.*\]|1\.000 \[", capsys.readouterr().out)
