@@ -191,6 +191,8 @@ def test_what_is_refused(root, tmp_path):
   refused(root, "^lora=.*converted already; give that pipeline's", model=str(folder))
   refused(root, "^lora=.*embedded or conv", model="diffwave-multigenre-a")
   refused(root, "^lora: the model is loaded already", model=load_model(folder))
+  loaded = {"model": load_model(folder), "lora": None}
+  refused(root, "^lora_scale=0.5: there is no lora", lora_scale=0.5, **loaded)
   refused(root, "^lora=nothing: no such file or folder", lora="nothing")
   refused(root, "^lora_scale=2.0: there is no lora", lora=None, lora_scale=2.0)
   refused(root, "^lora_scale = -1.0 is not supported", lora_scale=-1.0)
