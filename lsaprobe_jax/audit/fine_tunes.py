@@ -71,8 +71,8 @@ def notes(
   ]
   if merged.get("left_out"):
     said.append(
-      f"the LoRA's changes to the {printable(str(merged['left_out']))} are left out:"
-      " nothing is conditioned on text"
+      f"the LoRA's changes to the {printable(str(merged['left_out']))} are left out,"
+      " as no text encoder is run"
     )
   if lora is not None:
     said.append(_of_reference(shown, given, mode))

@@ -175,8 +175,7 @@ def test_a_model_that_was_converted_with_a_lora_says_so(root, loaded):
   assert [note for note in inputs.notes if "LoRA" in note] == [
     "the model is merged with the LoRA artist.safetensors (sha256 0123456789abcdef,"
     " scale 1.0) merged into it",
-    "the LoRA's changes to the text encoder are left out: nothing is conditioned on"
-    " text",
+    "the LoRA's changes to the text encoder are left out, as no text encoder is run",
   ]
 
 
