@@ -9,7 +9,8 @@ suspects are compared with their own twins, or with versions that were --held_ba
 is given is checked first. Where a check fails nothing is scored, and the dossier says
 what would mend it. WORKDIR/dossier.html is the page, audit.json the same as data, and
 tracks.csv has a line a file. The same command continues a run that was interrupted. It
-ends with status 3 where there is no verdict. How to read one: docs/audit.md.
+ends with status 3 where there is no verdict. How to read one: docs/audit.md. Of a
+--lora the model is the base, which is also the reference model: docs/lora.md.
 """
 
 import pathlib

@@ -4,6 +4,7 @@ import os
 
 from lsaprobe_jax.audit.findings import BY_REFERENCE, CANARY
 from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.models.files import lora as lora_files
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.text import printable
 
@@ -15,6 +16,7 @@ def reference_of(
   model: Source,
   reference_model: Source | None,
   lora: str | os.PathLike | None,
+  lora_scale: float,
   mode: str,
 ) -> Source | None:
   """Returns the reference model of an audit, which of a LoRA is its base.
@@ -23,12 +25,14 @@ def reference_of(
     model: the model, or the base of the LoRA.
     reference_model: as it was given, which is taken where it is there.
     lora: the LoRA; None for none.
+    lora_scale: what the LoRA is multiplied by.
     mode: of the audit; a reference model takes reference tracks.
 
   Raises:
-    ArgumentError: the model is loaded already.
+    ArgumentError: the model is loaded already, or there is a scale and no LoRA.
   """
   if lora is None:
+    lora_files.read_given(None, lora_scale)
     return reference_model
   if isinstance(model, TrainedModel):
     raise ArgumentError(
@@ -67,8 +71,8 @@ def notes(
   ]
   if merged.get("left_out"):
     said.append(
-      f"the LoRA's changes to the {printable(str(merged['left_out']))} are left out:"
-      " nothing is conditioned on text"
+      f"the LoRA's changes to the {printable(str(merged['left_out']))} are left out,"
+      " as no text encoder is run"
     )
   if lora is not None:
     said.append(_of_reference(shown, given, mode))

@@ -103,7 +103,7 @@ def open_inputs(
   """
   groups = {"suspect": suspects_groups, "reference": reference_groups}
   mode = _mode(reference, held_back, reference_model, groups)
-  calibrating = fine_tunes.reference_of(model, reference_model, lora, mode)
+  calibrating = fine_tunes.reference_of(model, reference_model, lora, lora_scale, mode)
   targets = _load(model, calibrating, settings, lora=lora, lora_scale=lora_scale)
   settings, untuned = times.matched(settings, targets[0])
   paths = {"suspect": os.fspath(suspects)}

@@ -175,8 +175,7 @@ def test_a_model_that_was_converted_with_a_lora_says_so(root, loaded):
   assert [note for note in inputs.notes if "LoRA" in note] == [
     "the model is merged with the LoRA artist.safetensors (sha256 0123456789abcdef,"
     " scale 1.0) merged into it",
-    "the LoRA's changes to the text encoder are left out: nothing is conditioned on"
-    " text",
+    "the LoRA's changes to the text encoder are left out, as no text encoder is run",
   ]
 
 
@@ -191,6 +190,8 @@ def test_what_is_refused(root, tmp_path):
   refused(root, "^lora=.*converted already; give that pipeline's", model=str(folder))
   refused(root, "^lora=.*embedded or conv", model="diffwave-multigenre-a")
   refused(root, "^lora: the model is loaded already", model=load_model(folder))
+  loaded = {"model": load_model(folder), "lora": None}
+  refused(root, "^lora_scale=0.5: there is no lora", lora_scale=0.5, **loaded)
   refused(root, "^lora=nothing: no such file or folder", lora="nothing")
   refused(root, "^lora_scale=2.0: there is no lora", lora=None, lora_scale=2.0)
   refused(root, "^lora_scale = -1.0 is not supported", lora_scale=-1.0)

@@ -5,6 +5,7 @@ import pickle
 import zipfile
 
 import numpy as np
+import tiny_lora
 import tiny_musicldm as tiny
 from launching import complaint
 
@@ -45,3 +46,17 @@ def test_a_malicious_pickle_is_refused_in_one_line(tmp_path, launcher):
   assert complaint(done).startswith(f"error: {source}: ")
   assert "system" in complaint(done)
   assert os.listdir(tmp_path) == ["weights.pt"]
+
+
+def test_a_lora_goes_to_the_library(tmp_path, launcher):
+  source = tiny.save_pipeline(tmp_path / "pipeline")
+  lora = tiny_lora.save_lora(tmp_path / "artist.safetensors", source)
+  flags = [f"--source={source}", f"--output={tmp_path / 'model'}"]
+  refused = launcher.run("convert", *flags, f"--lora={tmp_path}")
+  assert complaint(refused).startswith(f"error: --lora={tmp_path}: a LoRA's folder has")
+  refused = launcher.run("convert", *flags, f"--lora={lora}", "--lora_scale=-1")
+  assert complaint(refused).startswith("error: --lora_scale = -1.0 is not supported")
+  done = launcher.run("convert", *flags, f"--lora={lora}", "--lora_scale=0.5")
+  assert done.returncode == 0, done.stderr
+  record = checkpoints.load_model(tmp_path / "model")[1]["training"]["lora"]
+  assert (record["file"], record["scale"]) == ("artist.safetensors", 0.5)

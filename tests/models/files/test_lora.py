@@ -1,5 +1,6 @@
 """LoRA files, read and merged in plain NumPy; the originals are in test_lora_parity."""
 
+import hashlib
 import json
 
 import ml_dtypes
@@ -141,20 +142,11 @@ def test_settings_of_peft(file, stabilised):
     "use_rslora": stabilised,
     "rank_pattern": {"conv": 3},
     "alpha_pattern": {
-      "^blocks.0.attn.to_q": 1,
-      "attn.to_q": 2.5,
-      "to_out\\.0": 3,
-      "^conv$": 4,
+      "q": 9, "^blocks.0.attn.to_q": 1, "attn.to_q": 2.5, "to_out\\.0": 3, "^conv$": 4,
     },
-  }
+  }  # fmt: skip
   ranks = {"conv": 3}
-  alphas = {
-    "blocks.0.attn.to_q": 1,
-    "blocks.1.attn.to_q": 2.5,
-    "blocks.0.attn.to_out.0": 3,
-    "conv": 4,
-    "down.conv": 6,
-  }
+  alphas = dict(zip(SHAPES, (1, 3, 2.5, 4, 6), strict=True))
   root = (lambda rank: rank**0.5) if stabilised else float
   source = file(tensors(prefix="base_model.model.", **ranks), settings)
   scales = {name: a / root(ranks.get(name, RANK)) for name, a in alphas.items()}
@@ -174,11 +166,10 @@ def test_settings_in_the_header(file):
     lora.read(file(tensors(prefix="transformer."), header=named))
 
 
-@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16])
-def test_half_precision_on_both_sides(file, kind):
-  half = lambda found: {name: value.astype(kind) for name, value in found.items()}
-  found = half(tensors())
-  state = half(base())
+@pytest.mark.parametrize("kind", [np.float16, ml_dtypes.bfloat16, np.float64])
+def test_other_types_on_both_sides(file, kind):
+  cast = lambda found: {name: value.astype(kind) for name, value in found.items()}
+  found, state = cast(tensors()), cast(base())
   merged = lora.merge(state, lora.read(file(found)), "unet")
   for module in SHAPES:
     a, b = (
@@ -194,8 +185,6 @@ def test_half_precision_on_both_sides(file, kind):
 
 
 def test_the_file_is_recorded(file):
-  import hashlib
-
   source = file(tensors(), OWN)
   record = lora.read(source, 0.25).record
   digest = lambda name: hashlib.sha256((source / name).read_bytes()).hexdigest()
@@ -236,6 +225,7 @@ def refuse(source, match, scale=1.0):
     ("modules_to_save", ["norm"], r"modules_to_save = \['norm'\].*whole modules"),
     ("lora_bias", True, "lora_bias = True is not supported"),
     ("init_lora_weights", "pissa", "'pissa'.*changing the base weights.*path_initial"),
+    ("init_lora_weights", 1, "init_lora_weights = 1 is not supported"),
     ("layer_replication", [[0, 2]], "layer_replication"),
     ("kasa_config", {"beta": 1}, "kasa_config"),
     ("of_a_later_peft", 1, "of_a_later_peft = 1 is not supported"),
