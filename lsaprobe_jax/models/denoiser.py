@@ -27,6 +27,8 @@ class DenoiserModel(struct.PyTreeNode):
     num_inference_steps: S, the DDIM steps of the reverse process.
     rematerialise: as of `waveform.WaveformDiffusion`.
     samples: length that a decoded waveform is cut to; None leaves it as it is.
+    channels: of the audio; with more than one, functions take and return [channels,
+      samples], and a waveform of one channel stands for all.
   """
 
   params: Any
@@ -38,6 +40,7 @@ class DenoiserModel(struct.PyTreeNode):
   num_inference_steps: int = struct.field(pytree_node=False, default=1)
   rematerialise: bool | None = struct.field(pytree_node=False, default=None)
   samples: int | None = struct.field(pytree_node=False, default=None)
+  channels: int = struct.field(pytree_node=False, default=1)
 
   @property
   def state_kind(self) -> StateKind:
@@ -49,7 +52,10 @@ class DenoiserModel(struct.PyTreeNode):
     return self.replace(samples=samples)
 
   def encode(self, audio: jax.Array) -> jax.Array:
-    """Returns the clean state x_0 of a waveform [samples]."""
+    """Returns the clean state x_0 of [samples], or of [channels, samples]."""
+    if self.channels > 1:
+      audio = jnp.atleast_2d(audio)
+      audio = jnp.broadcast_to(audio, (self.channels, audio.shape[1]))
     return audio if self.encode_fn is None else self._call(self.encode_fn, audio)
 
   def predict_noise(self, x: jax.Array, t) -> jax.Array:
@@ -66,7 +72,8 @@ class DenoiserModel(struct.PyTreeNode):
   def decode(self, x_0: jax.Array) -> jax.Array:
     """Returns the waveform of a clean state, without what encoding padded."""
     audio = x_0 if self.decode_fn is None else self._call(self.decode_fn, x_0)
-    return audio[: self.samples] if audio.ndim == 1 else audio
+    one = 1 if self.channels == 1 else 2
+    return audio[..., : self.samples] if audio.ndim == one else audio
 
   def reconstruct(self, x_t: jax.Array, t) -> jax.Array:
     """Returns `R_t(x_t)` as a waveform: the reverse process, then decode."""

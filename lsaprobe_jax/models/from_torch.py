@@ -30,6 +30,7 @@ def from_torch(
   example: Any = None,
   tolerance: float = 1e-4,
   num_inference_steps: int = 1,
+  channels: int = 1,
   name: str = "model",
 ) -> TrainedModel:
   """Makes a model of PyTorch modules, by torchax; the extra `[torch]` has both.
@@ -59,10 +60,12 @@ def from_torch(
       be a tuple that begins with one.
     prediction: what the network predicts, one of `diffusion.PREDICTIONS`; what the path
       says by default.
-    example: a clip [samples] to check on; a second of noise by default.
+    example: a clip [samples] to check on, or [2, samples]; a second of noise by
+      default.
     tolerance: how far outputs may lie from PyTorch's, as a part of the largest value;
       gradients may ten times as far.
     num_inference_steps: S, the steps of the reverse process.
+    channels: of the audio, 1 or 2; with 2 audio is [2, samples] everywhere.
     name: what rows call the model.
 
   Raises:
@@ -84,10 +87,11 @@ def from_torch(
     sample_rate=sample_rate,
     params=params,
     num_inference_steps=num_inference_steps,
+    channels=channels,
     name=name,
   )
   make(**functions)  # Refuses other arguments before anything takes time.
-  audio = _clip(example, sample_rate)
+  audio = _clip(example, sample_rate, channels)
   Tensors(parts).check()
   cases = torch_check.record(functions, Tensors(parts), schedule, audio)
   # Anew: a first call may have left something, such as a table of rotations.
@@ -169,16 +173,17 @@ def _counted(call: Callable[..., Any], schedule: Any) -> Callable[..., Any]:
   return predict
 
 
-def _clip(example: Any, sample_rate: int) -> np.ndarray:
-  """Returns the clip that is checked on, [samples], or noise in its place."""
+def _clip(example: Any, sample_rate: int, channels: int) -> np.ndarray:
+  """Returns the clip that is checked on, or noise in its place."""
+  before = () if channels == 1 else (channels,)
   if example is None:
-    return (
-      np.random.default_rng(0).normal(scale=0.1, size=sample_rate).astype("float32")
-    )
+    random = np.random.default_rng(0)
+    return random.normal(scale=0.1, size=(*before, sample_rate)).astype("float32")
   example = np.asarray(example)
-  if example.ndim != 1 or not example.size or example.dtype.kind != "f":
+  fits = example.shape[:-1] == before and example.ndim == 1 + len(before)
+  if not fits or not example.size or example.dtype.kind != "f":
     raise ArgumentError(
       f"example of {example.dtype} {example.shape}: it must be the samples of one clip,"
-      " of floating point"
+      f" of floating point{'' if channels == 1 else f', [{channels}, samples]'}"
     )
   return example.astype("float32")

@@ -50,7 +50,7 @@ def record(
     functions: `call`, and perhaps `encode` and `decode`, of tensors.
     tensors: what the modules hold.
     schedule: the times are 1, T / 2 and T.
-    audio: a clip [samples].
+    audio: a clip [samples], or [2, samples].
 
   Raises:
     ArgumentError: one fails, draws random numbers, changes what a module holds, or
@@ -75,10 +75,13 @@ def record(
   if "decode" in functions:
     cases.append(_called(functions, tensors, "decode", x_0))
   decoded = cases[-1].output if "decode" in functions else x_0
-  if decoded.ndim != 1 or decoded.size < audio.size:
+  *channels, samples = audio.shape
+  short = decoded.ndim == audio.ndim and decoded.shape[-1] < samples
+  if decoded.shape[:-1] != tuple(channels) or decoded.ndim != audio.ndim or short:
+    wanted = "two channels, [2, samples]" if channels else "one channel, [samples]"
     raise ArgumentError(
-      f"decode: of a clip of {audio.size:,} samples there comes {decoded.shape}; it"
-      " must be one channel, [samples], and no shorter"
+      f"decode: of a clip of {samples:,} samples there comes {decoded.shape}; it must"
+      f" be {wanted}, and no shorter"
     )
   return cases
 

@@ -184,6 +184,7 @@ def from_denoiser(
   sample_rate: int,
   params: Any = None,
   num_inference_steps: int = 1,
+  channels: int = 1,
   name: str = "model",
 ) -> TrainedModel:
   """Makes a model of any JAX functions, each for one clip without a batch axis.
@@ -205,6 +206,8 @@ def from_denoiser(
     sample_rate: of the audio, in Hz.
     params: a pytree of arrays; None where the functions take no weights.
     num_inference_steps: S, the DDIM steps of the reverse process.
+    channels: of the audio, 1 or 2; with 2 `encode` takes and `decode` returns
+      [2, samples].
     name: what rows call the model.
 
   Raises:
@@ -221,6 +224,8 @@ def from_denoiser(
   diffusion.check_prediction(path)
   if not isinstance(sample_rate, int) or sample_rate < 1:
     raise ArgumentError(f"sample_rate={sample_rate}: it must be a whole number of Hz")
+  if channels not in (1, 2):
+    raise ArgumentError(f"channels={channels}: it must be 1 or 2")
   given = {"predict_noise": predict_noise, "encode": encode, "decode": decode}
   for argument, function in given.items():
     if function is not None or argument == "predict_noise":
@@ -233,6 +238,7 @@ def from_denoiser(
     decode_fn=decode,
     sample_rate=sample_rate,
     num_inference_steps=num_inference_steps,
+    channels=channels,
   )
   return TrainedModel(name=name, model=model)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax import attacks, diffusion, distances, search
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models.from_torch import from_torch
 from lsaprobe_jax.probe import noisy_state
 
@@ -226,3 +227,35 @@ def test_encoders_and_decoders_are_modules_of_their_own_or_functions():
   audio = decoder(state)[0, 0].detach()
   np.testing.assert_allclose(model.decode(state[0].detach().numpy()), audio, atol=1e-6)
   assert "encode.conv" in model.params
+
+
+class Stereo(torch.nn.Module):
+  """Mixes two channels, unlike one another."""
+
+  def __init__(self):
+    super().__init__()
+    self.mix = torch.nn.Conv1d(2, 2, kernel_size=3, padding=1)
+
+  def forward(self, x, t):
+    return self.mix(x) * (1 + t[:, None, None] / 10)
+
+
+def test_a_module_of_two_channels_is_scored_in_stereo():
+  torch.manual_seed(0)
+  module = Stereo().eval()
+  audio = np.stack([AUDIO, np.roll(AUDIO, 3)])
+  model = make(module, example=audio, channels=2)
+  assert model.channels == 2
+  own = model.for_length(SAMPLES).model
+  found = jax.jit(own.predict_noise)(audio, 4)
+  with torch.no_grad():
+    wanted = module(torch.tensor(audio)[None], torch.tensor([3]))[0].numpy()
+  np.testing.assert_allclose(found, wanted, atol=1e-6)
+  distance = distances.get("waveform", sample_rate=RATE)
+  attack = attacks.get("rediffuse", distance, draws=1)
+  score = jax.jit(lambda model, audio: attack(model, KEY, audio, 4).score)
+  assert np.isfinite(score(own, audio))
+  # Which channel is which matters to it.
+  assert score(own, audio) != score(own, audio[::-1])
+  with pytest.raises(ArgumentError, match=r"example .*\(32,\).*\[2, samples\]"):
+    make(module, channels=2)
