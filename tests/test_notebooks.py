@@ -128,3 +128,15 @@ def test_audit_your_folder(run):
   assert "False" not in gates
   assert len(re.findall(r"^p = \S+, q = ", text, re.MULTILINE)) == 5
   assert len(shown(outputs, "image/svg+xml")) >= 1
+
+
+@pytest.mark.slow
+def test_audit_a_lora(run):
+  outputs = run("audit_a_lora")
+  text = printed(outputs)
+  assert "1 passes over 31 clips" in text
+  # One pass is too little to be seen; what is seen after forty the notebook keeps.
+  (verdict,) = shown(outputs, "text/markdown")
+  assert "vidence" in verdict
+  assert re.search(r"^note: settings are untuned for this family", text, re.MULTILINE)
+  assert re.search(r"^p-value: 0\.\d+$", text, re.MULTILINE)
