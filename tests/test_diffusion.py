@@ -1,4 +1,6 @@
 import itertools
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -242,3 +244,18 @@ def test_matched_times_have_the_same_log_snr():
       assert np.min(gaps) == abs(schedule.log_snr[t] - wanted), name
   with pytest.raises(ValueError, match=r"outside 1\.\.200"):
     diffusion.matched_t_ratio(PATHS["flow"], like, 0.0)
+
+
+def test_the_table_of_times_is_what_the_schedules_say():
+  like = diffusion.linear(200, 1e-4, 0.02)
+  others = (
+    SCHEDULES["scaled_linear"], PATHS["trigonometric"], PATHS["shifted"],
+  )  # fmt: skip
+  text = (pathlib.Path(__file__).parents[1] / "docs" / "models.md").read_text()
+  rows = re.findall(r"^\| (-?\d\.\d) \| (\S+) T \| (.*) T \|$", text, re.MULTILINE)
+  assert len(rows) == 5
+  for log_snr, ratio, rest in rows:
+    t = diffusion.timestep(like, float(ratio))
+    assert log_snr == f"{like.log_snr[t]:.1f}"
+    found = [diffusion.matched_t_ratio(other, like, float(ratio)) for other in others]
+    assert rest == " T | ".join(f"{one:.3f}" for one in found)
