@@ -37,10 +37,10 @@ small, and what is found on them is not what a published model would show.
 """
 _LOSSES = """## Denoising loss
 
-The mean squared error of what the network predicts on the clips of each group, under averaged
-weights and with the same noise for all, by passes over the half that was trained on.
-The base, which saw neither half, is the line of 0 passes. `dev` is of other tracks that
-no model has seen.
+The mean squared error of what the network predicts, on the clips of each group, under
+averaged weights and with the same noise for all, by passes over the half that was
+trained on. The base, which saw neither half, is the line of 0 passes. `dev` is of other
+tracks that no model has seen.
 """
 
 
