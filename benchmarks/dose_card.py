@@ -32,8 +32,8 @@ _HEAD = """# Models of the dose benchmark: {family}
 A base model was trained on a broad group of tracks, and fine-tuned on either half of
 the others. The fine-tunes were kept after 1 to 300 passes over their clips, so that a
 reader sees at which dose a method first tells members apart. Those whose names end in a
-number are embedded after so many passes, `{family}-dose-a-100` after 100. The models are
-small, and what is found on them is not what a published model would show.
+number are embedded after so many passes, `{family}-dose-a-100` after 100. The models
+are small, and what is found on them is not what a published model would show.
 """
 _LOSSES = """## Denoising loss
 
