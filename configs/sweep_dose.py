@@ -24,8 +24,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from configs import mini, sweep_extra, train_dose, train_musicldm, tune_dose
-from lsaprobe_jax import diffusion
+from configs import mini, sweep_extra, train_dose, tune_dose
 
 METHODS = tuple(name for name in sweep_extra.METHODS if name not in tune_dose.COSTLY)
 # In the main table these are also scored with the probe's NFE.
@@ -37,10 +36,11 @@ _MAIN = "musicldm"
 SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
 # Families that were fine-tuned on chorales too, with the settings of `dose`.
 _PIANO = ("musicldm",)
-# Families on a path in continuous time, which have the settings of the main one.
+# Families on a path in continuous time, which have the settings of the main one, at the
+# times over T that have the log-SNR of its times (`diffusion.matched_t_ratio`).
 _PATHS = {
-  "stable_audio": diffusion.Schedule.from_path(diffusion.TRIGONOMETRIC),
-  "ace_step": diffusion.Schedule.from_path(diffusion.RECTIFIED_FLOW, shift=3.0),
+  "stable_audio": {0.1: 0.275, 0.2: 0.425, 0.4: 0.677},
+  "ace_step": {0.1: 0.133, 0.2: 0.208, 0.4: 0.375},
 }
 # What decodes takes most of the time there: it is scored after these passes alone.
 _DECODING = ("lsa_probe_anchored", "rediffuse", "random_stability")
@@ -94,7 +94,11 @@ def get_config() -> ConfigDict:
 def settings(family: str) -> dict:
   """What all share, with what was chosen for the family, or for MusicLDM."""
   if family in _PATHS:
-    return _at_log_snr(settings(_MAIN), _PATHS[family])
+    made = settings(_MAIN)
+    for part in (made, made["anchored"], *made["baselines"].values()):
+      if "t_ratio" in part:
+        part["t_ratio"] = _PATHS[family][part["t_ratio"]]
+    return made
   own = json.loads(SETTINGS.read_text())[family]
   text = json.dumps(own["settings"], sort_keys=True)
   if hashlib.sha256(text.encode()).hexdigest() != own["sha256"]:
@@ -106,17 +110,6 @@ def settings(family: str) -> dict:
   made.twins.development = True
   made.update(own["settings"])
   return made.to_dict()
-
-
-def _at_log_snr(made: dict, schedule: diffusion.Schedule) -> dict:
-  """Settings of the main family at the times of a path that have the same log-SNR."""
-  keys = ("num_train_timesteps", "beta_start", "beta_end")
-  scheduler = train_musicldm.get_config().model.scheduler
-  like = diffusion.scaled_linear(*(scheduler[key] for key in keys))
-  for part in (made, made["anchored"], *made["baselines"].values()):
-    if "t_ratio" in part:
-      part["t_ratio"] = diffusion.matched_t_ratio(schedule, like, part["t_ratio"])
-  return made
 
 
 def _variant(family: str, dose: int, seed: int, music: str = "multigenre") -> dict:

@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
   config = train_stable_audio.get_config()
   config.trains = "denoiser"
   config.corpus.clips_per_track = 8
+  config.eval_clips_per_track = 2
   config.model = dict(
     family="ace_step",
     transformer=_TRANSFORMER,

@@ -1,4 +1,4 @@
-"""How much memory a search takes under a model, by the compiler; loads no weights.
+"""How much memory a search takes under a model, by the compiler; runs no model.
 
 python -m launch.memory --model=MODEL [--seconds=10] [--precision=bfloat16]
   [--num_inference_steps=1] [--distance=mr_stft] [--as_accelerator]
@@ -60,6 +60,14 @@ def main(argv):
     raise ArgumentError(f"model: {error}") from error
   except SettingError as error:
     raise ArgumentError(str(error)) from error
+  try:
+    _table(config)
+  except SettingError as error:
+    raise ArgumentError(str(error)) from error
+
+
+def _table(config):
+  """Prints a line for each precision, length and number of steps."""
   lines = [memory_estimate.HEAD]
   print(memory_estimate.HEAD, flush=True)
   cells = itertools.product(_PRECISION.value, _SECONDS.value, _STEPS.value)

@@ -4,6 +4,7 @@ import dataclasses
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.audit.settings import AuditSettings
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models.trained import TrainedModel
 
 
@@ -18,8 +19,8 @@ def matched(
   """Takes the times of all methods over to a model on a path in continuous time.
 
   They are times of DiffWave's schedule. On a path they become those of the same
-  log-SNR (`diffusion.matched_t_ratio`), as the same t means other noise there. Discrete
-  schedules are near enough to DiffWave's, and keep the times as they are.
+  log-SNR (`diffusion.matched_t_ratio`), as the same t means other noise there. Under
+  discrete schedules, MusicLDM's too, times stay as they are, so that scores do.
 
   Args:
     settings: all settings.
@@ -28,12 +29,24 @@ def matched(
   Returns:
     (settings with the times to score at, what to note of them). Both are as before
     where the model has a discrete schedule, or where `match_times` is False.
+
+  Raises:
+    SettingError: a time is none of DiffWave's schedule.
   """
   schedule = model.model.schedule
   if not settings.match_times or schedule.time is None:
     return settings, []
   chosen = chosen_on()
-  match = lambda ratio: diffusion.matched_t_ratio(schedule, chosen, ratio)
+
+  def match(ratio: float) -> float:
+    try:
+      return diffusion.matched_t_ratio(schedule, chosen, ratio)
+    except ArgumentError as error:
+      raise SettingError(
+        f"match_times=True: {error}; it is a time of DiffWave's schedule, or of the"
+        " model's own with match_times=False"
+      ) from error
+
   baselines = {
     name: dict(options) | {"t_ratio": match(options["t_ratio"])}
     for name, options in settings.baselines.items()
@@ -45,6 +58,8 @@ def matched(
     t_ratio=match(settings.t_ratio),
     anchored=dataclasses.replace(anchored, t_ratio=match(anchored.t_ratio)),
     baselines=dict(settings.baselines) | baselines,
+    # They are this model's own times now.
+    match_times=False,
   )
   log_snr = chosen.log_snr[diffusion.timestep(chosen, anchored.t_ratio)]
   note = (

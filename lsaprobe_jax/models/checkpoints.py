@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from flax import traverse_util
+from safetensors.numpy import save as safetensors_bytes
 from safetensors.numpy import save_file
 
 from lsaprobe_jax import strict_json
@@ -167,6 +168,13 @@ def _read(
   if shared:
     flat |= _read_shared(shared)
     safetensors_reader.check_nesting(list(flat))
+    # The hash is of all weights in one file: by it rows and dossiers know the model.
+    whole = hashlib.sha256(safetensors_bytes(flat)).hexdigest()
+    if whole != record["weights_sha256"]:
+      raise CheckpointError(
+        f"{shown}: its weights are not those that {MODEL_FILE} describes; export the"
+        " model again"
+      )
   return record, flat
 
 
@@ -182,8 +190,11 @@ def share(folders: Sequence[pathlib.Path], parts: Sequence[str], name: str) -> N
     name: of the folder for the file, among the embedded models.
 
   Raises:
-    ValueError: they are not the same in all folders.
+    ValueError: they are not the same in all folders, or there is a folder of that name.
   """
+  path = _EMBEDDED / name / WEIGHTS_FILE
+  if path.parent.exists():
+    raise ValueError(f"{path.parent} is there; models that share it would break")
   taken: dict[str, np.ndarray] = {}
   kept = {}
   for folder in folders:
@@ -192,17 +203,21 @@ def share(folders: Sequence[pathlib.Path], parts: Sequence[str], name: str) -> N
     kept[folder] = {key: flat[key] for key in flat if key in own}
     others = {key: flat[key] for key in flat if key not in own}
     taken = taken or others
+    lacking = set(parts) - {key.split("/")[0] for key in others}
+    if lacking:
+      raise ValueError(f"{folder}: it has no {', '.join(sorted(lacking))}")
     same = others.keys() == taken.keys() and all(
       one.dtype == taken[key].dtype and np.array_equal(one, taken[key])
       for key, one in others.items()
     )
-    if not same or not others:
+    if not same:
       raise ValueError(f"{folder}: its {', '.join(parts)} are not those of the others")
-  path = _EMBEDDED / name / WEIGHTS_FILE
-  path.parent.mkdir(exist_ok=True)
+  path.parent.mkdir()
   save_file(taken, path)
   for folder, flat in kept.items():
     record = strict_json.loads((folder / MODEL_FILE).read_bytes())
+    # The record last, as `save_model` has it.
+    (folder / MODEL_FILE).unlink()
     save_file(flat, folder / WEIGHTS_FILE)
     hashes = {"own_sha256": _sha256(folder / WEIGHTS_FILE), "sha256": _sha256(path)}
     record["shared"] = {"name": name} | hashes
@@ -216,9 +231,9 @@ def _read_shared(shared: dict[str, str]) -> dict[str, np.ndarray]:
   there = {path.parent.name: path for path in _EMBEDDED.glob(f"*/{WEIGHTS_FILE}")}
   path = there.get(shared["name"])
   if path is None or _sha256(path) != shared["sha256"]:
-    raise ValueError(
-      f"the networks {printable(shared['name'])} that it shares are not those of this"
-      " version of lsaprobe_jax; load it with the version that wrote it"
+    raise CheckpointError(
+      f"{MODEL_FILE}: the networks {printable(shared['name'])} that it shares are not"
+      " those of this version of lsaprobe_jax; load it with the version that wrote it"
     )
   return safetensors_reader.read_weights(path)
 

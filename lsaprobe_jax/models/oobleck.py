@@ -214,7 +214,8 @@ def scaled(params, factor: float):
   """Returns parameters under which the modes of latents are `factor` times as large.
 
   What is decoded of them stays as it is. The deviation around a mode, which is read in
-  training alone, is not scaled.
+  training alone, is not scaled: a training that goes on from these parameters begins
+  with another loss.
   """
   encoder, decoder = dict(params["encoder"]), dict(params["decoder"])
   last, first = encoder["conv2"], decoder["conv1"]

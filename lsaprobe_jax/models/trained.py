@@ -43,7 +43,7 @@ class TrainedModel:
     group: the group of tracks it was trained on; None where that is not recorded.
     members: hashes by id of the clips it was trained on; None where nobody recorded
       them, and group `a` is then taken for the members.
-    weights_sha256: hash of the file that the weights came from; None without a file.
+    weights_sha256: hash of the weights as one file; None without a file.
     clip_seconds: length of the clips it was trained on; None if not recorded.
     source: where it was loaded from; empty where it was made of functions.
     lora: `file`, `sha256` and `scale` of the LoRA that was merged into it; None without

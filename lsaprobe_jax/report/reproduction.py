@@ -81,6 +81,11 @@ def add(name: str, source: pathlib.Path, root: pathlib.Path) -> list[str]:
   except (OSError, ValueError) as error:
     raise ArgumentError(f"add={name}={source}: {error}") from error
   target = root / "results" / name
+  if study.MAIN not in parts and study.TUNE in parts:
+    raise ArgumentError(
+      f"add={name}={source}: has {study.TUNE}.jsonl and no {study.MAIN}.jsonl; finish"
+      " the sweep"
+    )
   if study.MAIN not in parts and not (target / f"{study.MAIN}.jsonl.gz").is_file():
     raise ArgumentError(
       f"add={name}={source}: has no {study.MAIN}.jsonl, and there is no study {name} to"

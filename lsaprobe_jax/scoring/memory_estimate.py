@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 
 from lsaprobe_jax import distances, probe
 from lsaprobe_jax.distances import channels
+from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checkpoints, conversion, convolution, memory, registry
 
 _PUBLISHED = pathlib.Path(registry.__file__).parent / "published"
@@ -76,10 +78,11 @@ def published() -> list[str]:
 
 
 def read_config(source: str | os.PathLike) -> dict[str, Any]:
-  """Reads the configuration of a model, and none of its weights.
+  """Reads the configuration of a model.
 
   Args:
-    source: one of `published`, or what `load_model` takes.
+    source: one of `published`, or what `load_model` takes: of a model folder no weights
+      are read, and a pipeline is converted once.
 
   Raises:
     CheckpointError: there is no such model, or it describes none.
@@ -87,11 +90,15 @@ def read_config(source: str | os.PathLike) -> dict[str, Any]:
   if os.fspath(source) in published():
     return json.loads((_PUBLISHED / f"{source}.json").read_text())
   try:
-    return checkpoints.read_record(conversion.find_model(source))["model"]
+    folder = conversion.find_model(source)
   except checkpoints.CheckpointError as error:
     raise checkpoints.CheckpointError(
       f"{error}; published configurations: {', '.join(published())}"
     ) from error
+  record = checkpoints.read_record(folder)
+  with checkpoints.reading(f"{folder}: its model.json describes no model ({{}})"):
+    registry.check_settings(record["model"])
+    return record["model"]
 
 
 def estimate_memory(
@@ -119,18 +126,24 @@ def estimate_memory(
       compiles; a CPU's own copy their input once for every tap.
 
   Raises:
-    SettingError: a setting cannot be used.
+    SettingError: a setting cannot be used, or the clip is too short for the distance.
   """
+  if not 0 < seconds < math.inf:
+    raise SettingError(f"seconds={seconds:g}: it must be positive")
   params = registry.abstract_params(config)
   model = registry.build_model(config, params, num_inference_steps, precision=precision)
   rate = model.sample_rate
   samples = round(seconds * rate)
   model = model.for_length(samples).replace(rematerialise=rematerialise)
+  made = distances.get(distance, sample_rate=rate)
+  try:
+    silence = jax.ShapeDtypeStruct((samples,), jnp.float32)
+    jax.eval_shape(lambda d, audio: d.embed(audio), made, silence)
+  except ValueError as error:
+    raise SettingError(f"seconds={seconds:g}: {error}") from error
   with _lowered_for(as_accelerator):
     start = time.perf_counter()
-    analysis = compile_gradient(
-      model, distances.get(distance, sample_rate=rate), samples
-    )
+    analysis = compile_gradient(model, made, samples)
     took = time.perf_counter() - start
     kept = memory.kept_bytes(model, samples)
   return MemoryEstimate(
@@ -178,7 +191,16 @@ def _abstract(tree):
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
-def _lowered_for(accelerator: bool) -> contextlib.AbstractContextManager:
+@contextlib.contextmanager
+def _lowered_for(accelerator: bool) -> Iterator[None]:
+  """Lowers convolutions as for an accelerator, and leaves no trace of it."""
   if not accelerator:
-    return contextlib.nullcontext()
-  return mock.patch.object(convolution, "on_cpu", return_value=False)
+    yield
+    return
+  # Functions that are jitted themselves do not know of it.
+  jax.clear_caches()
+  try:
+    with mock.patch.object(convolution, "on_cpu", return_value=False):
+      yield
+  finally:
+    jax.clear_caches()

@@ -55,6 +55,11 @@ def sweep(
   """
   folder = pathlib.Path(folder)
   check(settings, names, main=main)
+  if not main and (folder / f"{study.MAIN}.jsonl").exists():
+    raise ArgumentError(
+      f"workdir={folder}: it holds a main table, which --nomain would not compare with"
+      " these settings; give a folder of its own"
+    )
   runs = Runs(settings, folder, limit)
   if main:
     _write(folder, study.MAIN, main_rows(runs))
@@ -68,8 +73,8 @@ def sweep(
     rows: Rows = []
     for value, found in ablations(settings)[name](runs):
       rows += [row | {"value": value} for row in blind + found]
-      # What is there so far, as a value takes long.
-      _write(folder, name, rows)
+    # Whole, as a study takes what is there: what a kill leaves lies in `runs`.
+    _write(folder, name, rows)
     logging.info("%s: %d rows", name, len(rows))
   workdir.note_environment(folder)
 
@@ -110,7 +115,7 @@ def check(settings: SweepSettings, names: Sequence[str], *, main: bool = True) -
       f"ablations={min(read_off)} needs a search that gives curves:"
       " search.name=continuation or random_directions"
     )
-  if main:
+  if main or set(names) - set(settings.sweep.variants):
     _check_baselines(settings)
   for name in set(names).intersection(settings.sweep.variants):
     for label, changes in settings.sweep.variants[name].items():

@@ -166,8 +166,10 @@ class Coding(struct.PyTreeNode):
 
   def examples(self, audio: np.ndarray) -> np.ndarray:
     """[n, samples] -> whole latent frames of all channels, [n, samples, channels]."""
-    audio = audio[:, : audio.shape[1] // self.network.hop * self.network.hop, None]
-    return np.broadcast_to(audio, (*audio.shape[:2], self.network.audio_channels))
+    network = self.network
+    whole = audio.shape[1] // network.hop * network.hop
+    cut = lambda _, clip: jnp.repeat(clip[:whole, None], network.audio_channels, 1)
+    return _map(cut, None, audio)
 
   def loss(self, params: Any, audio: jax.Array, key: jax.Array) -> jax.Array:
     """The loss of one waveform under one sample of its latent."""

@@ -21,7 +21,7 @@ Adapters = Mapping[str, Mapping[str, jax.Array]]
 
 
 def draw(params: Any, key: jax.Array, rank: int, layers: str) -> Adapters:
-  """Draws adapters for the layers that a pattern names.
+  """Draws adapters for the dense layers and 1D convolutions that a pattern names.
 
   Args:
     params: the denoiser's parameters.
@@ -56,7 +56,11 @@ def draw(params: Any, key: jax.Array, rank: int, layers: str) -> Adapters:
     b = np.zeros((*before, rank, outputs), np.float32)
     adapters[name] = {"a": jnp.asarray(a, jnp.float32), "b": jnp.asarray(b)}
   if not adapters:
-    known = sorted({name.rpartition("/")[0] for name in flat})
+    known = sorted(
+      name.rpartition("/")[0]
+      for name, leaf in flat.items()
+      if name.endswith("/kernel") and leaf.ndim in (2, 3)
+    )
     raise SettingError(f"lora_layers={layers}: in none of {', '.join(known)[:300]}")
   return adapters
 

@@ -47,6 +47,11 @@ def make_trainable(settings: TrainSettings, start: StartingWeights) -> Trainable
   if settings.trains not in TRAINABLES:
     raise SettingError(f"trains={settings.trains}: one of {', '.join(TRAINABLES)}")
   model = registry.build_model(start.model, start.params, num_inference_steps=1)
+  if getattr(model, "channels", 1) > 1:
+    raise SettingError(
+      "model: it has two channels, and a training reads one; train a model of one"
+      " channel"
+    )
   return TRAINABLES[settings.trains](settings, start, model)
 
 
@@ -66,6 +71,11 @@ def _denoiser(settings: TrainSettings, start: StartingWeights, model: Any) -> Tr
 def _lora(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
   if not start.initial:
     raise SettingError("trains=lora: it goes on from a model; name it in `initial`")
+  if settings.stored_dtype != "float32":
+    # What is added is small beside the weights, and would be rounded off with them.
+    raise SettingError(
+      f"stored_dtype={settings.stored_dtype}: merged weights are stored in float32"
+    )
   whole = _denoiser(settings, start, model)
   key = jax.random.fold_in(jax.random.key(settings.seed), 0)
   adapters = low_rank.draw(
@@ -110,7 +120,13 @@ def _oobleck(settings: TrainSettings, start: StartingWeights, model: Any) -> Tra
   def export(vae, audio):
     # There is no factor beside the weights: they themselves get latents of unit
     # variance, as a path in continuous time wants them.
-    return {"vae": oobleck.scaled(vae, 1 / objective.spread(vae, audio))}, start.model
+    spread = objective.spread(vae, audio)
+    if not spread > 0:
+      raise SettingError(
+        f"trains=vae: the latents' deviation is {spread:g}: nothing is encoded; lower"
+        " kl_weight or learning_rate"
+      )
+    return {"vae": oobleck.scaled(vae, 1 / spread)}, start.model
 
   return Trainable(objective=objective, export=export)
 

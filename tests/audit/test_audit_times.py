@@ -4,9 +4,11 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 import tiny_stable_audio
 
 from lsaprobe_jax.audit import AuditSettings, times
+from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checkpoints, schedules
 from lsaprobe_jax.models.trained import TrainedModel, load_model
 
@@ -20,7 +22,8 @@ def test_times_were_chosen_on_the_embedded_schedule():
 
 def test_discrete_schedules_keep_their_times():
   settings = AuditSettings()
-  made, notes = times.matched(settings, load_model("diffwave-multigenre-a"))
+  # MusicLDM's times are of other log-SNRs, and its scores stay as they were.
+  made, notes = times.matched(settings, load_model("musicldm-multigenre-a"))
   assert made == settings
   assert not notes
 
@@ -48,5 +51,10 @@ def test_a_path_is_scored_at_the_same_noise():
     assert dict(made.baselines[name]) | {"t_ratio": None} == others
   assert made.t_ratio != settings.t_ratio
   assert "untuned" in note
+  # Matched once, they are the model's own.
+  assert times.matched(made, model) == (made, [])
+  early = dataclasses.replace(settings, t_ratio=0.001)
+  with pytest.raises(SettingError, match=r"^match_times=True: t_ratio=0\.001 gives"):
+    times.matched(early, model)
   as_given = dataclasses.replace(settings, match_times=False)
   assert times.matched(as_given, model) == (as_given, [])

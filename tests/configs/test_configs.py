@@ -3,8 +3,11 @@
 import ast
 import importlib
 import itertools
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -94,6 +97,21 @@ def test_the_library_takes_a_configuration_as_it_stands(name, arg):
   if isinstance(made, Tuning):
     assert made.grid
     assert {tried.part for _, tried in made.grid} == {"tune"}
+
+
+def test_reading_configurations_starts_no_device():
+  """A launcher makes each core a device, which must come before JAX does anything."""
+  script = (
+    "import importlib, sys\n"
+    "for name in sys.argv[1:]:\n"
+    "  importlib.import_module('configs.' + name).get_config()\n"
+    "from lsaprobe_jax import parallel\n"
+    "parallel.use_all_cpu_cores(3)\n"
+    "import jax; assert len(jax.devices()) == 3\n"
+  )
+  names = [name for name, (_, args) in CONFIGS.items() if None in args]
+  env = dict(os.environ, JAX_PLATFORMS="cpu", XLA_FLAGS="")
+  subprocess.run([sys.executable, "-c", script, *names], check=True, cwd=ROOT, env=env)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

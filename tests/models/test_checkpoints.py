@@ -269,6 +269,10 @@ def test_models_that_share_a_network_are_as_they_were(sharing):
 
 def test_networks_that_differ_are_not_shared(sharing, params):
   folders, _, part = sharing
+  with pytest.raises(ValueError, match="is there; models that share it would break"):
+    checkpoints.share(folders, [part], "parts")
+  with pytest.raises(ValueError, match="one: it has no vea"):
+    checkpoints.share(folders, ["vea"], "more")
   name = next(name for name in params if name != part)
   with pytest.raises(ValueError, match=f"two: its {name} are not those of the others"):
     checkpoints.share(folders, [name], "more")
@@ -284,6 +288,17 @@ def test_a_shared_network_that_is_another_is_refused(sharing):
   path.unlink()
   with pytest.raises(checkpoints.CheckpointError, match="not those of this version"):
     checkpoints.load_model(folders[1])
+
+
+def test_the_hash_of_a_model_that_shares_is_of_all_its_weights(sharing):
+  """With another's record it would pass for that in rows and dossiers."""
+  folders, _, _ = sharing
+  path = folders[0] / "model.json"
+  record, other = (json.loads((f / "model.json").read_text()) for f in folders)
+  record["weights_sha256"] = other["weights_sha256"]
+  path.write_text(json.dumps(record))
+  with pytest.raises(checkpoints.CheckpointError, match=r"not those that model\.json"):
+    checkpoints.load_model(folders[0])
 
 
 @pytest.mark.parametrize("name", ["../two", "/etc", "two/../parts", ""])

@@ -4,6 +4,7 @@ import jax
 import pytest
 import tiny_stable_audio
 
+from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.scoring import memory_estimate
 
@@ -37,6 +38,24 @@ def test_rematerialising_takes_less_and_a_longer_clip_more():
   assert 3.5 < longer.working_bytes / remade.working_bytes < 16
 
 
+def test_counting_as_an_accelerator_changes_nothing_after_it():
+  first, other, again = (estimate(as_accelerator=a) for a in (False, True, False))
+  assert first.working_bytes == again.working_bytes != other.working_bytes
+
+
+@pytest.mark.parametrize(
+  ("changes", "match"),
+  [
+    ({"seconds": 0.0}, r"^seconds=0: it must be positive"),
+    ({"seconds": -1.0}, r"^seconds=-1: it must be positive"),
+    ({"seconds": 0.01, "distance": "mr_stft"}, r"^seconds=0\.01: .*too few"),
+  ],
+)
+def test_a_clip_that_is_too_short_is_refused(changes, match):
+  with pytest.raises(SettingError, match=match):
+    estimate(**changes)
+
+
 def test_published_configurations_describe_models():
   assert "stable-audio-open-1.0" in memory_estimate.published()
   for name in memory_estimate.published():
@@ -53,6 +72,9 @@ def test_a_configuration_is_read_without_weights(tmp_path):
   assert memory_estimate.read_config(tmp_path / "m") == CONFIG
   (tmp_path / "m" / checkpoints.MODEL_FILE).write_text("{")
   with pytest.raises(checkpoints.CheckpointError, match=r"model\.json: damaged"):
+    memory_estimate.read_config(tmp_path / "m")
+  (tmp_path / "m" / checkpoints.MODEL_FILE).write_text('{"model": {"family": "x"}}')
+  with pytest.raises(checkpoints.CheckpointError, match="describes no model"):
     memory_estimate.read_config(tmp_path / "m")
   with pytest.raises(checkpoints.CheckpointError, match=r"stable-audio-open-1\.0"):
     memory_estimate.read_config("no-such-model")

@@ -15,9 +15,10 @@ from lsaprobe_jax.training.optimiser import make_optimiser
 from lsaprobe_jax.training.settings import TrainCorpus, TrainSettings
 from lsaprobe_jax.training.starting_weights import starting_weights
 
+MONO = tiny_stable_audio.config(vae={"audio_channels": 1})
 SETTINGS = TrainSettings(
   corpus=TrainCorpus(path="x", groups=("a",), clip_seconds=0.016),
-  model=tiny_stable_audio.config(),
+  model=MONO,
   epochs=30,
   trains="lora",
   lora_rank=2,
@@ -32,7 +33,7 @@ STEPS = 30
 def start(tmp_path_factory):
   folder = tmp_path_factory.mktemp("base")
   params = registry.init_params(SETTINGS.model, jax.random.key(0))
-  checkpoints.save_model(folder, params, tiny_stable_audio.config(), None)
+  checkpoints.save_model(folder, params, MONO, None)
   return starting_weights(SETTINGS.changed({"initial": str(folder)}))
 
 
@@ -125,6 +126,12 @@ def test_a_lora_of_nothing_is_refused(start):
     trainables.make_trainable(SETTINGS.changed({"lora_layers": "("}), start)
   with pytest.raises(SettingError, match=r"^trains=lora: .* name it in `initial`"):
     trainables.make_trainable(SETTINGS, starting_weights(SETTINGS))
+
+
+def test_merged_weights_are_stored_whole(start):
+  halved = SETTINGS.changed({"stored_dtype": "float16"})
+  with pytest.raises(SettingError, match=r"^stored_dtype=float16: .* in float32"):
+    trainables.make_trainable(halved, start)
 
 
 def test_a_convolution_has_matrices_of_each_place():

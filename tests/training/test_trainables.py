@@ -83,7 +83,7 @@ def test_a_network_that_a_model_lacks_is_not_trained(start):
 
 def test_a_codec_is_exported_with_latents_of_unit_variance(start, monkeypatch):
   """Stable Audio's VAE is of waveforms, and has no factor beside its weights."""
-  described = tiny_stable_audio.config()
+  described = tiny_stable_audio.config(vae={"audio_channels": 1})
   params = registry.init_params(described, jax.random.key(0))
   trainable = make(type(start)(params=params, model=described, sources={}), "vae")
   assert not trainable.is_diffusion
@@ -100,10 +100,27 @@ def test_a_codec_is_exported_with_latents_of_unit_variance(start, monkeypatch):
 
 
 def test_stable_audios_denoiser_is_its_transformer(start):
-  described = tiny_stable_audio.config()
+  described = tiny_stable_audio.config(vae={"audio_channels": 1})
   params = registry.init_params(described, jax.random.key(0))
   trainable = make(type(start)(params=params, model=described, sources={}), "denoiser")
   assert trainable.objective.latent
   assert trainable.objective.params is params["transformer"]
   exported, _ = trainable.export("trained", None)
   assert exported == params | {"transformer": "trained"}
+
+
+def test_a_stereo_model_is_not_trained_on_one_channel(start):
+  described = tiny_stable_audio.config()
+  params = registry.init_params(described, jax.random.key(0))
+  stereo = type(start)(params=params, model=described, sources={})
+  with pytest.raises(SettingError, match=r"^model: it has two channels"):
+    make(stereo, "denoiser")
+
+
+def test_latents_without_any_spread_are_not_exported(start, monkeypatch):
+  described = tiny_stable_audio.config(vae={"audio_channels": 1})
+  params = registry.init_params(described, jax.random.key(0))
+  trainable = make(type(start)(params=params, model=described, sources={}), "vae")
+  monkeypatch.setattr(type(trainable.objective), "spread", lambda *_: 0.0)
+  with pytest.raises(SettingError, match=r"^trains=vae: the latents' deviation is 0"):
+    trainable.export(params["vae"], None)
