@@ -2,12 +2,13 @@
 
 python -m launch.train --config=configs/train_diffwave.py:multigenre,a --workdir=DIR
 
-`config.trains` says which network: `denoiser` (DiffWave, or the UNet of a latent
-model), `vae` or `vocoder`. The other networks of a latent model come from
-`config.parts`, folders that earlier trainings exported. `config.initial` is a whole
-model of the same configuration to train on from (fine-tuning) instead of random
-weights; it brings its parts. Steps are counted from 0 again: draw other noise by
-another `config.seed` than its own. --dry_run times some steps and estimates the whole.
+`config.trains` says which network: `denoiser` (DiffWave, or the UNet or transformer of
+a latent model), `lora` (matrices of low rank beside its weights), `vae` or `vocoder`.
+The other networks of a latent model come from `config.parts`, folders that earlier
+trainings exported. `config.initial` is a whole model of the same configuration to train
+on from (fine-tuning) instead of random weights; it brings its parts. Steps are counted
+from 0 again: draw other noise by another `config.seed` than its own. --dry_run times
+some steps and estimates the whole.
 """
 
 from absl import flags

@@ -88,7 +88,7 @@ def _of_reference(base: str, given: Source | None, mode: str) -> str:
   if mode == BY_REFERENCE:
     return (
       f"the reference model is the LoRA's base, {base} without it: what the base gives"
-      " a clip is taken off, so that what it had seen before does not count"
+      " a clip is taken off, so that what is easy for both does not count"
     )
   why = "versions that were held back are compared" if mode == CANARY else (
     "without reference tracks the suspects are compared with their twins"

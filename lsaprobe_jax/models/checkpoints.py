@@ -132,6 +132,10 @@ def read_record(folder: str | pathlib.Path) -> dict[str, Any]:
     CheckpointError: it is missing or damaged.
   """
   path = pathlib.Path(folder) / MODEL_FILE
+  if not path.is_file():
+    raise CheckpointError(
+      f"{printable(folder)}: no {MODEL_FILE}; it is no model folder"
+    )
   with reading(f"{printable(path)}: damaged ({{}}); export it again"):
     record = strict_json.loads(path.read_bytes())
     _check_record(record)

@@ -79,6 +79,8 @@ def fit_inputs(
   targets: Sequence[TrainedModel],
   halves: Corpus,
   development: Corpus,
+  *,
+  check_twins: bool = True,
 ) -> Inputs:
   """Makes targets ready for clips of this length, and checks them with the clips.
 
@@ -87,12 +89,16 @@ def fit_inputs(
     targets: the models.
     halves: clips of the groups a and b.
     development: clips that no target was trained on.
+    check_twins: whether twins are refused that carry no signal; not where somebody has
+      chosen them by that already, on other clips.
 
   Raises:
     SettingError: see `open_inputs`.
   """
   targets = [target.for_length(halves.audio.shape[-1]) for target in targets]
   _check(settings, targets, halves, development)
+  if check_twins:
+    _check_twins(settings, targets, development)
   identity = {
     "weights": {target.name: target.weights_sha256 for target in targets},
     "config": settings.to_dict(),
@@ -145,7 +151,6 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
       " leave it out with stop_at=mel"
     )
   distance = factories.make_distance(settings.distance, halves)
-  _check_twins(settings, targets, development)
   times = {"t_ratio": settings.t_ratio}
   times |= factories.check_methods(settings, distance, fewest_timesteps(targets))
   for target in targets:

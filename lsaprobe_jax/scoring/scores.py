@@ -89,7 +89,7 @@ class Scores:
     """AUC of members against non-members, with its 95% interval by track.
 
     Raises:
-      ArgumentError: the rows hold no members, or no non-members.
+      ArgumentError: the rows hold no members, or no non-members, or too few tracks.
     """
     splits = {row["split"] for row in self.rows}
     if not {"member", "nonmember"} <= splits:
@@ -102,6 +102,11 @@ class Scores:
       for record in summary.summarise(list(self.rows), resamples=1)
       if record["model"] == self.rows[0]["model"]
     )
+    if record["auc_ci"] is None:
+      raise ArgumentError(
+        f"clips: {record['n_tracks']} tracks are too few for an interval of an AUC;"
+        " give more"
+      )
     return Estimate(record["auc"], *record["auc_ci"])
 
   def by_reference(self, reference: "Scores") -> Self:

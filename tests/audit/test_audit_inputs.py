@@ -10,9 +10,11 @@ from tiny_audits import SECONDS, gates, opened, recorded_as
 from tiny_tracks import write_track
 
 from lsaprobe_jax.audit import gates as input_gates
+from lsaprobe_jax.audit import procedure
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.models.trained import load_model
+from lsaprobe_jax.scoring import experiment_inputs
 
 RECORD = "reference not in the model's own record"
 REFERENCE_RECORD = "neither side in the reference model's own record"
@@ -143,3 +145,23 @@ def test_all_tracks_have_the_same_number_of_clips(folder, tmp_path):
 def test_inputs_that_cannot_be_used(folder, given, message):
   with pytest.raises(ArgumentError, match=message):
     opened(folder, **given)
+
+
+def test_twins_are_judged_once(folder, monkeypatch):
+  """A twin near its bound would pass on suspects and fail on development clips."""
+  inputs = opened(folder)
+  assert inputs.settings.twins.names
+
+  class ScoringBegins(Exception):
+    pass
+
+  def begin(*args, **kwargs):
+    raise ScoringBegins
+
+  def refuse(*args, **kwargs):
+    raise AssertionError("twins are judged again")
+
+  monkeypatch.setattr(experiment_inputs.twins, "check", refuse)
+  monkeypatch.setattr(procedure.experiment, "start_evaluation", begin)
+  with pytest.raises(ScoringBegins):
+    procedure.score(inputs)

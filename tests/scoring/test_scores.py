@@ -157,6 +157,12 @@ def test_an_auc_needs_both_sides():
     scores.auc()
 
 
+def test_an_auc_needs_tracks_for_its_interval():
+  scores = score(MODEL, LOSS, CLIPS.take([0, 4]), t_ratio=0.4)
+  with pytest.raises(ArgumentError, match=r"^clips: 2 tracks are too few for an inter"):
+    scores.auc()
+
+
 def test_difficulty_is_calibrated_by_a_reference_model(by_loss):
   reference = score(toy_model.model("other", seed=1), LOSS, CLIPS, t_ratio=0.4)
   found = by_loss.by_reference(reference)
