@@ -42,8 +42,10 @@ _PATHS = {
   "stable_audio": {0.1: 0.275, 0.2: 0.425, 0.4: 0.677},
   "ace_step": {0.1: 0.133, 0.2: 0.208, 0.4: 0.375},
 }
-# What decodes takes most of the time there: it is scored after these passes alone.
-_DECODING = ("lsa_probe_anchored", "rediffuse", "random_stability")
+# What is scored there at every dose, and what decodes, and so takes most of the time,
+# after `_CELL` passes. Trajectories, PIAN and SecMI told little of MusicLDM.
+_LATENT = ("loss", "path_error", "pia", "sima")
+_DECODING = ("lsa_probe", "lsa_probe_anchored", "rediffuse", "random_stability")
 _CELL = 100
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
@@ -75,9 +77,8 @@ def get_config() -> ConfigDict:
     doses = train_dose.doses(family)
     for name, at in ((f"dose_{family}", doses), (f"cell_{family}", (_CELL,))):
       variants[name] = {str(dose): _variant(family, dose, 0) for dose in at}
-    latent = tuple(method for method in METHODS if method not in _DECODING)
-    compared[f"dose_{family}"] = latent
-    compared[f"cell_{family}"] = ("lsa_probe", *_DECODING)
+    compared[f"dose_{family}"] = _LATENT
+    compared[f"cell_{family}"] = _DECODING
   config.sweep = dict(
     methods=(*METHODS, *tune_dose.COSTLY),
     nfe_matched=NFE_MATCHED,
