@@ -157,25 +157,6 @@ def test_states_of_ones_own_are_cut_to_the_clip():
   assert np.all(np.diff(degradations) > 0)
 
 
-def test_a_model_of_two_channels_is_given_and_gives_both():
-  swap = lambda x: x[::-1]
-  trained = from_denoiser(
-    lambda x, t: 0.5 * x, diffusion.linear(20, 1e-3, 0.2), swap,
-    lambda x: jnp.pad(swap(x), ((0, 0), (0, 3))), sample_rate=8000, channels=2,
-  )  # fmt: skip
-  assert trained.channels == 2
-  model = trained.for_length(5).model
-  audio = np.arange(10, dtype=np.float32).reshape(2, 5)
-  np.testing.assert_array_equal(model.encode(audio), audio[::-1])
-  np.testing.assert_array_equal(model.decode(model.encode(audio)), audio)
-  # One channel stands for both.
-  np.testing.assert_array_equal(model.encode(audio[0]), np.stack([audio[0]] * 2))
-  with pytest.raises(ArgumentError, match=r"^channels=3: it must be 1 or 2"):
-    from_denoiser(
-      lambda x, t: x, diffusion.linear(20, 1e-3, 0.2), sample_rate=8000, channels=3
-    )
-
-
 def test_a_time_of_zero_is_taken_for_one():
   model = from_denoiser(lambda x, t: t * x, PATH, sample_rate=RATE).model
   times = [float(model.predict_noise(jnp.float32(1), t)) for t in (0, 1, 5)]

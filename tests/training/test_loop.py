@@ -248,7 +248,7 @@ def test_a_model_that_is_not_what_it_says_is_not_trained_on(
     ({"batch_size": 65_537}, "batch_size=65537: at least 1 and at most 65536"),
     ({"corpus.groups": ["c"]}, r"corpus: groups=\['c'\]"),
     ({"corpus.path": "/nowhere"}, "corpus: "),
-    ({"trains": "choir"}, "trains=choir: one of denoiser, vae, vocoder"),
+    ({"trains": "choir"}, "trains=choir: one of denoiser, lora, vae, vocoder"),
     ({"trains": "vae"}, "trains=vae: a model of family diffwave has none"),
     ({"parts": {"vae": "nowhere"}}, "parts.vae: no model folder nowhere"),
     ({"initial": "nowhere"}, "initial: no model folder nowhere"),
