@@ -142,9 +142,13 @@ def lengths(results: Results) -> list[dict[str, Any]] | None:
 
 
 def doses_of(results: Results) -> list[dict[str, Any]] | None:
-  """What is shown of each ablation over doses (`doses.explored`), or None."""
+  """What is shown of each ablation over doses (`doses.explored`), or None.
+
+  That of the most methods comes first, as a page opens with it.
+  """
   found = [doses.explored(name, *own) for name, own in results.ablations.items()]
-  return [one for one in found if one is not None] or None
+  there = [one for one in found if one is not None]
+  return sorted(there, key=lambda one: -len(one["methods"])) or None
 
 
 def ablation(
