@@ -1,16 +1,19 @@
 """What models on Oobleck's latents share: its settings, encoding and decoding."""
 
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.models import checks, oobleck, reconstruction
+from lsaprobe_jax.models import checks, oobleck, reconstruction, torch_params
 from lsaprobe_jax.models import pipeline_settings as settings
 from lsaprobe_jax.models.diffusion_model import StateKind
+from lsaprobe_jax.models.files import lora
 
 _NAME = "vae/config.json"
 _DEFAULTS = {
@@ -24,6 +27,8 @@ _DEFAULTS = {
 }
 _MOST_HOP = 65_536
 _MOST_CHANNELS = 2
+# The part that predicts, as pipelines call it.
+_TRANSFORMER = "transformer"
 
 
 def read(config: Mapping[str, Any], tensors: int | None = None) -> dict[str, Any]:
@@ -72,6 +77,34 @@ def build(vae: Mapping[str, Any]) -> oobleck.Oobleck:
     strides=vae["downsampling_ratios"],
     multiples=vae["channel_multiples"],
   )
+
+
+def port(
+  state: dict[str, np.ndarray],
+  folder: pathlib.Path,
+  blocks: str,
+  adapter: lora.Adapter | None = None,
+) -> Any:
+  """Returns the parameters of a part of a pipeline.
+
+  Args:
+    state: its state dict in PyTorch's names.
+    folder: of the part; that of the transformer is called so.
+    blocks: name of the transformer's blocks, which are stacked.
+    adapter: a LoRA that is merged into the transformer; None for none.
+
+  Raises:
+    ValueError: tensors have no place; names the folder.
+    ArgumentError: the LoRA is of another network.
+  """
+  predicts = folder.name == _TRANSFORMER
+  if adapter is not None and predicts:
+    state = lora.merge(state, adapter, _TRANSFORMER)
+  try:
+    params = torch_params.module_params(state)
+    return torch_params.stack(params, blocks) if predicts else params
+  except ValueError as error:
+    raise ValueError(f"{folder}: {error}") from error
 
 
 class OobleckModel:

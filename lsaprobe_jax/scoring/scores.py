@@ -240,7 +240,7 @@ def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau, twins) -
         f"path={path}: holds rows with the twins {row.get('twins', 'none')}, not"
         f" {wanted or 'none'}; choose a new file"
       )
-    # Of a clip that was tried in vain nothing else is kept.
+    # A clip that was tried in vain has nothing else kept.
     if has_score(row) and row.get("channels", 1) != clips.channels:
       raise ArgumentError(
         f"path={path}: holds rows of clips with {row.get('channels', 1)} channels, not"

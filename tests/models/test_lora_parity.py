@@ -274,7 +274,7 @@ ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
   "change", [str, downs_and_ups, of_processors], ids=["new", "down", "processor"]
 )
 def test_files_without_settings(music, our_noise, tmp_path, change, alphas):
-  """Of these diffusers itself says what they mean: it loads the same file."""
+  """Diffusers itself says what these mean: it loads the same file."""
   network = unet()
   ranks = {"to_q": 2} if not alphas else {}
   network.add_adapter(

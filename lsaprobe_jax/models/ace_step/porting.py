@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import logging
 
-from lsaprobe_jax.models import torch_params
+from lsaprobe_jax.models import oobleck_model
 from lsaprobe_jax.models.ace_step import condition, family
 from lsaprobe_jax.models.files import lora, pipeline_files
 from lsaprobe_jax.text import printable
@@ -52,14 +52,7 @@ def read_pipeline(
   params = {}
   for part in networks:
     state = pipeline_files.read_weights(folder / part, WEIGHTS[part])
-    if adapter is not None and part == "transformer":
-      state = lora.merge(state, adapter, part)
-    try:
-      params[part] = torch_params.module_params(state)
-      if part == "transformer":
-        params[part] = torch_params.stack(params[part], _BLOCKS)
-    except ValueError as error:
-      raise ValueError(f"{folder / part}: {error}") from error
+    params[part] = oobleck_model.port(state, folder / part, _BLOCKS, adapter)
   told, said = condition.read(folder, prompt, family.frame_rate(model))
   if prompt is None and _distilled(parts["transformer"]):
     logging.warning(

@@ -22,7 +22,7 @@ _PLAIN = {
   "init_lora_weights": (None, True, False, "gaussian", "eva", "orthogonal", "mica"),
 }
 _READ = ("peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")
-# Of the training, of other layers than those here, or of where the file was made.
+# They are about the training, other layers than those here, or the file's origin.
 _UNREAD = {
   "auto_mapping",
   "base_model_name_or_path",

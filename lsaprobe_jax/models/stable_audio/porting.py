@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.models import text_encoder, torch_params
+from lsaprobe_jax.models import oobleck_model, text_encoder
 from lsaprobe_jax.models.files import lora, pipeline_files
 from lsaprobe_jax.models.stable_audio import family
 
@@ -54,14 +54,7 @@ def read_pipeline(
     state = pipeline_files.read_weights(folder / part, stem)
     if part == "projection_model":
       text = {name: state.pop(name) for name in list(state) if "text_proj" in name}
-    if adapter is not None and part == "transformer":
-      state = lora.merge(state, adapter, part)
-    try:
-      params[part] = torch_params.module_params(state)
-      if part == "transformer":
-        params[part] = torch_params.stack(params[part], _BLOCKS)
-    except ValueError as error:
-      raise ValueError(f"{folder / part}: {error}") from error
+    params[part] = oobleck_model.port(state, folder / part, _BLOCKS, adapter)
   if prompt is None:
     return params, model, "null"
   tokens = _project(_embed(folder, prompt), text)
