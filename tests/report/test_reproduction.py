@@ -113,6 +113,11 @@ def test_ablations_alone_are_added_to_a_study(root, tmp_path):
   (source / "dose.jsonl").write_text(study.row_lines(more))
   reproduction.add("grid", source, root)
   assert study.read(root / "results" / "grid") == before | {"dose": more}
+  (source / "tune.jsonl").write_text(study.row_lines(crossover.rows()))
+  with pytest.raises(ArgumentError, match=r"^add=grid=.*finish the sweep"):
+    reproduction.add("grid", source, root)
+  assert study.read(root / "results" / "grid") == before | {"dose": more}
+  (source / "tune.jsonl").unlink()
   with pytest.raises(ArgumentError, match=r"^add=new=.*no study new to add"):
     reproduction.add("new", source, root)
   assert not (root / "results" / "new").exists()

@@ -6,6 +6,7 @@ import pytest
 import tiny_parted
 from stored_rows import read_rows
 
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.scoring import ablations, scorer
 from lsaprobe_jax.scoring.row_store import RowStore
@@ -75,6 +76,9 @@ def test_ablations_alone_are_the_same_and_need_no_main_run(parted, tmp_path):
   )
   assert alone == beside
   assert alone
+  # A main table that lies there may be of other settings.
+  with pytest.raises(ArgumentError, match=r"^workdir=.*with: it holds a main table"):
+    sweep(settings, tmp_path / "with", ("dose",), main=False)
 
 
 def run_of(settings, **weights):
