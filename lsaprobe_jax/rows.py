@@ -64,6 +64,8 @@ class Row(TypedDict):
     budgets: budgets that a search tried, None where it was over.
     degradations: D found at each of them.
     value: of an ablation, what was varied.
+    log_snr: of the state at t_ratio (`Schedule.log_snr`), by which times of different
+      models compare; rows of earlier versions have none.
     channels: of the clip's audio, where it has more than one.
     magnitude: True where the score is minus a magnitude, so that ratios tell how two of
       them differ.
@@ -100,6 +102,7 @@ class Row(TypedDict):
   budgets: NotRequired[list[float | None]]
   degradations: NotRequired[list[float | None]]
   value: NotRequired[str | float | None]
+  log_snr: NotRequired[float]
   channels: NotRequired[int]
   magnitude: NotRequired[bool]
   twins: NotRequired[str]
@@ -271,6 +274,8 @@ def _check_fields(row: Mapping[str, Any], fields: _Fields) -> None:
 
 def _check_detail(name: str, value: Any) -> None:
   """Refuses a further field that is no number, text, or list of numbers."""
+  if name == "log_snr" and not _is_number(value):
+    raise RowError(f"log_snr is {_shown(value)}, not a finite number")
   if name == "tau" and not (_is_number(value) and value > 0):
     raise RowError(f"tau is {_shown(value)}, not a number above 0")
   if name in ("budgets", "degradations"):

@@ -122,6 +122,7 @@ def open_inputs(
     paths["reference"] = os.fspath(reference)
     opened = opening.with_reference(settings, targets, paths, groups, how)
   notes = fine_tunes.notes(targets[0], model, reference_model, lora, mode) + untuned
+  notes += times.unlike(settings, targets)
   if not any(gate.holds is False for gate in opened.gates):
     # It asks the models, which costs some seconds.
     settings, chosen = twin_choice.choose(settings, mode, targets, opened.suspects)

@@ -1,11 +1,15 @@
 """Times of an audit's methods, for models that they were not chosen for."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models.trained import TrainedModel
+
+# Log-SNRs of two schedules that differ by less mean much the same noise.
+_ALIKE = 0.5
 
 
 def chosen_on() -> diffusion.Schedule:
@@ -69,3 +73,37 @@ def matched(
     f" {made.anchored.t_ratio:.3g} here); that costs power and not validity"
   )
   return made, [note]
+
+
+def unlike(settings: AuditSettings, targets: Sequence[TrainedModel]) -> list[str]:
+  """Notes a reference model whose schedule has other noise at a method's time.
+
+  Its scores then speak of another reconstruction than the model's, so that less of what
+  makes a clip easy is taken off. A control asks whether that misleads, not this.
+
+  Args:
+    settings: all settings, with the times that are scored at.
+    targets: the model that is audited, and the reference model if there is one.
+  """
+  own, *others = (target.model.schedule for target in targets)
+  probes = {
+    "lsa_probe": settings.t_ratio,
+    "lsa_probe_anchored": settings.anchored.t_ratio,
+  }
+  given = {name: own.get("t_ratio") for name, own in settings.baselines.items()}
+  scored_at = [(probes | given).get(name) for name in settings.methods]
+  times = [ratio for ratio in scored_at if ratio is not None]
+  notes = []
+  for other in others if times else ():
+    pairs = [
+      [schedule.log_snr[diffusion.timestep(schedule, t)] for schedule in (own, other)]
+      for t in times
+    ]
+    model, reference = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
+    if abs(model - reference) > _ALIKE:
+      notes.append(
+        "the reference model is on another noise schedule: the log-SNR is"
+        f" {model:.1f} under the model and {reference:.1f} under the reference model"
+        " at the same time, so that it takes off less of what makes a clip easy"
+      )
+  return notes

@@ -48,7 +48,8 @@ def summarise(
   `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
   with every clip its own cluster, both widened for the cross-fitted blind scores.
   `tpr_ci` is the percentile interval of `bootstrap.resample`. All are at 95%, and None
-  where a side has a single track. The figures do not depend on the order of the rows.
+  where a side has a single track. `log_snr` is that of the time, of rows that have it.
+  The figures do not depend on the order of the rows.
 
   Args:
     rows: see the module; add those of `difficulty.by_reference` for both forms.
@@ -155,7 +156,15 @@ def _record(setting: dict, model: str, found: Estimates, targets) -> dict:
     "nfe_forward": _median(rows, "nfe_forward"),
     "nfe_backward": _median(rows, "nfe_backward"),
     "seconds": _median(rows, "seconds"),
+    **_log_snr(rows),
   }
+
+
+def _log_snr(rows: list[Row]) -> dict[str, float]:
+  """The log-SNR of a record's time, where its rows say one and the same."""
+  found = {row.get("log_snr") for row in rows}
+  only = found.pop() if len(found) == 1 else None
+  return {} if only is None else {"log_snr": only}
 
 
 def _precision(

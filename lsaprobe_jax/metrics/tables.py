@@ -111,7 +111,15 @@ def share(hits: int, of: int) -> str:
 
 
 def readings(records: Iterable[Mapping[str, Any]]) -> list[str]:
-  """A line that says which methods of a table are our reading, or none."""
+  """Lines on a table: which methods are our reading, what noise its times mean."""
+  records = list(records)
   found = {record["method"].removesuffix(pivot.NFE_MATCHED) for record in records}
   named = ", ".join(name for name in OUR_READING if name in found)
-  return [f"Our reading of what the source leaves open: {named}."] if named else []
+  lines = [f"Our reading of what the source leaves open: {named}."] if named else []
+  times = sorted(
+    {(r["t_ratio"], f"{r['log_snr']:.1f}") for r in records if "log_snr" in r}
+  )
+  if times:
+    said = ", ".join(f"{log_snr} at {t_ratio:g} T" for t_ratio, log_snr in times)
+    lines.append(f"log-SNR, by which times of different models compare: {said}.")
+  return lines

@@ -134,6 +134,7 @@ class Scorer:
     numbers = np.array([clip_number(row["clip"]) for _, row in new], np.uint32)
     times = np.full(len(new), t, np.int32)
     method, facts = new[0][1]["method"], _facts(attack, corpus)
+    facts |= _noise_facts(target.model.schedule.log_snr[t])
     shared = (np.int32(self._seed), target.model, attack)
     parts = self._run(shared, corpus.audio.take(index, axis=0), numbers, times)
     named = f"{method} {target.name}"
@@ -157,6 +158,11 @@ def _facts(attack: Any, corpus: Corpus) -> dict[str, Any]:
   if names := getattr(attack, "names", ()):
     facts["twins"] = ",".join(names)
   return facts
+
+
+def _noise_facts(log_snr: float) -> dict[str, float]:
+  """What a row says of its time's noise; nothing of a state that is noise alone."""
+  return {"log_snr": round(float(log_snr), 4)} if np.isfinite(log_snr) else {}
 
 
 def _figures(outcome, i: int, seconds: float) -> dict[str, Any]:

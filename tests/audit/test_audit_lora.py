@@ -111,7 +111,7 @@ def test_a_lora_is_audited_with_its_base_as_reference_model(root, tmp_path):
     f"the model is {pipeline} with the LoRA artist.safetensors (sha256 {digest}, scale"
     " 1.0) merged into it",
     f"the reference model is the LoRA's base, {pipeline} without it: what the base"
-    " gives a clip is taken off, so that what it had seen before does not count",
+    " gives a clip is taken off, so that what is easy for both does not count",
   ]
   assert [note for note in saved["notes"] if note in notes] == notes
   page = (tmp_path / "dossier.html").read_text()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny_stable_audio
 
+from lsaprobe_jax import diffusion
 from lsaprobe_jax.audit import AuditSettings, times
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checkpoints, schedules
@@ -58,3 +59,17 @@ def test_a_path_is_scored_at_the_same_noise():
     times.matched(early, model)
   as_given = dataclasses.replace(settings, match_times=False)
   assert times.matched(as_given, model) == (as_given, [])
+
+
+def test_a_reference_model_on_another_schedule_is_noted():
+  settings = AuditSettings()
+  here = load_model("diffwave-multigenre-a")
+  assert not times.unlike(settings, [here])
+  assert not times.unlike(settings, [here, here])
+  other = here.model.replace(schedule=diffusion.linear(200, 1e-4, 0.05))
+  there = dataclasses.replace(here, model=other)
+  (note,) = times.unlike(settings, [here, there])
+  # Of all methods' times 0.6 T is the latest, where both differ most.
+  own, others = (m.model.schedule for m in (here, there))
+  own, others = (np.log(s.signal[120] ** 2 / s.noise[120] ** 2) for s in (own, others))
+  assert f"is {own:.1f} under the model and {others:.1f} under the reference" in note

@@ -191,3 +191,17 @@ def test_shares_have_exact_intervals(hits):
   assert text.startswith(f"{10 * hits:.1f}% [")
   low, high = map(float, text.split("[")[1].rstrip("]").split(", "))
   assert low <= 10 * hits <= high
+
+
+def test_the_noise_of_times_is_said_of_rows_that_have_it():
+  early = [row | {"log_snr": 2.5149, "t_ratio": 0.2} for row in rows()]
+  late = [row | {"log_snr": 1.04, "t_ratio": 0.4} for row in rows("pia", seed=1)]
+  old = rows("loss", seed=2)
+  records = summarise(early + late + old)
+  assert {r.get("log_snr") for r in records} == {2.5149, 1.04, None}
+  assert tables.readings(records) == [
+    "log-SNR, by which times of different models compare: 2.5 at 0.2 T, 1.0 at 0.4 T."
+  ]
+  # Rows of another schedule beside them, as of a study continued, have none in common.
+  mixed = [row | {"log_snr": i % 2} for i, row in enumerate(early)]
+  assert all("log_snr" not in r for r in summarise(mixed) if r["model"] == "mean")

@@ -137,7 +137,7 @@ def test_what_cannot_be_converted_when_named_leaves_nothing(
   monkeypatch.setitem(sys.modules, "huggingface_hub", None)
   with pytest.raises(CheckpointError) as error:
     conversion.find_model("runs/mistyped")
-  assert "no model folder runs/mistyped; embedded models: diff" in str(error.value)
+  assert "no model folder runs/mistyped; embedded models: ace" in str(error.value)
   assert str(error.value).endswith("for the Hugging Face hub write hf:runs/mistyped")
   with pytest.raises(CheckpointError, match="pip install huggingface_hub"):
     conversion.find_model("hf:owner/name")

@@ -51,6 +51,7 @@ BAD_LINES = [
   (line(GOOD | {"t_ratio": 7}), "t_ratio is 7"),
   (line(GOOD | {"nfe_forward": "many"}), "nfe_forward is 'many'"),
   (line(GOOD | {"tau": 0.0}), "tau is 0.0"),
+  (line(GOOD | {"log_snr": None}), "log_snr is None"),
   (line(GOOD | {"norms": [1.0, None]}), "norms is"),
   (line(GOOD | {"norms": {"a": 1}}), "norms is"),
   (line(GOOD | {"budgets": [0.1], "degradations": [1.0, 2.0]}), "a value each"),

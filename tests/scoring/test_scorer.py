@@ -12,7 +12,7 @@ import toy_model
 
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.probe import clip_noise
-from lsaprobe_jax.scoring.row_store import RowFile
+from lsaprobe_jax.scoring.row_store import RowFile, RowStore
 from lsaprobe_jax.scoring.scorer import Scorer, clip_number
 from lsaprobe_jax.scoring.shared_rows import Shard, SharedRows
 
@@ -68,6 +68,25 @@ def test_a_reseeded_scorer_draws_what_one_of_that_seed_draws(tmp_path):
   key = jax.random.fold_in(jax.random.key(3), clip_number("u"))
   assert scores["3"] == scores["3 anew"] == float(clip_noise(key, (2,))[0])
   assert scores["0"] != scores["3"]
+
+
+def test_a_row_says_the_noise_of_its_time():
+  corpus = toy_corpus.corpus([toy_corpus.clip("u")], np.ones((1, 2)))
+  schedule = TARGET.model.schedule
+  t = round(0.15 * schedule.num_train_timesteps)
+  signal, noise = (float(x[t]) for x in (schedule.signal, schedule.noise))
+
+  def score(target):
+    attack = jax.tree_util.Partial(first_noise)
+    (row,) = Scorer(0, 1)(RowStore(), attack, target, corpus, t_ratio=0.15, method="m")
+    return row
+
+  expected = np.log(signal**2 / noise**2)
+  assert score(TARGET)["log_snr"] == pytest.approx(expected, abs=1e-4)
+  # A flow's last state is noise alone.
+  empty = schedule.replace(signal=schedule.signal.at[t].set(0))
+  alone = dataclasses.replace(TARGET, model=TARGET.model.replace(schedule=empty))
+  assert "log_snr" not in score(alone)
 
 
 @pytest.mark.parametrize("count", [1, 2])
