@@ -39,6 +39,9 @@ def printable(text: object) -> str:
 
 def printable_leaves(value: Any) -> Any:
   """Returns JSON-like data with all text in it printable, the keys of dicts too."""
+  # Most leaves of a study are numbers.
+  if value is None or type(value) in (float, int, bool):
+    return value
   if isinstance(value, str):
     return printable(value)
   if isinstance(value, dict):

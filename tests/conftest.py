@@ -15,7 +15,8 @@ def pytest_configure(config):
   # Live parity is looked at in programs compiled as users compile them.
   if config.option.markexpr != "parity":
     os.environ.setdefault("XLA_FLAGS", compiling.FAST)
-  # A worker's own, kept over its whole session: modules compile the same programs.
+  # Kept over a worker's whole session, as modules compile the same programs; .ci/run
+  # names a folder that all its workers and sessions share.
   cache = tempfile.TemporaryDirectory(prefix="lsaprobe-xla-")
   config.add_cleanup(cache.cleanup)
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache.name)

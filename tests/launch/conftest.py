@@ -16,9 +16,9 @@ def corpus_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def launcher(tmp_path_factory):
+def launcher():
   """See Launcher."""
-  launcher = Launcher(tmp_path_factory.mktemp("compiled"))
+  launcher = Launcher()
   yield launcher
   launcher.close()
 

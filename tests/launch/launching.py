@@ -22,13 +22,12 @@ def module_of(name: str) -> str:
 
 
 class Launcher:
-  """Runs launchers; what one compiles is there for the next."""
+  """Runs launchers; what one compiles is there for the next, and for the tests."""
 
-  def __init__(self, cache: pathlib.Path):
+  def __init__(self):
     self._env = dict(
       os.environ,
       XLA_FLAGS=compiling.FAST,
-      JAX_COMPILATION_CACHE_DIR=str(cache),
       JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
       JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="-1",
     )

@@ -7,8 +7,11 @@ from toy import alike_clips
 from lsaprobe_jax.metrics import bootstrap, intervals, roc
 
 
+@pytest.mark.parametrize("few", [0, 200])
 @pytest.mark.parametrize("decimals", [0, 1, 8])
-def test_bootstrap_equals_a_naive_loop_over_the_same_resamples(decimals):
+def test_bootstrap_equals_a_naive_loop(decimals, few, monkeypatch):
+  """Over the same resamples, where cuts are bisected and where all are compared."""
+  monkeypatch.setattr(bootstrap, "_FEW", few)
   scores, labels, track, side = alike_clips(np.random.default_rng(7), tracks=6)
   scores = np.round(scores, decimals)
   used = np.ones_like(labels)
