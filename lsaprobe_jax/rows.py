@@ -65,7 +65,8 @@ class Row(TypedDict):
     degradations: D found at each of them.
     value: of an ablation, what was varied.
     log_snr: of the state at t_ratio (`Schedule.log_snr`), by which times of different
-      models compare; rows of earlier versions have none.
+      models compare. Rows of a state that is noise alone, of no time or of several, and
+      of versions before it have none.
     channels: of the clip's audio, where it has more than one.
     magnitude: True where the score is minus a magnitude, so that ratios tell how two of
       them differ.
@@ -139,6 +140,8 @@ def check_row(row: Any) -> None:
   for name, value in row.items():
     if name not in _IDENTITY and name not in _FIGURES:
       _check_detail(name, value)
+  if "log_snr" in row and row["t_ratio"] is None:
+    raise RowError("has a log_snr of no t_ratio")
   _check_curve(row)
   _check_twins(row)
 

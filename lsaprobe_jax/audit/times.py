@@ -1,11 +1,16 @@
 """Times of an audit's methods, for models that they were not chosen for."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from lsaprobe_jax import diffusion
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.errors import ArgumentError, SettingError
+from lsaprobe_jax.metrics.budgets import ANCHORED
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.models.trained import TrainedModel
 
 # Log-SNRs of two schedules that differ by less mean much the same noise.
@@ -78,32 +83,39 @@ def matched(
 def unlike(settings: AuditSettings, targets: Sequence[TrainedModel]) -> list[str]:
   """Notes a reference model whose schedule has other noise at a method's time.
 
-  Its scores then speak of another reconstruction than the model's, so that less of what
-  makes a clip easy is taken off. A control asks whether that misleads, not this.
+  Its scores then speak of another reconstruction than the model's. A control asks
+  whether that misleads, not this. A time that a schedule lacks is refused elsewhere.
 
   Args:
     settings: all settings, with the times that are scored at.
     targets: the model that is audited, and the reference model if there is one.
   """
-  own, *others = (target.model.schedule for target in targets)
-  probes = {
-    "lsa_probe": settings.t_ratio,
-    "lsa_probe_anchored": settings.anchored.t_ratio,
-  }
-  given = {name: own.get("t_ratio") for name, own in settings.baselines.items()}
-  scored_at = [(probes | given).get(name) for name in settings.methods]
-  times = [ratio for ratio in scored_at if ratio is not None]
+  model, *others = (target.model.schedule for target in targets)
   notes = []
-  for other in others if times else ():
-    pairs = [
-      [schedule.log_snr[diffusion.timestep(schedule, t)] for schedule in (own, other)]
-      for t in times
-    ]
-    model, reference = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
-    if abs(model - reference) > _ALIKE:
+  for other in others:
+    pairs = [(_log_snr(model, t), _log_snr(other, t)) for t in _times(settings)]
+    pairs = [pair for pair in pairs if np.all(np.isfinite(pair))]
+    apart = lambda pair: abs(pair[0] - pair[1])
+    here, there = max(pairs, key=apart, default=(0, 0))
+    if apart((here, there)) > _ALIKE:
       notes.append(
         "the reference model is on another noise schedule: the log-SNR is"
-        f" {model:.1f} under the model and {reference:.1f} under the reference model"
-        " at the same time, so that it takes off less of what makes a clip easy"
+        f" {here:.1f} under the model and {there:.1f} under the reference model at the"
+        " same time, so that it may take off less of what makes a clip easy"
       )
   return notes
+
+
+def _times(settings: AuditSettings) -> list[float]:
+  """The times of all methods that are scored; the probe's where one has none."""
+  plain = [name.removesuffix(NFE_MATCHED) for name in settings.methods]
+  own = {ANCHORED: {"t_ratio": settings.anchored.t_ratio}} | dict(settings.baselines)
+  return [own.get(name, {}).get("t_ratio", settings.t_ratio) for name in plain]
+
+
+def _log_snr(schedule: diffusion.Schedule, ratio: float) -> float:
+  """That of a time; NaN where the schedule has no such time."""
+  try:
+    return float(schedule.log_snr[diffusion.timestep(schedule, ratio)])
+  except ArgumentError:
+    return math.nan

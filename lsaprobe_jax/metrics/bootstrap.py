@@ -183,7 +183,7 @@ def _replicate(row: _Sorted, weights, targets) -> tuple[np.ndarray, np.ndarray]:
 def _count_at_most(rising, limit) -> np.ndarray:
   """Per column of rising [d, c], how many entries are <= limit [c].
 
-  Few are compared one by one, which is less work than the steps of a bisection.
+  Few are all compared, which is faster than the steps of a bisection.
   """
   if len(rising) <= _FEW:
     return np.count_nonzero(rising <= limit, axis=0)

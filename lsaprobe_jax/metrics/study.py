@@ -83,12 +83,14 @@ def pool(rows: Iterable[Row], over: str) -> list[Row]:
 
   Args:
     rows: rows of one method and distance under any models, each value once a clip.
-    over: the field that goes; the pooled row keeps its first value.
+    over: the field that goes; the pooled row keeps its first value. With the time its
+      log-SNR goes altogether.
 
   Returns:
     One row a clip and model: mean score, evaluations and seconds summed, no cost,
     `reached` where all were.
   """
+  gone = ("log_snr",) if over == "t_ratio" else ()
   pooled = []
   for group in pivot.groups(rows, ("model", "method", "clip")).values():
     if len({row[over] for row in group}) < len(group):
@@ -96,7 +98,7 @@ def pool(rows: Iterable[Row], over: str) -> list[Row]:
     found = [row["reached"] for row in group if row["reached"] is not None]
     spent = ("nfe_forward", "nfe_backward", "seconds")
     pooled.append(
-      group[0]
+      {name: value for name, value in group[0].items() if name not in gone}
       | {name: sum(row[name] for row in group) for name in spent}
       | {
         "score": float(np.mean([row["score"] for row in group])),

@@ -48,8 +48,8 @@ def summarise(
   `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
   with every clip its own cluster, both widened for the cross-fitted blind scores.
   `tpr_ci` is the percentile interval of `bootstrap.resample`. All are at 95%, and None
-  where a side has a single track. `log_snr` is that of the time, of rows that have it.
-  The figures do not depend on the order of the rows.
+  where a side has a single track. `log_snr` is there where all rows have one and the
+  same. The figures do not depend on the order of the rows.
 
   Args:
     rows: see the module; add those of `difficulty.by_reference` for both forms.

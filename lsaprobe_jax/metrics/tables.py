@@ -116,10 +116,11 @@ def readings(records: Iterable[Mapping[str, Any]]) -> list[str]:
   found = {record["method"].removesuffix(pivot.NFE_MATCHED) for record in records}
   named = ", ".join(name for name in OUR_READING if name in found)
   lines = [f"Our reading of what the source leaves open: {named}."] if named else []
-  times = sorted(
-    {(r["t_ratio"], f"{r['log_snr']:.1f}") for r in records if "log_snr" in r}
-  )
-  if times:
-    said = ", ".join(f"{log_snr} at {t_ratio:g} T" for t_ratio, log_snr in times)
+  times = {(r["t_ratio"], round(r["log_snr"], 1)) for r in records if "log_snr" in r}
+  # Models of several schedules may stand in one table.
+  by_time = pivot.groups(sorted(times), lambda pair: pair[0])
+  if by_time:
+    values = lambda pairs: " or ".join(f"{log_snr:.1f}" for _, log_snr in pairs)
+    said = ", ".join(f"{values(own)} at {t:g} T" for t, own in by_time.items())
     lines.append(f"log-SNR, by which times of different models compare: {said}.")
   return lines

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 from tiny_audits import SECONDS, gates, opened, recorded_as
-from tiny_tracks import write_track
+from tiny_tracks import MODEL, tiny_weights, write_track
 
 from lsaprobe_jax.audit import gates as input_gates
 from lsaprobe_jax.audit import procedure
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.models import checkpoints
 from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.scoring import experiment_inputs
 
@@ -105,6 +106,16 @@ def test_embedded_models_that_saw_the_other_half_are_no_reference_models():
   assert found["model"].holds
   assert found["reference"].holds is False
   assert "36 of 36 reference tracks" in found["reference"].text
+
+
+@pytest.mark.parametrize(("beta_end", "noted"), [(0.2, False), (0.05, True)])
+def test_a_reference_model_on_another_schedule_is_noted(
+  folder, tmp_path, beta_end, noted
+):
+  config = MODEL | {"schedule": MODEL["schedule"] | {"beta_end": beta_end}}
+  checkpoints.save_model(tmp_path / "m", tiny_weights(config, seed=3), config, {})
+  inputs = opened(folder, reference_model=str(tmp_path / "m"), **SECONDS)
+  assert any("on another noise schedule" in note for note in inputs.notes) == noted
 
 
 def test_the_audited_model_is_no_reference_model(folder):

@@ -61,15 +61,39 @@ def test_a_path_is_scored_at_the_same_noise():
   assert times.matched(as_given, model) == (as_given, [])
 
 
-def test_a_reference_model_on_another_schedule_is_noted():
+def _log_snr(schedule, t):
+  return float(np.log(schedule.signal[t] ** 2 / schedule.noise[t] ** 2))
+
+
+@pytest.mark.parametrize(
+  ("changes", "latest"),
+  [
+    # Of the default methods' times 0.6 T is the latest, where both differ most.
+    ({}, 120),
+    ({"methods": ("loss",)}, 80),
+    ({"methods": ("lsa_probe_anchored",)}, 40),
+    # What has no time of its own has the probe's.
+    ({"methods": ("path_error",), "t_ratio": 0.5}, 100),
+    # A time that a schedule lacks is passed over.
+    ({"methods": ("lsa_probe", "loss"), "t_ratio": 0.001}, 80),
+  ],
+)
+def test_the_noise_of_another_schedule_is_told_where_it_differs_most(changes, latest):
+  settings = dataclasses.replace(AuditSettings(), **changes)
+  here = load_model("diffwave-multigenre-a")
+  other = here.model.replace(schedule=diffusion.linear(200, 1e-4, 0.05))
+  there = dataclasses.replace(here, model=other)
+  (note,) = times.unlike(settings, [here, there])
+  own, others = (_log_snr(m.model.schedule, latest) for m in (here, there))
+  assert f"is {own:.1f} under the model and {others:.1f} under the reference" in note
+
+
+def test_much_the_same_noise_is_not_noted():
   settings = AuditSettings()
   here = load_model("diffwave-multigenre-a")
   assert not times.unlike(settings, [here])
   assert not times.unlike(settings, [here, here])
-  other = here.model.replace(schedule=diffusion.linear(200, 1e-4, 0.05))
-  there = dataclasses.replace(here, model=other)
-  (note,) = times.unlike(settings, [here, there])
-  # Of all methods' times 0.6 T is the latest, where both differ most.
-  own, others = (m.model.schedule for m in (here, there))
-  own, others = (np.log(s.signal[120] ** 2 / s.noise[120] ** 2) for s in (own, others))
-  assert f"is {own:.1f} under the model and {others:.1f} under the reference" in note
+  near = here.model.replace(schedule=diffusion.linear(200, 1e-4, 0.025))
+  apart = _log_snr(here.model.schedule, 120) - _log_snr(near.schedule, 120)
+  assert 0.3 < apart < 0.5
+  assert not times.unlike(settings, [here, dataclasses.replace(here, model=near)])

@@ -46,6 +46,17 @@ def test_pooling_averages_scores_and_adds_what_was_spent():
     study.pool(rows() + rows(), over="seed")
 
 
+def test_what_is_pooled_over_times_has_no_noise_of_its_own():
+  parts = [
+    row | {"t_ratio": t, "log_snr": noise}
+    for t, noise in ((0.2, 2.5), (0.4, 1.0))
+    for row in rows()
+  ]
+  assert not any("log_snr" in row for row in study.pool(parts, over="t_ratio"))
+  seeds = [row | {"log_snr": 2.5} for row in rows(seed=0) + rows(seed=1)]
+  assert {row["log_snr"] for row in study.pool(seeds, over="seed")} == {2.5}
+
+
 def test_an_ablation_has_tidy_records_for_each_value():
   made = [row | {"value": value} for value in (0.2, 0.6) for row in rows(effect=value)]
   made += [row | {"value": 0.2} for row in rows("loss")]

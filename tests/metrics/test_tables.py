@@ -202,6 +202,9 @@ def test_the_noise_of_times_is_said_of_rows_that_have_it():
   assert tables.readings(records) == [
     "log-SNR, by which times of different models compare: 2.5 at 0.2 T, 1.0 at 0.4 T."
   ]
+  other = [row | {"log_snr": -0.3} for row in rows("sima", seed=3)]
+  at_both = summarise([row | {"t_ratio": 0.2} for row in other] + early)
+  assert tables.readings(at_both)[-1].endswith("compare: -0.3 or 2.5 at 0.2 T.")
   # Rows of another schedule beside them, as of a study continued, have none in common.
   mixed = [row | {"log_snr": i % 2} for i, row in enumerate(early)]
   assert all("log_snr" not in r for r in summarise(mixed) if r["model"] == "mean")

@@ -52,6 +52,7 @@ BAD_LINES = [
   (line(GOOD | {"nfe_forward": "many"}), "nfe_forward is 'many'"),
   (line(GOOD | {"tau": 0.0}), "tau is 0.0"),
   (line(GOOD | {"log_snr": None}), "log_snr is None"),
+  (line(GOOD | {"log_snr": 1.0, "t_ratio": None}), "log_snr of no t_ratio"),
   (line(GOOD | {"norms": [1.0, None]}), "norms is"),
   (line(GOOD | {"norms": {"a": 1}}), "norms is"),
   (line(GOOD | {"budgets": [0.1], "degradations": [1.0, 2.0]}), "a value each"),
