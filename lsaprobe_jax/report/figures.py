@@ -110,7 +110,8 @@ def ablation(records: list[dict]) -> "Figure":
   """AUC against what an ablation varies, one line a method."""
   shown = pivot.headline(records)
   values = list(dict.fromkeys(r["value"] for r in shown))
-  numeric = all(isinstance(value, int | float) for value in values)
+  # At a single value all would lie on one line.
+  numeric = len(values) > 1 and all(isinstance(v, int | float) for v in values)
   ordered = tables.in_order(shown)
   keys = list(
     dict.fromkeys((r["method"], r["difficulty_calibration"]) for r in ordered)

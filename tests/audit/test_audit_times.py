@@ -68,7 +68,7 @@ def _log_snr(schedule, t):
 @pytest.mark.parametrize(
   ("changes", "latest"),
   [
-    # Of the default methods' times 0.6 T is the latest, where both differ most.
+    # 0.6 T is the latest of the default methods' times, where both differ most.
     ({}, 120),
     ({"methods": ("loss",)}, 80),
     ({"methods": ("lsa_probe_anchored",)}, 40),

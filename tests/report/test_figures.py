@@ -41,6 +41,15 @@ def test_an_ablation_draws_the_aucs_of_its_records():
   np.testing.assert_allclose(line.get_ydata(), means)
 
 
+def test_methods_at_a_single_value_stand_side_by_side():
+  methods = ("lsa_probe", "loss", "pia")
+  made = [row | {"value": 100} for name in methods for row in rows(name)]
+  (axes,) = figures.ablation(study.ablation_records("cell", made, summarise)).axes
+  places = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+  assert len(set(places)) == len(methods)
+  assert [label.get_text() for label in axes.get_xticklabels()] == ["100"]
+
+
 def test_the_roc_is_the_mean_of_both_models_at_equal_fpr():
   made = rows(effect=2.0)
   linear, log = figures.roc_curves(made, [("lsa_probe", "none")]).axes
