@@ -25,8 +25,9 @@ import jax
 import numpy as np
 from absl import flags
 
+from benchmarks import our_programs
 from launch import command
-from lsaprobe_jax import attacks, compilation_cache, distances, parallel, search
+from lsaprobe_jax import compilation_cache, parallel
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.models.trained import load_model
 
@@ -56,23 +57,12 @@ names.
 """  # noqa: E501
 
 
-def make_attack(method: str, sample_rate: int):
-  """The method's attack; `probe` is the default search, `twins` it with polarity."""
-  if method not in ("probe", "twins"):
-    return attacks.get(method)
-  distance = distances.get("waveform", sample_rate=sample_rate)
-  curve = attacks.DegradationCurve(distance=distance, search=search.get("continuation"))
-  if method == "probe":
-    return curve
-  return attacks.Twinned.by_names(curve, ("polarity",))
-
-
 def measure(name: str, method: str) -> tuple[float, int]:
   """Seconds of tracing and compiling, and lines of what is compiled."""
   model = load_model(name)
   samples = round(_SECONDS * model.sample_rate)
   model = model.for_length(samples)
-  attack = make_attack(method, model.sample_rate)
+  attack = our_programs.make_attack(method, model.sample_rate)
 
   def score(shared, audio, number):
     model, attack = shared

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import problems
-from lsaprobe_jax import distances, parallel, probe, search
+from lsaprobe_jax import attacks, distances, parallel, probe, search
 from lsaprobe_jax.attacks import LSAProbe
 from lsaprobe_jax.models import convolution
 
@@ -41,6 +41,21 @@ def in_precision(precision: str):
 def make_search(name: str, rungs: int) -> search.Search:
   """A search by name; the ladder of the default one has so many rungs."""
   return search.get(name, **({"rungs": rungs} if name == "continuation" else {}))
+
+
+def make_attack(method: str, sample_rate: int):
+  """The method's attack; `probe` is the default search, `twins` it with polarity.
+
+  `probe_NAME` is the default search under another distance than that of waveforms.
+  """
+  if not method.startswith(("probe", "twins")):
+    return attacks.get(method)
+  name = method.partition("_")[2] or "waveform"
+  distance = distances.get(name, sample_rate=sample_rate)
+  curve = attacks.DegradationCurve(distance=distance, search=search.get("continuation"))
+  if method.startswith("probe"):
+    return curve
+  return attacks.Twinned.by_names(curve, ("polarity",))
 
 
 def score(shared: Any, audio, number, t):

@@ -96,7 +96,7 @@ def host(request: dict[str, Any]) -> dict[str, Any]:
   import jax
   import numpy as np
 
-  from benchmarks import compiling, problems
+  from benchmarks import our_programs, problems
   from lsaprobe_jax import parallel
   from lsaprobe_jax.data import corpus as corpora
   from lsaprobe_jax.models.trained import load_model
@@ -107,7 +107,7 @@ def host(request: dict[str, Any]) -> dict[str, Any]:
     "multigenre", sample_rate=target.sample_rate, clip_seconds=0.512, clips_per_track=1
   ).take(range(request["clips"]))
   target = target.for_length(clips.audio.shape[1])
-  attack = compiling.make_attack(request["method"], target.sample_rate)
+  attack = our_programs.make_attack(request["method"], target.sample_rate)
   batch = _EACH * request["devices"]
   scores, seed = scorer.Scorer(0, batch), iter(range(1, 100))
   with tempfile.TemporaryDirectory() as folder:

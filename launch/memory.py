@@ -1,13 +1,13 @@
 """How much memory a search takes under a model, by the compiler; runs no model.
 
 python -m launch.memory --model=MODEL [--seconds=10] [--precision=bfloat16]
-  [--num_inference_steps=1] [--distance=mr_stft] [--as_accelerator]
+  [--num_inference_steps=1] [--distance=mr_stft] [--topology=v5p:2x2x1]
 
 MODEL is an embedded model, a model folder, a pipeline's folder, or the name of a
 published configuration, `stable-audio-open-1.0` or `ace-step-1.5`. It compiles the
-gradient of D by the perturbation for one clip, which a search holds one of at a time
-for each clip on a device, and prints what that needs besides the weights. Several
-values of --seconds, --precision and --num_inference_steps make a table.
+gradient of D by the perturbation for one clip, which a search holds one of for each
+clip on a device, and prints what that needs besides the weights. Flags given several
+times make a table. --topology compiles for a chip that need not be there (`jax[tpu]`).
 """
 
 import itertools
@@ -18,7 +18,7 @@ import sys
 from absl import flags, logging
 
 from launch import command, devices
-from lsaprobe_jax import distances
+from lsaprobe_jax import backends, distances
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.models.checkpoints import CheckpointError
@@ -36,6 +36,9 @@ _KEEP = flags.DEFINE_bool(
 )
 _AS_ACCELERATOR = flags.DEFINE_bool(
   "as_accelerator", False, "Count accelerators' convolutions, on whatever compiles."
+)
+_TOPOLOGY = flags.DEFINE_string(
+  "topology", None, "TPUs to compile for, say v5p:2x2x1; else the backend."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "A Markdown file for the table, too.")
 
@@ -56,12 +59,9 @@ def main(argv):
   try:
     config = memory_estimate.read_config(_MODEL.value)
     distances.get(_DISTANCE.value, sample_rate=_ANY_RATE)
+    _table(config)
   except CheckpointError as error:
     raise ArgumentError(f"model: {error}") from error
-  except SettingError as error:
-    raise ArgumentError(str(error)) from error
-  try:
-    _table(config)
   except SettingError as error:
     raise ArgumentError(str(error)) from error
 
@@ -70,6 +70,7 @@ def _table(config):
   """Prints a line for each precision, length and number of steps."""
   lines = [memory_estimate.HEAD]
   print(memory_estimate.HEAD, flush=True)
+  device = backends.tpu_devices(_TOPOLOGY.value)[0] if _TOPOLOGY.value else None
   cells = itertools.product(_PRECISION.value, _SECONDS.value, _STEPS.value)
   for precision, seconds, steps in cells:
     found = memory_estimate.estimate_memory(
@@ -80,6 +81,7 @@ def _table(config):
       precision=precision,
       rematerialise=not _KEEP.value,
       as_accelerator=_AS_ACCELERATOR.value,
+      device=device,
     )
     lines.append(str(found))
     print(found, flush=True)

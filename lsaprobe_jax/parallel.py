@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from lsaprobe_jax import backends
+
 _EXAMPLE = "example"
 
 # The most examples a device takes in one call, where the batch size is found: rows
@@ -48,7 +50,7 @@ def example_mesh() -> Mesh:
 
 def map_examples(fn: Callable[..., Any], *batches: Any) -> Any:
   """Maps `fn` over the leading axis, in the way that is fastest on the backend."""
-  if jax.default_backend() == "cpu":
+  if backends.backend() == "cpu":
     return jax.lax.map(lambda args: fn(*args), batches)
   return jax.vmap(fn)(*batches)
 
@@ -242,7 +244,7 @@ def mean_value_and_grad(
   """
 
   weights = mask / jnp.sum(mask)
-  if together or jax.default_backend() != "cpu":
+  if together or backends.backend() != "cpu":
 
     def whole(params):
       losses = jax.vmap(lambda *example: loss(params, *example))(*batches)

@@ -17,6 +17,8 @@ from lsaprobe_jax.models import registry
 from lsaprobe_jax.search.bisection import Bisection
 
 CLIPS, SAMPLES = 11, 512  # eight devices leave a ragged last batch
+AXIS = "example"  # of the mesh
+COLLECTIVES = r"all-(reduce|gather|to-all)|collective-permute|reduce-scatter"
 MODEL = {
   "family": "diffwave",
   "network": {"channels": 8, "layers": 3, "dilation_cycle": 3, "embedding_width": 16},
@@ -83,33 +85,46 @@ def rows(shared) -> dict[str, np.ndarray]:
   return {jax.tree_util.keystr(path): leaf for path, leaf in paths}
 
 
-def program_text(shared) -> str:
+def program_text(shared, mesh) -> str:
   """The compiled program for one clip a device: what `rows` runs on eight."""
-  mesh = parallel.example_mesh()
   program = parallel.shard_examples(score, mesh)
-  shared = jax.device_put(shared, jax.NamedSharding(mesh, jax.P()))
-  batch = jax.device_put(examples(mesh.size), jax.NamedSharding(mesh, jax.P("example")))
+  placed = _placed(shared, mesh, jax.P())
+  batch = _placed(examples(mesh.size), mesh, jax.P(AXIS))
   types = parallel.node_types(shared)
-  return program.lower(shared, batch, types).compile().as_text()
+  return program.lower(placed, batch, types).compile().as_text()
 
 
-def communicating_text() -> str:
+def communicating_text(mesh) -> str:
   """A compiled program that does what none of ours may: it sums over devices."""
-  batched, all_alike = jax.P("example"), jax.P()
-  mesh = parallel.example_mesh()
+  batched, all_alike = jax.P(AXIS), jax.P()
   total = jax.shard_map(
-    lambda x: jax.lax.psum(x, "example"),
-    mesh=mesh,
-    in_specs=batched,
-    out_specs=all_alike,
+    lambda x: jax.lax.psum(x, AXIS), mesh=mesh, in_specs=batched, out_specs=all_alike
   )
-  return jax.jit(total).lower(np.ones(mesh.size)).compile().as_text()
+  ones = _placed(np.ones(mesh.size, np.float32), mesh, batched)
+  return jax.jit(total).lower(ones).compile().as_text()
+
+
+def _placed(tree, mesh, spec):
+  """Shapes on a mesh, whose devices need not be there."""
+  sharding = jax.NamedSharding(mesh, spec)
+
+  def at(leaf):
+    known = jax.typeof(leaf)
+    return jax.ShapeDtypeStruct(
+      known.shape, known.dtype, sharding=sharding, weak_type=known.weak_type
+    )
+
+  return jax.tree.map(at, tree)
 
 
 if __name__ == "__main__":
   found = {"devices": jax.device_count()}
   if jax.device_count() > 1:
-    found |= {"program": program_text(diffwave()), "sum": communicating_text()}
+    mesh = parallel.example_mesh()
+    found |= {
+      "program": program_text(diffwave(), mesh),
+      "sum": communicating_text(mesh),
+    }
   for name, case in (("toy", toy()), ("diffwave", diffwave())):
     found |= {f"{name}{key}": value for key, value in rows(case).items()}
   np.savez(sys.argv[1], **found)

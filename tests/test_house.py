@@ -16,7 +16,7 @@ FOLDERS = (PACKAGE, "launch", "benchmarks", "tests", "configs")
 # Each layer may import from itself and from those above it in this list.
 LAYERS = (
   ("errors", "text", "strict_json", "files", "optional", "settings"),
-  ("parallel", "compilation_cache"),
+  ("backends", "parallel", "compilation_cache"),
   ("diffusion",),
   ("models", "distances", "search"),
   ("twins",),

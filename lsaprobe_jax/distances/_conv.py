@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from lsaprobe_jax import backends
+
 # Positions to a tile of `TiledConv`. A longer tile needs fewer products but more
 # memory for the weights; 32 was the fastest for 64 to 512 channels and 15 taps.
 _TILE = 32
@@ -109,7 +111,7 @@ def conv1d(taps, bias, *, stride: int = 1, backend: str | None = None):
   # float32, or float64 where JAX has it enabled.
   taps = np.asarray(taps, jax.dtypes.canonicalize_dtype(np.float64))
   bias = jnp.asarray(bias)
-  if (backend or jax.default_backend()) != "cpu":
+  if (backend or backends.backend()) != "cpu":
     return DirectConv(jnp.asarray(taps), bias, stride)
   width, channels_in, channels_out = taps.shape
   rows = -(-width // stride)

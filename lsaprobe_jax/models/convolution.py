@@ -17,6 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lsaprobe_jax import backends
+
 # Elements of a kernel, over those of an image, up to which XLA's own convolution is
 # taken: beyond, most of its time goes into the kernel's order. Those of the embedded
 # models lie below.
@@ -39,7 +41,7 @@ def dilated_conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
 
 def on_cpu() -> bool:
   """Returns whether programs run on a CPU, for which some parts are written apart."""
-  return jax.default_backend() == "cpu"
+  return backends.backend() == "cpu"
 
 
 def _as_matrix_product(x, kernel, dilation):

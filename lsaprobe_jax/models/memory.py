@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax import parallel
+from lsaprobe_jax import backends, parallel
 
 # The fewest examples that an accelerator is to hold at once with everything kept. A
 # program that holds fewer leaves it idle for longer than repeating a third of the work.
@@ -29,7 +29,7 @@ def suited(model: Any, samples: int) -> Any:
   """
   if getattr(model, "rematerialise", False) is not None:
     return model
-  together = 1 if jax.default_backend() == "cpu" else _LEAST_ON_ACCELERATOR
+  together = 1 if backends.backend() == "cpu" else _LEAST_ON_ACCELERATOR
   room = parallel.MEMORY_SHARE * parallel.device_bytes() / together
   try:
     kept = kept_bytes(model, samples)
@@ -51,11 +51,13 @@ def kept_bytes(model: Any, samples: int) -> int:
     samples: length of a clip.
   """
   leaves, structure = jax.tree.flatten(model.replace(rematerialise=False))
-  return _kept_bytes(structure, tuple(map(jax.typeof, leaves)), samples)
+  types = tuple(map(jax.typeof, leaves))
+  return _kept_bytes(structure, types, samples, backends.backend())
 
 
 @functools.lru_cache(maxsize=64)
-def _kept_bytes(structure, types, samples: int) -> int:
+def _kept_bytes(structure, types, samples: int, backend: str) -> int:
+  del backend  # Parts of networks are written apart for each.
   model = jax.tree.unflatten(structure, [_abstract(leaf) for leaf in types])
   channels = getattr(model, "channels", 1)
   shape = (samples,) if channels == 1 else (channels, samples)

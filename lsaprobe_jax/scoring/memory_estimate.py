@@ -1,23 +1,21 @@
 """What the compiler says the probe's gradient needs, before any weight is loaded."""
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax import distances, probe
+from lsaprobe_jax import backends, distances, probe
 from lsaprobe_jax.distances import channels
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models import checkpoints, conversion, convolution, memory, registry
+from lsaprobe_jax.models import checkpoints, conversion, memory, registry
 
 _PUBLISHED = pathlib.Path(registry.__file__).parent / "published"
 _GIB = 2**30
@@ -110,6 +108,7 @@ def estimate_memory(
   precision: str = "float32",
   rematerialise: bool = True,
   as_accelerator: bool = False,
+  device: jax.Device | None = None,
 ) -> MemoryEstimate:
   """Compiles the gradient of D by the perturbation for one clip; runs nothing.
 
@@ -124,6 +123,8 @@ def estimate_memory(
     rematerialise: see `models.memory`.
     as_accelerator: whether convolutions are those that accelerators run, on whatever
       compiles; a CPU's own copy their input once for every tap.
+    device: what is compiled for, a chip that need not be there
+      (`backends.tpu_devices`); the default one where None.
 
   Raises:
     SettingError: a setting cannot be used, or the clip is too short for the distance.
@@ -135,15 +136,17 @@ def estimate_memory(
   rate = model.sample_rate
   samples = round(seconds * rate)
   model = model.for_length(samples).replace(rematerialise=rematerialise)
-  made = distances.get(distance, sample_rate=rate)
+  written_for = device.platform if device else "gpu" if as_accelerator else None
+  with backends.written_for(written_for):
+    made = distances.get(distance, sample_rate=rate)
   try:
     silence = jax.ShapeDtypeStruct((samples,), jnp.float32)
     jax.eval_shape(lambda d, audio: d.embed(audio), made, silence)
   except ValueError as error:
     raise SettingError(f"seconds={seconds:g}: {error}") from error
-  with _lowered_for(as_accelerator):
+  with backends.written_for(written_for):
     start = time.perf_counter()
-    analysis = compile_gradient(model, made, samples)
+    analysis = compile_gradient(model, made, samples, device)
     took = time.perf_counter() - start
     kept = memory.kept_bytes(model, samples)
   return MemoryEstimate(
@@ -158,13 +161,16 @@ def estimate_memory(
   )
 
 
-def compile_gradient(model: Any, distance: Any, samples: int) -> Any:
+def compile_gradient(
+  model: Any, distance: Any, samples: int, device: jax.Device | None = None
+) -> Any:
   """Compiles the value and the gradient of D by the perturbation, for one clip.
 
   Args:
     model: a `DiffusionModel` for clips of this length; its leaves may be abstract.
     distance: a distance.
     samples: length of the clip.
+    device: what is compiled for; the default device where None.
 
   Returns:
     The compiler's memory analysis.
@@ -177,8 +183,11 @@ def compile_gradient(model: Any, distance: Any, samples: int) -> Any:
   t = jax.ShapeDtypeStruct((), jnp.int32)
   # By delta~, the last argument, which is shaped as x_t.
   gradient = jax.value_and_grad(probe.degradation, argnums=5)
-  lowered = jax.jit(gradient).lower(abstract, _abstract(distance), clean, x_t, t, x_t)
-  return lowered.compile().memory_analysis()
+  arguments = (abstract, _abstract(distance), clean, x_t, t, x_t)
+  if device is not None:
+    there = jax.sharding.SingleDeviceSharding(device)
+    arguments = jax.tree.map(lambda x: x.update(sharding=there), arguments)
+  return jax.jit(gradient).lower(*arguments).compile().memory_analysis()
 
 
 def _audio_shape(model: Any, samples: int) -> tuple[int, ...]:
@@ -189,18 +198,3 @@ def _audio_shape(model: Any, samples: int) -> tuple[int, ...]:
 
 def _abstract(tree):
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
-
-
-@contextlib.contextmanager
-def _lowered_for(accelerator: bool) -> Iterator[None]:
-  """Lowers convolutions as for an accelerator, and leaves no trace of it."""
-  if not accelerator:
-    yield
-    return
-  # Functions that are jitted themselves do not know of it.
-  jax.clear_caches()
-  try:
-    with mock.patch.object(convolution, "on_cpu", return_value=False):
-      yield
-  finally:
-    jax.clear_caches()

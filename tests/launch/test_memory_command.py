@@ -30,6 +30,7 @@ def test_a_table_is_printed_and_written(launcher, tmp_path):
     (("--model=none",), "error: --model: no model folder none.*stable-audio-open-1.0"),
     ((*FLAGS, "--distance=no"), "error: --distance=no: known: waveform"),
     ((*FLAGS, "--precision=float8"), "precision"),
+    ((*FLAGS, "--topology=v99:2x2"), "error: --topology='v99:2x2': .+"),
   ],
 )
 def test_what_cannot_be_counted_is_said(launcher, flags, match):
