@@ -94,7 +94,7 @@ setup(
       "nbclient>=0.10",
       "playwright>=1.49",
       "pytest>=8",
-      "pytest-xdist>=3.6",
+      "pytest-xdist>=3.7",
       "pyyaml>=6",
       "ruff>=0.6",
       "statsmodels>=0.14",

@@ -1,7 +1,13 @@
 r"""Does a score tell training music, or music that is like it? By dose.
 
-  python -m launch.corpus --corpus=dose-piano --output=runs/corpora/dose-piano
-  python -m benchmarks.strangers --family=musicldm --workdir=runs/strangers
+  python -m launch.corpus --corpus=dose --segments_per_track=16 \
+    --output=runs/corpora/dose --downloads=/tmp/packages
+  python -m launch.corpus --corpus=dose-piano --output=runs/corpora/dose-piano \
+    --downloads=/tmp/packages
+  python -m benchmarks.strangers --family=musicldm --embedded --workdir=runs/strangers
+
+--embedded takes the package's models after 10, 30 and 100 passes, and without it those
+of configs/train_dose.py, which have to be trained, at all doses.
 
 Under the fine-tunes of configs/train_dose.py three sorts of tracks are scored: those
 that the model was trained on, tracks of the other half, which are of the same packages
@@ -21,7 +27,7 @@ from absl import flags
 
 import lsaprobe_jax as lsa
 from benchmarks import stranger_tables
-from configs import sweep_dose, train_dose
+from configs import dose, sweep_dose, train_dose
 from launch import command, devices
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
@@ -32,6 +38,7 @@ _TWINS = ("reversal",)
 
 _FAMILY = flags.DEFINE_enum("family", None, train_dose.FAMILIES, "Which models.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for rows.")
+_EMBEDDED = flags.DEFINE_bool("embedded", False, "Take the package's own models.")
 _STRANGERS = flags.DEFINE_integer("strangers", 60, "How many chorales.", 2, 1000)
 
 
@@ -39,12 +46,16 @@ def main(argv):
   """Scores what is missing, and prints a table for each two sorts of tracks."""
   command.refuse_arguments(argv)
   devices.use_all()
-  baselines = sweep_dose.settings(_FAMILY.value)["baselines"]
+  family = _FAMILY.value
+  baselines = sweep_dose.settings(family)["baselines"]
+  passed, targets = train_dose.doses(family), train_dose.targets
+  if _EMBEDDED.value:
+    passed, targets = dose.DOSES, dose.targets
   rows = [
     dict(row, model=name, value=passes)
     for method in METHODS
-    for passes in train_dose.DOSES
-    for name, source in train_dose.targets(_FAMILY.value, passes).items()
+    for passes in passed
+    for name, source in targets(family, passes).items()
     for row in _rows(method, baselines[method], name, source, passes)
   ]
   for sides, records in stranger_tables.compared(rows).items():

@@ -29,10 +29,12 @@ def get_config(dose: str = "30") -> ConfigDict:
   config.update(sweep_dose.settings("musicldm"))
   config.part = "test"
   config.methods = METHODS
-  config.targets = {
-    "A": f"musicldm-dose-a-{int(dose):03d}",
-    "B": f"musicldm-dose-b-{int(dose):03d}",
-    "reference": "musicldm-dose-base",
-  }
+  config.targets = targets("musicldm", int(dose))
   config.corpus.update(path="dose", clips_per_track=1, dev_clips_per_track=2)
   return config
+
+
+def targets(family: str, dose: int) -> dict[str, str]:
+  """The embedded fine-tunes of both halves after so many passes, and their base."""
+  tuned = {name.upper(): f"{family}-dose-{name}-{dose:03d}" for name in "ab"}
+  return tuned | {"reference": f"{family}-dose-base"}

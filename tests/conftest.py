@@ -1,10 +1,18 @@
 """What many tests share: fixtures, and how programs are compiled."""
 
+import collections
 import os
 import tempfile
 
 import compiling
 import pytest
+
+# Files of which one test, or what it needs, takes more than a minute of a core.
+LONGEST = [
+  "test_reproduce", "test_soak", "test_hosts", "test_notebooks", "test_bench",
+  "test_accelerator", "test_long_files", "test_precision", "test_sweep", "test_api",
+  "test_swept_rows",
+]  # fmt: skip
 
 
 def pytest_configure(config):
@@ -28,6 +36,13 @@ def _pin(worker: int) -> None:
   os.environ.setdefault("OMP_NUM_THREADS", "1")
   cores = sorted(os.sched_getaffinity(0))
   os.sched_setaffinity(0, {cores[worker % len(cores)]})
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the files that take longest first, so that none is left alone at the end."""
+  tests = collections.Counter(item.path for item in items)
+  place = lambda path: [*LONGEST, path.stem].index(path.stem)
+  items.sort(key=lambda item: (place(item.path), -tests[item.path], str(item.path)))
 
 
 @pytest.fixture(scope="session")
