@@ -54,3 +54,12 @@ def write_bad_files(folder: pathlib.Path) -> None:
   soundfile.write(folder / "nan.wav", nan, RATE, "FLOAT")
   write_track(folder / "short.wav", 100, seconds=0.1)
   write_track(folder / "odd_rate.wav", 101, rate=11025)
+
+
+def write_tagged(path, samples, rate=8000, **tags):
+  """A file of samples with tags."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with soundfile.SoundFile(path, "w", rate, 1) as file:
+    for name, value in tags.items():
+      setattr(file, name, value)
+    file.write(samples)

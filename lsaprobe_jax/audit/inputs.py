@@ -16,7 +16,7 @@ from lsaprobe_jax.audit.gates import Gate
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.audit.track_scores import GROUPS, MODEL
 from lsaprobe_jax.data.clips import Corpus
-from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.metrics import pivot
 from lsaprobe_jax.models.checkpoints import CheckpointError
 from lsaprobe_jax.models.trained import TrainedModel, load_model
@@ -103,6 +103,11 @@ def open_inputs(
   """
   groups = {"suspect": suspects_groups, "reference": reference_groups}
   mode = _mode(reference, held_back, reference_model, groups)
+  if mode == CANARY and settings.two_sided:
+    raise SettingError(
+      "two_sided: where the model was trained on what was published, that scores above"
+      " the versions that were held back, and not below; leave it out"
+    )
   calibrating = fine_tunes.reference_of(model, reference_model, lora, lora_scale, mode)
   targets = _load(model, calibrating, settings, lora=lora, lora_scale=lora_scale)
   settings, untuned = times.matched(settings, targets[0])

@@ -102,9 +102,11 @@ class AuditSettings(Settings):
       and whose test of the suspects alone is shown where there are some. None that
       models may prefer without training (`twins.kind`).
     two_sided: whether tests of versions take the size of a difference: a master of
-      inverted polarity scores below its polarity twin.
-    canary_randomised: whether it was drawn at random which version of each track is the
-      published one, where versions were held back.
+      inverted polarity scores below its polarity twin. Refused where versions were held
+      back.
+    canary_randomised: whether it was drawn at random, for each track by itself, which
+      version is the published one, where versions were held back. Albums then play no
+      part.
     methods: what is scored, in this order; their mean, at equal weights, is the panel.
     baselines: by name, the settings of each.
     batch_size: clips on a device at once; 0 finds what fits.

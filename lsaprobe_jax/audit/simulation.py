@@ -52,7 +52,7 @@ class SimulatedAudits:
     reference: tracks of the reference.
     audits: how many there were.
     evidence: how many found evidence.
-    flagged: suspects above the level, in all audits together.
+    flagged: suspects beyond the level, in all audits together.
   """
 
   model: str
@@ -209,7 +209,7 @@ def repeat_audits(
     permutations: at most so many for a p-value.
 
   Returns:
-    (audits that found evidence, suspects above the level in all of them).
+    (audits that found evidence, suspects beyond the level in all of them).
   """
   evidence = flagged = 0
   for draw in range(audits):

@@ -167,7 +167,7 @@ def judge(
 
 
 def expected_flags(suspects: int, comparison: int, alpha: float) -> float:
-  """How many suspects lie above the level by chance.
+  """How many suspects lie beyond the level by chance.
 
   Conformal p-values are multiples of 1 / (n + 1), so that a track is flagged with
   probability floor(alpha (n + 1)) / (n + 1), which is less than alpha.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lsaprobe_jax.audit.findings import BY_REFERENCE, CANARY, Findings
 from lsaprobe_jax.audit.gates import Gate
+from lsaprobe_jax.audit.track_scores import PANEL
 
 
 def verdict(
@@ -82,10 +83,12 @@ def _by_versions(findings: Findings) -> str:
   # What benchmarks.twin_level allows (results/twins/level.md): unseen tracks of albums
   # that were trained on lie above their twins as well.
   what = "" if held_back else " on these tracks, or on others of their albums"
+  # Where the test is two-sided: masters of inverted polarity score below their twins.
+  side = "above" if test.sets[PANEL].difference > 0 else "below"
   sentences = [
     first,
-    f"Evidence of training{what}: the suspects score above {others} (p = {p_value:.2g},"
-    f" at most {alpha:g}).",
+    f"Evidence of training{what}: the suspects score {side} {others} (p ="
+    f" {p_value:.2g}, at most {alpha:g}).",
     "It is about the set as a whole.",
   ]
   if not held_back:

@@ -163,7 +163,7 @@ def table(dossier: dict[str, Any]) -> str:
     row = [file[name] for name in _FILE_FACTS]
     found = judged.get(file["track"])
     if found is not None:
-      row += ["above the level" if found["flagged"] else "not told apart", found["q"]]
+      row += ["beyond the level" if found["flagged"] else "not told apart", found["q"]]
       row += [found[kind][m] for kind in ("p", "score") for m in methods]
     row += [""] * (len(header) - len(row))
     writer.writerow([cell(value) for value in row])
@@ -232,7 +232,7 @@ def text(dossier: dict[str, Any]) -> str:
         lines += ["", *tables.align(_test_cells(test))]
     lines += [
       "",
-      f"{found['flagged']} of {len(found['tracks'])} suspects lie above the level,"
+      f"{found['flagged']} of {len(found['tracks'])} suspects lie beyond the level,"
       f" {found['expected_flags']:.2g} expected by chance",
     ]
   return "\n".join([*lines, "", dossier["verdict"]])

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import soundfile
 from tiny_audits import gates, how, opened
+from tiny_tracks import write_tagged
 
 from lsaprobe_jax.audit import statistics
 from lsaprobe_jax.audit.track_scores import TrackScores
@@ -23,14 +24,6 @@ def write_albums(folder, tmp_path, name):
     samples, rate = soundfile.read(path)
     write_tagged(tmp_path / "suspects" / f"{path.stem}.flac", samples, rate, album=name)
   return {side: tmp_path / side for side in ("suspects", "reference")}
-
-
-def write_tagged(path, samples, rate=8000, **tags):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with soundfile.SoundFile(path, "w", rate, 1) as file:
-    for name, value in tags.items():
-      setattr(file, name, value)
-    file.write(samples)
 
 
 def noise(seed):

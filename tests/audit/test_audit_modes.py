@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from tiny_audits import SETTINGS, gates, given, recorded_as
-from tiny_tracks import write_track
+from tiny_tracks import write_tagged, write_track
 
 from lsaprobe_jax import cli, diffusion
 from lsaprobe_jax.audit import audit, prepare
@@ -225,6 +225,30 @@ def test_published_versions_against_those_held_back(folder, canary, tmp_path):
   assert drawn.verdict.startswith(
     "This assumes that which version of each track was published was drawn at random. "
   )
+
+
+def test_a_draw_for_each_track_asks_no_album(folder, canary, tmp_path):
+  """Six tracks of one tagged album, which is one block where nothing was drawn."""
+  for path in sorted((canary / "published").iterdir()):
+    samples, rate = soundfile.read(path)
+    write_tagged(tmp_path / f"{path.stem}.flac", samples, rate, album="Ours")
+  versions = tmp_path.with_name("held-flac")
+  for path in sorted((canary / "held").rglob("*.wav")):
+    samples, rate = soundfile.read(path)
+    name = path.relative_to(canary / "held").with_suffix(".flac")
+    write_tagged(versions / name, samples, rate)
+  given = of_versions(folder, canary, suspects=tmp_path, held_back=versions)
+  inputs = prepare(**given)
+  assert set(inputs.albums.values()) == {": Ours"}
+  assert gates(inputs)["size of the suspects"].holds is False
+  drawn = prepare(**given, canary_randomised=True)
+  assert drawn.albums is None
+  assert gates(drawn)["size of the suspects"].holds
+
+
+def test_held_back_versions_are_tested_on_one_side(folder, canary):
+  with pytest.raises(SettingError, match=r"^two_sided: .*; leave it out"):
+    prepare(**of_versions(folder, canary, two_sided=True))
 
 
 def test_versions_are_cut_at_the_same_places(folder, canary, tmp_path):

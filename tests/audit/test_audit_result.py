@@ -73,7 +73,7 @@ def test_a_result_is_short_in_a_shell_and_whole_when_printed(result):
   printed = str(result)
   assert printed.endswith(result.verdict)
   assert "size of the reference: holds" in printed
-  assert f"{result.findings.flagged} of 8 suspects lie above the level" in printed
+  assert f"{result.findings.flagged} of 8 suspects lie beyond the level" in printed
 
 
 def test_rows_are_all_scores(result):

@@ -4,8 +4,15 @@ import re
 
 import pytest
 
-from lsaprobe_jax.audit.findings import Findings, Power, SuspectsTest, TrackFinding
+from lsaprobe_jax.audit.findings import (
+  Findings,
+  MethodVersions,
+  Power,
+  SuspectsTest,
+  TrackFinding,
+)
 from lsaprobe_jax.audit.gates import Gate
+from lsaprobe_jax.audit.track_scores import PANEL
 from lsaprobe_jax.audit.verdict import verdict
 
 
@@ -18,6 +25,7 @@ def said(
   unknown=False,
   mode="reference",
   drawn=False,
+  difference=1.0,
 ):
   """The verdict of an audit at 5%."""
   test = SuspectsTest(
@@ -27,7 +35,17 @@ def said(
     lowest=0.001,
     albums_exchanged=True,
     by_album=by_album,
-    sets={},
+    sets={
+      PANEL: MethodVersions(
+        tracks=tracks,
+        blocks=tracks,
+        difference=difference,
+        effect=difference,
+        ci=(0.0, 1.0),
+        p_value=p_value,
+        p_holm=p_value,
+      )
+    },
     power=Power(detectable=None, detectable_auc=None),
   )
   track = TrackFinding(track="x", score={}, p={}, q=1.0, flagged=False)
@@ -73,6 +91,10 @@ def said(
     (
       {"mode": "alone", "p_value": 0.3},
       "^This assumes that this holds, and no .* No evidence .* finds nothing reliably",
+    ),
+    (
+      {"mode": "alone", "difference": -1.0},
+      "Evidence of training .*: the suspects score below their twins",
     ),
     (
       {"mode": "canary"},

@@ -113,7 +113,7 @@ def test_a_page_without_reference_tracks(mode, lead):
 def test_a_table_has_a_line_a_file_and_no_formula():
   header, suspect, reference = dossier.table(built()).splitlines()
   assert header.startswith("side,source,sha256,seconds,rate,channels,format,lufs,")
-  assert suspect.startswith("suspect,/m/=x.wav,0,2.0,8000,1,WAV,,above the level,0.2,")
+  assert suspect.startswith("suspect,/m/=x.wav,0,2.0,8000,1,WAV,,beyond the level,0.2,")
   assert reference.endswith(",,,,,,")
 
 
