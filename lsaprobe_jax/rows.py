@@ -67,6 +67,8 @@ class Row(TypedDict):
     log_snr: of the state at t_ratio (`Schedule.log_snr`), by which times of different
       models compare. Rows of a state that is noise alone, of no time or of several, and
       of versions before it have none.
+    made_by: hash of the model, the attack and the clip, where `score` kept the row in a
+      file; rows of another hash are not taken for these.
     channels: of the clip's audio, where it has more than one.
     magnitude: True where the score is minus a magnitude, so that ratios tell how two of
       them differ.
@@ -104,6 +106,7 @@ class Row(TypedDict):
   degradations: NotRequired[list[float | None]]
   value: NotRequired[str | float | None]
   log_snr: NotRequired[float]
+  made_by: NotRequired[str]
   channels: NotRequired[int]
   magnitude: NotRequired[bool]
   twins: NotRequired[str]

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -102,6 +103,7 @@ class Scorer:
     method: str,
     t_ratio: float,
     distance: str | None = None,
+    made_by: Callable[[Clip], str] | None = None,
   ) -> list[Row]:
     """Returns rows of the corpus's clips, which are there already or scored now.
 
@@ -116,6 +118,7 @@ class Scorer:
       method: what rows call the attack.
       t_ratio: the attack's time over T.
       distance: what rows call its distance.
+      made_by: what a clip's row says that it was made by; None to say nothing.
 
     Raises:
       ValueError: the schedule has no such time, or a clip is of no known side.
@@ -123,6 +126,9 @@ class Scorer:
     t = timestep(target.model.schedule, t_ratio)
     names = {"method": method, "t_ratio": t_ratio, "distance": distance}
     rows = [row_identity(c, target, corpus, self._seed, **names) for c in corpus.clips]
+    if made_by is not None:
+      made = map(made_by, corpus.clips)
+      rows = [row | {"made_by": own} for row, own in zip(rows, made, strict=True)]
     new = [(i, rows[i]) for i in store.to_score(rows)]
     if new:
       self._score_new(store, attack, target, corpus, new, t)

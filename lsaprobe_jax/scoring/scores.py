@@ -1,8 +1,9 @@
 """Scores of clips under one model by one method, in memory or into a file."""
 
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, pivot, summary
+from lsaprobe_jax.models.fingerprint import fingerprint
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.rows import Row, has_score, row_lines
 from lsaprobe_jax.scoring.method import LSAProbe, method_name
@@ -97,11 +99,11 @@ class Scores:
         "clips: an AUC needs members and non-members; give clips of both, or score(...,"
         " members=TRACKS)"
       )
-    record = next(
-      record
-      for record in summary.summarise(list(self.rows), resamples=1)
-      if record["model"] == self.rows[0]["model"]
-    )
+    # One model's scores, whatever it is called: evaluations keep the name `reference`
+    # for a control.
+    rows = [dict(row, model="model") for row in self.rows]
+    records = summary.summarise(rows, resamples=1)
+    record = next(record for record in records if record["model"] == "model")
     if record["auc_ci"] is None:
       raise ArgumentError(
         f"clips: {record['n_tracks']} tracks are too few for an interval of an AUC;"
@@ -183,8 +185,9 @@ def score(
     SettingError: a twin is unknown, or carries no signal under the model.
     ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
       not there, the clips do not have the model's sample rate or have more channels
-      than it, or the file at `path` holds rows of these clips at another tau, in
-      another number of channels or for other members.
+      than it, or the file at `path` holds rows of these clips and names at another tau,
+      in another number of channels, for other members, or by other weights, settings
+      or samples.
     RowError: the file at `path` holds what is no row.
   """
   if clips.sample_rate != model.sample_rate:
@@ -211,16 +214,15 @@ def score(
     attack = Twinned.by_names(attack, twins)
   store = RowStore() if path is None else RowFile(pathlib.Path(path))
   kind = names | {"model": model.name, "corpus": clips.name, "seed": seed}
-  _check_stored(
-    path,
-    [row for row in store.rows if kind.items() <= row.items()],
-    model,
-    clips,
-    tau,
-    twins,
-  )
+  stored = [row for row in store.rows if kind.items() <= row.items()]
+  _check_stored(path, stored, model, clips, tau, twins)
+  made_by = None
+  if path is not None:
+    computed = f"{fingerprint(model.model)} {fingerprint(attack)}"
+    made_by = lambda clip: _short_hash(f"{computed} {clip.sha256}")
+    _check_made(path, stored, {clip.id: made_by(clip) for clip in clips.clips})
   scorer = Scorer(seed, batch_size, len(clips))
-  rows = scorer(store, attack, model, clips, **names)
+  rows = scorer(store, attack, model, clips, made_by=made_by, **names)
   scored = {row["clip"] for row in rows}
   failed = tuple(clip.id for clip in clips.clips if clip.id not in scored)
   return Scores(rows=tuple(rows), failed=failed)
@@ -251,6 +253,23 @@ def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau, twins) -
         f"path={path}: {printable(row['clip'])} is a {row['split']} there and now a"
         f" {splits[row['clip']]}; choose a new file"
       )
+
+
+def _check_made(path, rows: Sequence[Row], made_by: Mapping[str, str]) -> None:
+  """Refuses stored rows that another model or attack gave, or other samples."""
+  for row in rows:
+    wanted = made_by.get(row["clip"])
+    # Rows that were kept before they said it are taken on trust.
+    if wanted is not None and row.get("made_by", wanted) != wanted:
+      raise ArgumentError(
+        f"path={path}: holds a score of {printable(row['clip'])} by other weights or"
+        " settings than these, or of other samples, under the same names; choose a new"
+        " file, or load the model under a name of its own: load_model(..., name=...)"
+      )
+
+
+def _short_hash(text: str) -> str:
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _with_members(

@@ -73,7 +73,10 @@ def test_a_file_holds_the_rows_of_memory_and_is_gone_on_with(tmp_path, method):
   in_memory = score(MODEL, method, CLIPS, t_ratio=t_ratio)
   path = tmp_path / "deep" / "rows.jsonl"
   stored = score(MODEL, method, CLIPS, t_ratio=t_ratio, path=path)
-  assert untimed(in_memory.to_rows()) == untimed(stored.to_rows())
+  # In a file each says what made it besides.
+  assert all(len(row["made_by"]) == 16 for row in stored.rows)
+  plain = [{k: v for k, v in row.items() if k != "made_by"} for row in stored.rows]
+  assert untimed(in_memory.to_rows()) == untimed(plain)
   assert stored.to_rows() == read_rows(path)
   # A kill took the last rows, and half of one.
   lines = path.read_text().splitlines(keepends=True)
@@ -136,6 +139,9 @@ def test_auc_is_that_of_the_metrics(by_loss):
   assert tuple(found) == (record["auc"], *record["auc_ci"])
   assert found.low <= found.value <= found.high
   assert str(found) == f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+  # Evaluations keep this name for a control; here it is one like any other.
+  control = dataclasses.replace(MODEL, name="reference")
+  assert score(control, LOSS, CLIPS, t_ratio=0.4).auc() == found
 
 
 def test_members_are_the_tracks_that_are_named(by_loss):
@@ -226,6 +232,31 @@ def test_rows_that_another_call_made_are_refused(tmp_path):
   # Those at another time or under another seed stand beside them.
   score(MODEL, dataclasses.replace(other, t_ratio=0.4), CLIPS, path=path)
   assert len(read_rows(path)) == 16
+
+
+@pytest.mark.parametrize("what", ["weights", "setting", "steps", "samples"])
+def test_rows_that_something_else_made_under_the_same_names_are_refused(tmp_path, what):
+  path = tmp_path / "rows.jsonl"
+  score(MODEL, LOSS, CLIPS, t_ratio=0.4, path=path)
+  before = path.read_bytes()
+  other, method, clips = MODEL, LOSS, CLIPS
+  if what == "weights":
+    other = toy_model.model(seed=1)
+  elif what == "steps":
+    other = dataclasses.replace(MODEL, model=MODEL.model.replace(num_inference_steps=2))
+  elif what == "setting":
+    method = attacks.get("loss", None, draws=2)
+  else:
+    changed = dataclasses.replace(CLIPS.clips[5], sha256="0" * 64)
+    kept = (*CLIPS.clips[:5], changed, *CLIPS.clips[6:])
+    clips = dataclasses.replace(CLIPS, clips=kept)
+  with pytest.raises(ArgumentError, match=r"^path=.*by other weights or settings"):
+    score(other, method, clips, t_ratio=0.4, path=path)
+  assert path.read_bytes() == before
+  # Rows of versions that did not say so are gone on from.
+  rows = [{k: v for k, v in row.items() if k != "made_by"} for row in read_rows(path)]
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  assert len(score(other, method, clips, t_ratio=0.4, path=path)) == 8
 
 
 def test_an_attack_of_ones_own_and_a_clip_without_a_score(tmp_path, caplog):
