@@ -179,6 +179,10 @@ def _add_audit(commands) -> None:
 
 
 def _audit(args) -> int:
+  from lsaprobe_jax import optional
+
+  # The dossier comes last; what it takes is asked for before anything is scored.
+  optional.require("jinja2", "audit")
   from lsaprobe_jax.audit import audit, estimate, prepare, to_plain
   from lsaprobe_jax.report import dossier
 

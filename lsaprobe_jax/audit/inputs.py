@@ -1,12 +1,10 @@
 """What an audit is given, opened and checked before anything is scored."""
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from lsaprobe_jax.audit import fine_tunes, opening, times, twin_choice, version_gates
@@ -19,6 +17,7 @@ from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.metrics import pivot
 from lsaprobe_jax.models.checkpoints import CheckpointError
+from lsaprobe_jax.models.fingerprint import fingerprint
 from lsaprobe_jax.models.trained import TrainedModel, load_model
 
 # Where no record says how long the clips were that a model was trained on.
@@ -66,6 +65,8 @@ class Inputs(opening.Opened):
     return {
       "config": self.settings.to_dict(),
       "weights": {target.name: weights_hash(target) for target in self.targets},
+      # What is changed of a model in memory, say its condition, is in no file.
+      "models": {target.name: fingerprint(target.model) for target in self.targets},
       "data": data,
     }
 
@@ -161,13 +162,8 @@ def together(*parts: Corpus) -> Corpus:
 
 
 def weights_hash(model: TrainedModel) -> str:
-  """The hash of a model's weights file, or of its arrays where there is no file."""
-  if model.weights_sha256:
-    return model.weights_sha256
-  digest = hashlib.sha256()
-  for leaf in map(np.asarray, jax.tree.leaves(model.model)):
-    digest.update(f"{leaf.dtype} {leaf.shape}\n".encode() + leaf.tobytes())
-  return digest.hexdigest()
+  """The hash of a model's weights file, or of the model where there is no file."""
+  return model.weights_sha256 or fingerprint(model.model)
 
 
 def _mode(reference, held_back, reference_model, groups) -> str:
@@ -254,6 +250,7 @@ def _trained(
   source: Source, name: str, settings: AuditSettings, **adapter: Any
 ) -> TrainedModel:
   if isinstance(source, TrainedModel):
+    _check_settings(source, settings)
     return dataclasses.replace(source, name=name)
   return load_model(
     source,
@@ -263,6 +260,21 @@ def _trained(
     stop_at=settings.stop_at,
     **adapter,
   )
+
+
+def _check_settings(model: TrainedModel, settings: AuditSettings) -> None:
+  """Refuses settings of a model in memory that are not its own."""
+  own = {
+    "num_inference_steps": model.model.num_inference_steps,
+    "precision": model.precision,
+    "stop_at": getattr(model.model, "stop_at", "waveform"),
+  }
+  for name, value in own.items():
+    if getattr(settings, name) != value:
+      raise SettingError(
+        f"{name}={getattr(settings, name)}: the model that was given has {value}; give"
+        f" {name}={value!r} here too, or another to load_model"
+      )
 
 
 def _with_groups(path: str, groups: Sequence[str] | None) -> str:

@@ -46,6 +46,7 @@ class TrainedModel:
     weights_sha256: hash of the weights as one file; None without a file.
     clip_seconds: length of the clips it was trained on; None if not recorded.
     source: where it was loaded from; empty where it was made of functions.
+    precision: of the network's blocks, `float32` or `bfloat16`.
     lora: `file`, `sha256` and `scale` of the LoRA that was merged into it; None without
       one.
   """
@@ -57,6 +58,7 @@ class TrainedModel:
   weights_sha256: str | None = None
   clip_seconds: float | None = None
   source: str = ""
+  precision: str = "float32"
   lora: Mapping[str, Any] | None = None
 
   @property
@@ -99,7 +101,8 @@ class TrainedModel:
     if not member and clip.group == self.group:
       raise LsaProbeError(
         f"{clip.id}: {self.name} was trained on group {self.group} but not on this"
-        f" clip of it; {_REOPEN} a track"
+        f" clip of it; {_REOPEN} a track; or, if this is other music, say so with"
+        " score(..., members=[]), or with folders b and dev"
       )
     return "dev" if clip.group == "dev" else "member" if member else "nonmember"
 
@@ -155,6 +158,7 @@ def load_model(
     model=model,
     weights_sha256=record["weights_sha256"],
     source=source,
+    precision=precision,
     **_training(record["training"] or {}),
   )
 

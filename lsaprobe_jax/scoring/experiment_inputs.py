@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from lsaprobe_jax import diffusion, twins
@@ -11,7 +12,7 @@ from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.metrics.pivot import CROSS_OVER
+from lsaprobe_jax.metrics.pivot import CROSS_OVER, REFERENCE
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.settings import Experiment
@@ -138,6 +139,11 @@ def _open(settings: Experiment, like: TrainedModel, clips_per_track, groups) -> 
 
 def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
   factories.check_searches(settings.search)
+  if all(target.name == REFERENCE for target in targets):
+    raise SettingError(
+      f"targets: {REFERENCE} is the null control beside another; name the model under"
+      " audit otherwise: targets={'model': ...}"
+    )
   if len(development) < MIN_DEVELOPMENT_CLIPS:
     raise too_few_development(len(development))
   if settings.stop_at == "mel" and settings.distance != "waveform":
@@ -155,6 +161,7 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
   times |= factories.check_methods(settings, distance, fewest_timesteps(targets))
   for target in targets:
     _check_target(target, times, (*halves.clips, *development.clips))
+    _check_params(target, settings.methods)
   check_cross_over(targets, halves.clips)
 
 
@@ -177,6 +184,17 @@ def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
       target.split(clip)
   except ValueError as error:
     raise SettingError(f"corpus: {error}") from error
+
+
+def _check_params(target: TrainedModel, methods: Sequence[str]) -> None:
+  """Refuses what differentiates by the weights, of a model that shows none."""
+  method = "gradient_norm"
+  if method in methods and not jax.tree.leaves(target.model.params):
+    others = tuple(name for name in methods if name != method)
+    raise SettingError(
+      f"methods: {method} differentiates by `params`, of which {target.name} has none;"
+      f" give them to from_denoiser, or leave it out: methods={others}"
+    )
 
 
 def check_cross_over(targets: Sequence[TrainedModel], clips: Sequence[Clip]) -> None:

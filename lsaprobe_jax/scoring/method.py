@@ -22,6 +22,7 @@ from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 from lsaprobe_jax.scoring.factories import ANCHORED, MAX_DEGRADATION, PROBE
 from lsaprobe_jax.scoring.row_store import RowStore
 from lsaprobe_jax.scoring.scorer import Scorer, check_channels
+from lsaprobe_jax.text import printable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,12 +109,13 @@ def calibrate_tau(
     The probe with tau.
 
   Raises:
-    ArgumentError: there are too few clips, they have more channels than the model, or D
-      on them is no measure of degradation.
+    ArgumentError: there are too few clips, one of them was trained on by the model's
+      own record, they have more channels than the model, or D on them is no measure of
+      degradation.
   """
   _check_count(len(clips))
   check_channels(model, clips)
-  model = model.for_length(clips.audio.shape[-1])
+  model = _unseen(model, clips).for_length(clips.audio.shape[-1])
   distance, search = (
     probe_settings.make_distance(model.sample_rate),
     probe_settings.make_search(),
@@ -147,6 +149,18 @@ def calibrate_tau(
       f"clips: tau is {tau}: D at eta_ref on them is no measure of degradation"
     )
   return dataclasses.replace(probe_settings, tau=tau)
+
+
+def _unseen(model: TrainedModel, clips: Corpus) -> TrainedModel:
+  """The model without its record, which names none of these clips by their samples."""
+  seen = set((model.members or {}).values())
+  for clip in clips.clips:
+    if clip.sha256 in seen:
+      raise ArgumentError(
+        f"clips: {printable(clip.id)}: {model.name} was trained on it; calibrate tau on"
+        " other music"
+      )
+  return dataclasses.replace(model, group=None, members=None)
 
 
 def _check_count(count: int) -> None:

@@ -1,6 +1,7 @@
 """An audit by one call: its result in memory, in a folder, and as files."""
 
 import csv
+import dataclasses
 import html
 import json
 
@@ -11,8 +12,8 @@ from tiny_audits import gates, given
 import lsaprobe_jax
 import lsaprobe_jax.audit as package
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.audit import AuditResult, audit
-from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.audit import AuditResult, audit, prepare
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models.trained import from_denoiser, load_model
 from lsaprobe_jax.scoring.row_store import read_rows
 
@@ -163,6 +164,39 @@ def test_a_model_of_functions_is_audited(folder):
   assert found.inputs.given["model"] == "model"
   with pytest.raises(ArgumentError, match=r"^reference_model has the weights of model"):
     audit(**given(folder) | {"model": model(0.5)}, reference_model=model(0.5))
+
+
+def test_a_model_in_memory_has_the_steps_that_are_recorded(folder):
+  model = load_model(folder / "model", num_inference_steps=2)
+  message = r"^num_inference_steps=1: the model that was given has 2; give num_inf"
+  with pytest.raises(SettingError, match=message):
+    prepare(**given(folder) | {"model": model})
+  inputs = prepare(**given(folder, num_inference_steps=2) | {"model": model})
+  assert inputs.identity()["config"]["num_inference_steps"] == 2
+  with pytest.raises(SettingError, match=r"^precision=bfloat16: .* has float32"):
+    prepare(**given(folder, num_inference_steps=2, precision="bfloat16", model=model))
+
+
+def test_what_is_changed_of_a_model_in_memory_is_another_audit(folder):
+  model = load_model(folder / "model")
+  edited = dataclasses.replace(model, model=model.model.replace(scale=8.0))
+  own, other = (
+    prepare(**given(folder) | {"model": one}).identity() for one in (model, edited)
+  )
+  assert own["weights"] == other["weights"]
+  assert own["models"] != other["models"]
+
+
+def test_a_method_by_weights_is_refused_of_a_model_that_shows_none(folder):
+  """Before, two methods had been scored when it was found."""
+  model = from_denoiser(
+    lambda x, t: 0.5 * x, diffusion.linear(20, 1e-4, 0.2), sample_rate=8000
+  )
+  methods = ("loss", "gradient_norm")
+  how = {"corpus.clip_seconds": 0.256, "methods": methods, "model": model}
+  message = r"^methods: gradient_norm .*; give them .*methods=\('loss',\)"
+  with pytest.raises(SettingError, match=message):
+    audit(**given(folder) | how | {"twins.names": ()})
 
 
 def test_a_reference_too_small_is_refused_before_scoring(folder, tmp_path):

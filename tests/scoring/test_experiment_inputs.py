@@ -141,6 +141,12 @@ def test_there_is_a_model_at_least(settings):
     experiment_inputs.open_inputs(Experiment.from_dict(values))
 
 
+def test_a_null_control_alone_is_refused(settings):
+  values = settings.to_dict() | {"targets": {"reference": settings.targets["A"]}}
+  with pytest.raises(SettingError, match=r"^targets: reference is the null control"):
+    experiment_inputs.open_inputs(Experiment.from_dict(values))
+
+
 def test_more_times_than_the_schedule_has_are_refused(settings):
   settings = settings.changed({"methods": ("lsa_probe", "sima")})
   distance = distances.get("waveform", sample_rate=8000)

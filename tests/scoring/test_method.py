@@ -72,6 +72,17 @@ def test_the_rest_of_the_settings_stays():
   assert calibrate_tau(MODEL, lower, DEVELOPMENT).tau < found.tau
 
 
+def test_tau_is_calibrated_on_any_music_that_was_not_trained_on():
+  """A flat folder is dealt to groups by its names, also to the model's own."""
+  probe = LSAProbe(distance="waveform", search=LADDER, t_ratio=0.2, eta_ref=0.1)
+  clips = toy_corpus.noise(20 * "a")
+  recorded = dataclasses.replace(MODEL, group="a", members={"theirs": "other samples"})
+  assert calibrate_tau(recorded, probe, clips) == calibrate_tau(MODEL, probe, clips)
+  seen = dataclasses.replace(recorded, members={"theirs": clips.clips[3].sha256})
+  with pytest.raises(ArgumentError, match=r"^clips: a\d+: A was trained on it"):
+    calibrate_tau(seen, probe, clips)
+
+
 def test_a_search_without_curves_climbs_at_eta_ref():
   """A linear model has a D that grows as the square of the budget."""
   search = searches.get(
