@@ -11,6 +11,7 @@ from tqdm import tqdm
 from lsaprobe_jax.metrics import tables, versions
 from lsaprobe_jax.metrics.pivot import groups
 from lsaprobe_jax.rows import Row
+from lsaprobe_jax.twins.suitability import LEAST_ENCODER
 
 MODELS = (
   *(f"diffwave-multigenre-{group}" for group in ("a", "b", "reference")),
@@ -313,8 +314,9 @@ no more than one model in {1 / MOST_MODELS:.0f}; this rule was fixed before any 
 was read. Where the lean is far below 0 the p-value errs on the safe side and is not
 exact. An album is a package. Unseen piano music shares its two packages, and a
 sampled piano, with what the piano models trained on. Twins are those that
-`twins.suitable` allows; slower_3 is at its border: the states that musicldm-piano-a
-sees of four piano clips differ by 9.6%, where 10% is asked for."""
+`twins.suitable` allows; slower_3 is the nearest to its border: the states that
+musicldm-piano-a sees of four piano clips differ by 9.6%, where {LEAST_ENCODER:.0%} is asked
+for."""
 
 
 def format_tables(records: Sequence[dict[str, Any]]) -> str:
