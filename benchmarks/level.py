@@ -315,8 +315,8 @@ was read. Where the lean is far below 0 the p-value errs on the safe side and is
 exact. An album is a package. Unseen piano music shares its two packages, and a
 sampled piano, with what the piano models trained on. Twins are those that
 `twins.suitable` allows; slower_3 is the nearest to its border: the states that
-musicldm-piano-a sees of four piano clips differ by 9.6%, where {LEAST_ENCODER:.0%} is asked
-for."""
+musicldm-piano-a sees of four piano clips differ by 9.6%, where {LEAST_ENCODER:.0%}
+is asked for."""
 
 
 def format_tables(records: Sequence[dict[str, Any]]) -> str:
