@@ -57,7 +57,9 @@ def tpu_devices(topology: str) -> list[jax.Device]:
   from jax.experimental import topologies
 
   if os.environ.get("TPU_SKIP_MDS_QUERY") == "1":  # JAX found no TPU here.
-    # libtpu asks for both when it is loaded, and for no more than their form.
+    # There is no chip that two processes could want at once.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    # libtpu asks for these when it is loaded, and for no more than their form.
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5p-8")
   try:
