@@ -6,8 +6,8 @@ r"""Does a score tell training music, or music that is like it? By dose.
     --downloads=/tmp/packages
   python -m benchmarks.strangers --family=musicldm --embedded --workdir=runs/strangers
 
---embedded takes the package's models after 10, 30 and 100 passes, and without it those
-of configs/train_dose.py, which have to be trained, at all doses.
+--embedded takes the package's models, at the doses of configs/dose.py, and without it
+those of configs/train_dose.py, which have to be trained, at all doses.
 
 Under the fine-tunes of configs/train_dose.py three sorts of tracks are scored: those
 that the model was trained on, tracks of the other half, which are of the same packages
@@ -31,6 +31,7 @@ from configs import dose, sweep_dose, train_dose
 from launch import command, devices
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.report import doses
 
 METHODS = ("loss", "path_error", "sima", "rediffuse")
@@ -50,7 +51,10 @@ def main(argv):
   baselines = sweep_dose.settings(family)["baselines"]
   passed, targets = train_dose.doses(family), train_dose.targets
   if _EMBEDDED.value:
-    passed, targets = dose.DOSES, dose.targets
+    if family not in dose.DOSES:
+      known = " or ".join(dose.DOSES)
+      raise ArgumentError(f"embedded: of {family} no doses are; give --family={known}")
+    passed, targets = dose.DOSES[family], dose.targets
   rows = [
     dict(row, model=name, value=passes)
     for method in METHODS

@@ -42,7 +42,7 @@ _PAGE = """# Compiled for a TPU
 
 `python -m benchmarks.tpu {flags}`
 
-Compiled by the TPUs' compiler of libtpu for {kind}, {count} chips, with jax {version}, on
+Compiled by the TPUs' compiler of libtpu for {topology}, {count} chips, with jax {version}, on
 a machine without one; nothing was run. Clips are of {seconds} s, one a chip. `works with`
 is what a chip needs besides its clip and the weights. Seconds are those of tracing and compiling on {cores} CPU core(s).
 
@@ -62,7 +62,6 @@ def compile_for(chips: list[jax.Device], name: str, method: str) -> dict:
   """
   model = load_model(name)
   samples = round(_SECONDS * model.sample_rate)
-  model = model.for_length(samples)
   (axis,) = parallel.example_mesh().axis_names
   mesh = jax.sharding.Mesh(np.asarray(chips), (axis,))
   on_all, split = (jax.NamedSharding(mesh, jax.P(*axes)) for axes in ((), (axis,)))
@@ -74,6 +73,7 @@ def compile_for(chips: list[jax.Device], name: str, method: str) -> dict:
     return attack(model, jax.random.key(number), audio, _T)
 
   with backends.written_for(chips[0].platform):
+    model = model.for_length(samples)
     shared = (model.model, our_programs.make_attack(method, model.sample_rate))
     placed = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(np.shape(x), np.result_type(x), sharding=on_all),
@@ -105,7 +105,7 @@ def _line(row: dict) -> str:
 
 
 def main(argv):
-  """Compiles what is not in the rows yet, and writes the table anew after each."""
+  """Compiles what is not in the rows yet, and writes the table."""
   command.refuse_arguments(argv)
   devices.use_one()
   chips = backends.tpu_devices(_TOPOLOGY.value)
@@ -114,23 +114,23 @@ def main(argv):
   if kept.exists():
     rows = [json.loads(line) for line in kept.read_text().splitlines()]
   done = {(row["topology"], row["model"], row["program"]) for row in rows}
-  for name in _MODELS.value:
-    for method in _METHODS.value:
-      if (_TOPOLOGY.value, name, method) in done:
-        continue
+  wanted = [(name, method) for name in _MODELS.value for method in _METHODS.value]
+  for name, method in wanted:
+    if (_TOPOLOGY.value, name, method) not in done:
       rows.append(compile_for(chips, name, method))
       logging.info("%s", _line(rows[-1]))
       write_whole(kept, "".join(json.dumps(row) + "\n" for row in rows))
-      text = _PAGE.format(
-        flags=shlex.join(sys.argv[1:]),
-        kind=chips[0].device_kind,
-        count=len(chips),
-        version=jax.__version__,
-        seconds=_SECONDS,
-        cores=len(os.sched_getaffinity(0)),
-        rows="\n".join(map(_line, rows)),
-      )
-      write_whole(output, text)
+  own = [row for row in rows if row["topology"] == _TOPOLOGY.value]
+  text = _PAGE.format(
+    flags=shlex.join(sys.argv[1:]),
+    topology=f"{_TOPOLOGY.value} ({chips[0].device_kind})",
+    count=len(chips),
+    version=jax.__version__,
+    seconds=_SECONDS,
+    cores=len(os.sched_getaffinity(0)),
+    rows="\n".join(map(_line, own)),
+  )
+  write_whole(output, text)
 
 
 if __name__ == "__main__":

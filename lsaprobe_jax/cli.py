@@ -180,9 +180,6 @@ def _add_audit(commands) -> None:
 
 def _audit(args) -> int:
   from lsaprobe_jax import optional
-
-  # The dossier comes last; what it takes is asked for before anything is scored.
-  optional.require("jinja2", "audit")
   from lsaprobe_jax.audit import audit, estimate, prepare, to_plain
   from lsaprobe_jax.report import dossier
 
@@ -200,6 +197,8 @@ def _audit(args) -> int:
     print("\n".join(dossier.checks(to_plain(inputs.gates), inputs.notes)))
     print(estimate(inputs))
     return 0
+  # The dossier comes last; what it takes is asked for before anything is scored.
+  optional.require("jinja2", "audit")
   result = audit(workdir=args.workdir, **given)
   result.save(args.workdir)
   print(result)

@@ -67,8 +67,8 @@ class Row(TypedDict):
     log_snr: of the state at t_ratio (`Schedule.log_snr`), by which times of different
       models compare. Rows of a state that is noise alone, of no time or of several, and
       of versions before it have none.
-    made_by: hash of the model, the attack and the clip, where `score` kept the row in a
-      file; rows of another hash are not taken for these.
+    made_by: hash of the model, the attack and the clip (`models.fingerprint`), where
+      `score` kept the row in a file; rows of another hash are not taken for these.
     channels: of the clip's audio, where it has more than one.
     magnitude: True where the score is minus a magnitude, so that ratios tell how two of
       them differ.

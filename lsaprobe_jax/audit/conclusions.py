@@ -216,6 +216,7 @@ def _enough(inputs: Inputs, scores: VersionScores, failed: Sequence[str]) -> Gat
     alpha=settings.alpha,
     permutations=settings.permutations,
     two_sided=settings.two_sided,
+    drawn=_drawn(inputs),
   )
   return dataclasses.replace(
     size,

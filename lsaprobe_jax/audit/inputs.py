@@ -1,10 +1,13 @@
 """What an audit is given, opened and checked before anything is scored."""
 
 import dataclasses
+import functools
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from lsaprobe_jax.audit import fine_tunes, opening, times, twin_choice, version_gates
@@ -36,12 +39,14 @@ class Inputs(opening.Opened):
       as they were named; of a LoRA the base is the reference model.
     targets: the model and, where there is one, the reference model; what their records
       say of training is taken off, as it must not enter the scores.
+    loaded: names of those that were given as models in memory.
   """
 
   settings: AuditSettings
   mode: str
   given: Mapping[str, str | None]
   targets: list[TrainedModel]
+  loaded: tuple[str, ...] = ()
 
   @property
   def refused(self) -> bool:
@@ -58,15 +63,19 @@ class Inputs(opening.Opened):
     """Clips of all parts."""
     return together(self.halves, self.development)
 
+  @functools.cached_property
+  def _in_memory(self) -> dict[str, str]:
+    """Fingerprints of models in memory, which may have been changed after loading."""
+    return {t.name: fingerprint(t.model) for t in self.targets if t.name in self.loaded}
+
   def identity(self) -> dict[str, Any]:
-    """What decides the results: settings, and hashes of weights and clips."""
+    """What decides the results: settings, and hashes of models and clips."""
     data = {part: getattr(self, part).fingerprint() for part in GROUPS}
     data |= {f"held_back_{i}": c.fingerprint() for i, c in enumerate(self.held_back, 1)}
-    return {
+    models = {"models": self._in_memory} if self.loaded else {}
+    return models | {
       "config": self.settings.to_dict(),
       "weights": {target.name: weights_hash(target) for target in self.targets},
-      # What is changed of a model in memory, say its condition, is in no file.
-      "models": {target.name: fingerprint(target.model) for target in self.targets},
       "data": data,
     }
 
@@ -148,6 +157,11 @@ def open_inputs(
       "lora": None if lora is None else os.fspath(lora),
     },
     targets=[dataclasses.replace(t, group=None, members=None) for t in targets],
+    loaded=tuple(
+      name
+      for name, source in ((MODEL, model), (pivot.REFERENCE, calibrating))
+      if isinstance(source, TrainedModel)
+    ),
     **fields,
   )
 
@@ -162,8 +176,13 @@ def together(*parts: Corpus) -> Corpus:
 
 
 def weights_hash(model: TrainedModel) -> str:
-  """The hash of a model's weights file, or of the model where there is no file."""
-  return model.weights_sha256 or fingerprint(model.model)
+  """The hash of a model's weights file, or of its arrays where there is no file."""
+  if model.weights_sha256:
+    return model.weights_sha256
+  digest = hashlib.sha256()
+  for leaf in map(np.asarray, jax.tree.leaves(model.model)):
+    digest.update(f"{leaf.dtype} {leaf.shape}\n".encode() + leaf.tobytes())
+  return digest.hexdigest()
 
 
 def _mode(reference, held_back, reference_model, groups) -> str:
@@ -206,6 +225,7 @@ def _version_gates(
     alpha=settings.alpha,
     permutations=settings.permutations,
     two_sided=settings.two_sided,
+    drawn=mode == CANARY and settings.canary_randomised,
   )
   return [*twins, *size, *version_gates.not_run(mode)]
 
@@ -226,7 +246,7 @@ def _load(
       loaded.append(_trained(source, name, settings, **more))
     except CheckpointError as error:
       raise ArgumentError(f"{argument}: {error}") from error
-  if len({weights_hash(target) for target in loaded}) < len(loaded):
+  if _alike(loaded):
     raise ArgumentError(
       "reference_model has the weights of model; give a model of the same kind that"
       " saw neither side, or none"
@@ -244,6 +264,12 @@ def _load(
       " model of the same kind, or none"
     )
   return loaded
+
+
+def _alike(loaded: Sequence[TrainedModel]) -> bool:
+  """Whether the models have the same weights, in a file or in their functions."""
+  whole = lambda model: model.weights_sha256 or fingerprint(model.model)
+  return len({whole(model) for model in loaded}) < len(loaded)
 
 
 def _trained(
@@ -272,8 +298,8 @@ def _check_settings(model: TrainedModel, settings: AuditSettings) -> None:
   for name, value in own.items():
     if getattr(settings, name) != value:
       raise SettingError(
-        f"{name}={getattr(settings, name)}: the model that was given has {value}; give"
-        f" {name}={value!r} here too, or another to load_model"
+        f"{name}={getattr(settings, name)}: {model.name}, which was given as a model in"
+        f" memory, has {value}; give {name}={value!r} here too, or load it otherwise"
       )
 
 

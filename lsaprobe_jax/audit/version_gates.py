@@ -56,6 +56,7 @@ def enough_tracks(
   alpha: float,
   permutations: int,
   two_sided: bool,
+  drawn: bool = False,
 ) -> list[Gate]:
   """Asks whether the suspects are enough for a verdict, and says what albums are known.
 
@@ -67,6 +68,7 @@ def enough_tracks(
     alpha: level of the verdict.
     permutations: at most so many ways to choose versions.
     two_sided: see `versions.p_value`.
+    drawn: whether the version of each track that was published was drawn by itself.
   """
   of = (lambda track: None) if albums is None else albums.get
   number = versions.block_numbers([of(track) for track in tracks])
@@ -87,9 +89,14 @@ def enough_tracks(
     text=text,
     mend=""
     if holds
+    else f"give {max(needed - blocks, 1)} more tracks"
+    if drawn
     else f"give {max(needed - blocks, 1)} more tracks of other albums{other}; or take"
     " tracks for independent with albums=tracks, which the verdict will say",
   )
+  if drawn:
+    text = "not asked about, as the version of each track was drawn by itself"
+    return [size, Gate(name="albums", holds=None, text=text)]
   if albums is None:
     text = (
       "tracks are taken for independent: no album is known, or albums=tracks was given."

@@ -1,69 +1,92 @@
-"""A hash of all that a pytree computes with: arrays, settings, functions."""
+"""A hash of what a pytree computes with, as far as it can be seen."""
 
+import dataclasses
+import functools
 import hashlib
-import re
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-# Where Python keeps a function, which is elsewhere in every process.
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, np.dtype)
+# What flax keeps of where a module stands, and what changes no score.
+_NOT_COUNTED = ("parent", "name", "rematerialise")
 
 
 def fingerprint(tree: Any) -> str:
-  """Returns the sha256 of a pytree's arrays and static fields.
+  """Returns the sha256 of a pytree's arrays and settings, the same in every process.
 
-  Two models, attacks or distances with the same fingerprint give the same scores. Of a
-  function counts its code, and the arrays that it closes over. Whether a model
-  rematerialises changes no score, and does not count.
+  What two models, attacks or distances have of arrays, numbers, text and types tells
+  them apart. Of a function counts what it is called and what it holds: what it closes
+  over, defaults, the arguments of a partial, the object of a method. Its code does not
+  count, so that an edit of it is not seen, nor what an object holds that is no
+  dataclass. Whether a model rematerialises changes no score, and does not count either.
 
   Args:
     tree: a pytree; its leaves are arrays or numbers.
   """
-  if hasattr(tree, "rematerialise"):
-    tree = tree.replace(rematerialise=None)
   digest = hashlib.sha256()
-  for part in _parts(tree, set()):
+  for part in _parts(tree, frozenset()):
     digest.update(part)
   return digest.hexdigest()
 
 
-def _parts(tree: Any, seen: set[int]) -> Iterator[bytes]:
-  leaves, structure = jax.tree.flatten(tree)
-  for value in _static(structure):
-    yield from _described(value, seen)
-  for leaf in leaves:
-    if callable(leaf) and not hasattr(leaf, "shape"):
-      yield from _described(leaf, seen)
-      continue
-    array = np.asarray(leaf)
-    yield f"{array.dtype} {array.shape}\n".encode()
-    yield array.tobytes()
-
-
-def _static(structure: Any) -> Iterator[Any]:
-  """Types of all nodes, and the values of their static fields."""
-  if data := structure.node_data():
-    kind, fields = data
-    yield kind.__qualname__
-    yield from fields if isinstance(fields, (tuple, list)) else (fields,)
-  for child in structure.children():
-    yield from _static(child)
-
-
-def _described(value: Any, seen: set[int]) -> Iterator[bytes]:
-  """A static value; of a function, its code and what it holds."""
-  yield _ADDRESS.sub("", repr(value)).encode() + b"\n"
-  code = getattr(value, "__code__", None)
-  if code is None or id(value) in seen:
+def _parts(value: Any, around: frozenset[int]) -> Iterator[bytes]:
+  """What counts of a value, piece by piece; `around` are the objects that hold it."""
+  if isinstance(value, _PLAIN):
+    yield f"{value!r}\n".encode("utf-8", "surrogatepass")
     return
-  seen.add(id(value))
-  yield code.co_code
-  yield _ADDRESS.sub("", repr(code.co_consts)).encode()
-  held = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-  yield from _parts([*held, value.__defaults__, value.__kwdefaults__], seen)
+  if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(
+      value.dtype, jax.dtypes.prng_key
+    ):
+      value = jax.random.key_data(value)
+    array = np.asarray(value)
+    yield f"{array.dtype} {array.shape}\n".encode()
+    yield array.tobytes() if array.dtype != object else b""
+    return
+  if isinstance(value, (type, types.ModuleType, types.FunctionType)):
+    named = getattr(value, "__qualname__", value.__name__)
+    yield f"{getattr(value, '__module__', '')} {named}\n".encode()
+  else:
+    yield f"{type(value).__module__} {type(value).__qualname__}\n".encode()
+  if id(value) in around:  # A function that calls itself.
+    return
+  within = around | {id(value)}
+  if isinstance(value, (set, frozenset)):
+    yield b"".join(sorted(b"".join(_parts(item, within)) for item in value))
+    return
+  for item in _held(value):
+    yield from _parts(item, within)
+
+
+def _held(value: Any) -> list[Any]:
+  """What an object holds that counts, in an order of its own."""
+  if isinstance(value, type):
+    return []
+  if isinstance(value, Mapping):
+    return [part for item in value.items() for part in item]
+  if isinstance(value, (tuple, list)):
+    return list(value)
+  if isinstance(value, types.FunctionType):
+    cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
+    return [*cells, value.__defaults__, value.__kwdefaults__]
+  if isinstance(value, functools.partial):
+    return [value.func, value.args, value.keywords]
+  if isinstance(value, types.MethodType):
+    return [value.__func__, value.__self__]
+  if dataclasses.is_dataclass(value):
+    names = [field.name for field in dataclasses.fields(value)]
+    return [getattr(value, name) for name in names if name not in _NOT_COUNTED]
+  if wrapped := getattr(value, "__wrapped__", None):  # Of jax.jit.
+    return [wrapped]
+  # A class of somebody's own that JAX knows as a pytree.
+  parts = jax.tree.leaves(value, is_leaf=lambda part: part is not value)
+  if len(parts) == 1 and parts[0] is value:
+    return []
+  return [jax.tree.structure(value).node_data()[1], *parts]
 
 
 def _is_full(cell: Any) -> bool:

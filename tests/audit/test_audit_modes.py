@@ -244,6 +244,9 @@ def test_a_draw_for_each_track_asks_no_album(folder, canary, tmp_path):
   drawn = prepare(**given, canary_randomised=True)
   assert drawn.albums is None
   assert gates(drawn)["size of the suspects"].holds
+  assert gates(drawn)["albums"].text.startswith("not asked about, as the version of")
+  few = prepare(**given | {"canary_randomised": True, "alpha": 0.0005})
+  assert gates(few)["size of the suspects"].mend == "give 1 more tracks"
 
 
 def test_held_back_versions_are_tested_on_one_side(folder, canary):
