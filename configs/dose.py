@@ -13,23 +13,26 @@ from ml_collections import ConfigDict
 
 from configs import mini, sweep_dose
 
-# Passes over a clip after which the embedded fine-tunes were kept.
-DOSES = (10, 30, 100)
+# By family, the passes over a clip after which the embedded fine-tunes were kept.
+DOSES = {"musicldm": (10, 30, 100)}
 # Few enough for four minutes of two cores, half of which go into compiling the probe.
 METHODS = ("loss", "sima", "pia", "lsa_probe")
 
 
-def get_config(dose: str = "30") -> ConfigDict:
-  if dose not in map(str, DOSES):
-    known = ", ".join(map(str, DOSES))
+def get_config(arg: str = "30") -> ConfigDict:
+  family, comma, dose = arg.rpartition(",")
+  family = family if comma else "musicldm"
+  if dose not in map(str, DOSES.get(family, ())):
+    known = "; ".join(f"{name} after {at}" for name, at in DOSES.items())
     raise ValueError(
-      f"configs/dose.py:{dose}: embedded are models after {known} passes"
+      f"configs/dose.py:{arg}: give the passes, or diffwave, a comma and the passes;"
+      f" embedded are {known} passes"
     )
   config = mini.get_config("multigenre")
-  config.update(sweep_dose.settings("musicldm"))
+  config.update(sweep_dose.settings(family))
   config.part = "test"
   config.methods = METHODS
-  config.targets = targets("musicldm", int(dose))
+  config.targets = targets(family, int(dose))
   config.corpus.update(path="dose", clips_per_track=1, dev_clips_per_track=2)
   return config
 

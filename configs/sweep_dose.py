@@ -4,7 +4,9 @@ r"""The dose at which each method sees: fine-tunes after 1 to 300 passes over a 
     --output=runs/corpora/dose --downloads=/tmp/packages
   (trainings: configs/train_dose.py; settings: configs/tune_dose.py)
   python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose \
-    --ablations=dose_musicldm,dose_musicldm_seed1,dose_diffwave,dose_musicldm_piano
+    --ablations=dose_musicldm,dose_musicldm_seed1,dose_musicldm_piano
+  python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose-diffwave \
+    --nomain --ablations=dose_diffwave,cell_diffwave
 
 Test tracks are music that no evaluation had read as test tracks before: two thirds of
 the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune of their
@@ -15,7 +17,8 @@ fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had
 its test tracks; nothing was tuned on them. `dose_stable_audio` and `dose_ace_step` are
 of families for which nothing was tuned: they have MusicLDM's settings, at the times of
 the same log-SNR. `cell_stable_audio` and `cell_ace_step` are the methods that decode,
-the probe among them, after 100 passes.
+the probe among them, after 100 passes, and `cell_diffwave` those that search or try
+directions, after 100 and 300.
 """
 
 import hashlib
@@ -46,7 +49,10 @@ _PATHS = {
 # after `_CELL` passes. Trajectories, PIAN and SecMI told little of MusicLDM.
 _LATENT = ("loss", "path_error", "pia", "sima")
 _DECODING = ("lsa_probe", "lsa_probe_anchored", "rediffuse", "random_stability")
-_CELL = 100
+_CELL = (100,)
+# What takes most of the time under DiffWave, and the doses at which it is scored.
+_SEARCHING = ("lsa_probe", "lsa_probe_anchored", "random_stability")
+_SEARCHING_CELL = (100, 300)
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -60,23 +66,23 @@ def get_config() -> ConfigDict:
   for family, seeds in SEEDS.items():
     for seed in seeds if family in there else ():
       name = f"dose_{family}" + (f"_seed{seed}" if seed else "")
-      variants[name] = {
-        str(dose): _variant(family, dose, seed) for dose in train_dose.DOSES
-      }
+      variants[name] = _variants(family, train_dose.DOSES, seed)
       # The costliest have settings for the cheaper network alone, and cost most of the
       # time: they are scored under the models of one seed.
       costly = tune_dose.COSTLY if (family, seed) == (_MAIN, 0) else ()
       compared[name] = ("lsa_probe", *METHODS, *costly)
     if family in there and family in _PIANO:
       name = f"dose_{family}_piano"
-      variants[name] = {
-        str(dose): _variant(family, dose, 0, "piano") for dose in train_dose.DOSES
-      }
+      variants[name] = _variants(family, train_dose.DOSES, music="piano")
       compared[name] = ("lsa_probe", *METHODS)
+  if "diffwave" in there:
+    variants["cell_diffwave"] = _variants("diffwave", _SEARCHING_CELL)
+    compared["cell_diffwave"] = _SEARCHING
+    compared["dose_diffwave"] = tuple(m for m in METHODS if m not in _SEARCHING)
   for family in _PATHS:
     doses = train_dose.doses(family)
-    for name, at in ((f"dose_{family}", doses), (f"cell_{family}", (_CELL,))):
-      variants[name] = {str(dose): _variant(family, dose, 0) for dose in at}
+    for name, at in ((f"dose_{family}", doses), (f"cell_{family}", _CELL)):
+      variants[name] = _variants(family, at)
     compared[f"dose_{family}"] = _LATENT
     compared[f"cell_{family}"] = _DECODING
   config.sweep = dict(
@@ -111,6 +117,11 @@ def settings(family: str) -> dict:
   made.twins.development = True
   made.update(own["settings"])
   return made.to_dict()
+
+
+def _variants(family: str, doses, seed: int = 0, music: str = "multigenre") -> dict:
+  """`_variant` of each dose, by its label."""
+  return {str(dose): _variant(family, dose, seed, music) for dose in doses}
 
 
 def _variant(family: str, dose: int, seed: int, music: str = "multigenre") -> dict:

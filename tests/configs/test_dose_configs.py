@@ -76,6 +76,16 @@ def test_targets_are_snapshots_of_the_trainings():
         assert targets["reference"] == f"runs/train/dose-{family}-base/model"
 
 
+def test_what_searches_is_scored_under_diffwave_at_two_doses():
+  config = sweep_dose.get_config()
+  compared, variants = config.sweep.compared_in, config.sweep.variants
+  both = [*compared["dose_diffwave"], *compared["cell_diffwave"]]
+  assert sorted(both) == sorted(("lsa_probe", *sweep_dose.METHODS))
+  assert {*variants["cell_diffwave"]} < {*variants["dose_diffwave"]}
+  for dose, changes in variants["cell_diffwave"].items():
+    assert changes == variants["dose_diffwave"][dose]
+
+
 def test_chorales_are_judged_under_their_own_fine_tunes():
   config = sweep_dose.get_config()
   variants = config.sweep.variants["dose_musicldm_piano"]
@@ -157,9 +167,13 @@ def test_settings_with_another_hash_are_refused(tmp_path, monkeypatch):
     sweep_dose.get_config()
 
 
-@pytest.mark.parametrize("dose_of", embedded.DOSES)
-def test_embedded_models_are_those_that_their_names_say(dose_of):
-  config = embedded.get_config(str(dose_of))
+@pytest.mark.parametrize(
+  ("family", "dose_of"),
+  [(family, dose) for family, doses in embedded.DOSES.items() for dose in doses],
+)
+def test_embedded_models_are_those_that_their_names_say(family, dose_of):
+  config = embedded.get_config(f"{family},{dose_of}")
+  assert config.targets["A"].startswith(family)
   base = checkpoints.load_model(checkpoints.find_model(config.targets.reference))[1]
   heard = {"reference": ids(base)}
   for half in "ab":
