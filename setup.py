@@ -79,8 +79,6 @@ setup(
     "launch": LAUNCH,
     "datasets": DATASETS,
     "torch": TORCH,
-    # TPUs' compiler too, which needs no TPU (`launch.memory --topology=...`).
-    "tpu": ["jax[tpu]"],
     # What renders the scores of the piano corpus (`launch.corpus`).
     "corpora": ["mido>=1.3", "music21==10.5.1"],
     # What the tests need.

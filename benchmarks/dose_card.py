@@ -30,9 +30,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "The card, a Markdown file.")
 _HEAD = """# Models of the dose benchmark: {family}
 
 A base model was trained on a broad group of tracks, and fine-tuned on either half of
-the others. The fine-tunes were kept after 1 to 300 passes over their clips, so that a
-reader sees at which dose a method first tells members apart. Those whose names end in a
-number are embedded after so many passes, `{family}-dose-a-100` after 100. The models
+the others. The fine-tunes were kept after 1 to {last} passes over their clips, so that
+a reader sees at which dose a method first tells members apart. Those whose names end in
+a number are embedded after so many passes, `{family}-dose-a-100` after 100. The models
 are small, and what is found on them is not what a published model would show.
 """
 _LOSSES = """## Denoising loss
@@ -49,18 +49,19 @@ def main(argv):
   command.refuse_arguments(argv)
   family, train = _FAMILY.value, pathlib.Path(_TRAIN.value)
   folders = sorted(train.glob(f"dose-{family}-*"))
-  whole = [folder for folder in folders if (folder / "model").is_dir()]
+  kept = {folder: _last(folder) for folder in folders}
+  whole = [folder for folder in folders if kept[folder] is not None]
   if not any(folder.name.endswith("-base") for folder in whole):
     raise app.UsageError(f"--train={train}: no dose-{family}-base that is whole")
   logs = pathlib.Path(_LOGS.value)
   logs.mkdir(parents=True, exist_ok=True)
   for folder in whole:
     shutil.copy(folder / "losses.jsonl", logs / f"{folder.name}.jsonl")
-  records = {folder.name: _record(folder / "model") for folder in whole}
+  records = {folder.name: _record(kept[folder]) for folder in whole}
   network = json.dumps(next(iter(records.values()))["model"], indent=1)
   written_by = shlex.join(["python", "-m", "benchmarks.dose_card", *sys.argv[1:]])
   parts = [
-    _HEAD.format(family=family),
+    _HEAD.format(family=family, last=_passes(records)),
     *(_trained(name, record, family) for name, record in records.items()),
     _LOSSES,
     _losses(train, records, family),
@@ -68,6 +69,18 @@ def main(argv):
     f"Written by `{written_by}`.",
   ]
   write_whole(pathlib.Path(_OUTPUT.value), "\n\n".join(map(str.strip, parts)) + "\n")
+
+
+def _last(folder: pathlib.Path) -> pathlib.Path | None:
+  """The model of a training, or of one that goes on the last snapshot; None of none."""
+  made = [*sorted((folder / "snapshots").glob("[0-9]*")), folder / "model"]
+  return next((path for path in reversed(made) if path.is_dir()), None)
+
+
+def _passes(records: dict[str, dict]) -> int:
+  """The most passes of any fine-tune."""
+  tuned = [own for name, own in records.items() if not name.endswith("-base")]
+  return max((own["training"]["epochs"] for own in tuned), default=0)
 
 
 def _record(folder: pathlib.Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A cell of the dose benchmark, embedded: MusicLDMs after 30 passes over each clip.
 
   python -m launch.eval --config=configs/dose.py --workdir=runs/dose-30
+  python -m launch.eval --config=configs/dose.py:diffwave,100 --workdir=runs/dose-100
 
 A and B are fine-tunes of one base model, each on two clips of every track of one half;
 the base, which saw neither half, is the reference model. It scores the test tracks that
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict
 from configs import mini, sweep_dose
 
 # By family, the passes over a clip after which the embedded fine-tunes were kept.
-DOSES = {"musicldm": (10, 30, 100)}
+DOSES = {"musicldm": (10, 30, 100), "diffwave": (10, 30, 100)}
 # Few enough for four minutes of two cores, half of which go into compiling the probe.
 METHODS = ("loss", "sima", "pia", "lsa_probe")
 

@@ -32,7 +32,7 @@ _EXTRA = [f"extra,{group}" for group in _GROUPS]
 # The class of settings that takes a configuration, and its arguments.
 CONFIGS = {
   "audit": (AuditSettings, [None]),
-  "dose": (Experiment, [None, "10", "30", "100", "musicldm,30"]),
+  "dose": (Experiment, [None, "10", "30", "100", "diffwave,100"]),
   "grid": (Experiment, _CELLS),
   "mini": (Experiment, [None, *_CORPORA]),
   "musicldm": (Experiment, [None]),
