@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -17,12 +18,22 @@ from lsaprobe_jax.models import convolution
 
 @pytest.fixture(scope="module")
 def on_tpu(tmp_path_factory):
-  """What the compiler of chips that are not here says."""
-  if importlib.util.find_spec("libtpu") is None:
-    pytest.skip("jax[tpu] has the TPUs' compiler")
+  """What the compiler of chips that are not here says.
+
+  It is installed, or lies in the folder that $LSAPROBE_TEST_LIBTPU names.
+  """
+  folder = os.environ.get("LSAPROBE_TEST_LIBTPU", "")
+  if not folder and importlib.util.find_spec("libtpu") is None:
+    pytest.skip("no libtpu, which has the TPUs' compiler")
+  path_of_modules = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
   path = tmp_path_factory.mktemp("tpu") / "found.json"
   script = pathlib.Path(for_tpu.__file__)
-  subprocess.run([sys.executable, script, path], check=True, timeout=500)
+  subprocess.run(
+    [sys.executable, script, path],
+    env=os.environ | {"PYTHONPATH": path_of_modules.strip(os.pathsep)},
+    check=True,
+    timeout=500,
+  )
   return json.loads(path.read_text())
 
 
