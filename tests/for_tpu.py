@@ -1,7 +1,8 @@
 """What TPUs' compiler says: `python tests/for_tpu.py OUT.json`.
 
-It has a process of its own: in one that had loaded libtpu, JAX ended in a segmentation
-fault later, as it wrote a program for the CPU to the cache (jax 0.10.2).
+It has a process of its own: while tests loaded libtpu in theirs, one of pytest's two
+workers ended in a segmentation fault as JAX wrote a program for the CPU to its cache
+(jax 0.10.2). Whether that was the worker that had loaded it is not known.
 """
 
 import json
