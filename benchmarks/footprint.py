@@ -2,13 +2,12 @@
 
 import time
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax import distances, probe
-from lsaprobe_jax.models import convolution, registry
+from lsaprobe_jax import backends, distances, probe
+from lsaprobe_jax.models import registry
 from lsaprobe_jax.scoring import memory_estimate
 
 
@@ -58,15 +57,10 @@ def operations(
     By `value` and `gradient`: D alone, and D with its gradient by the perturbation.
   """
   samples = round(seconds * config["sample_rate"])
-  unrolled = mock.patch.object(convolution, "on_cpu", return_value=False)
-  with unrolled:
+  with backends.written_for("gpu"):
     model = registry.build_model(config, params, 1).for_length(samples)
     model = model.replace(rematerialise=False)
-    distance = distances.get(
-      distance_name,
-      sample_rate=config["sample_rate"],
-      **_for_accelerators(distance_name),
-    )
+    distance = distances.get(distance_name, sample_rate=config["sample_rate"])
     abstract = _abstract(model)
     audio = jax.ShapeDtypeStruct((samples,), jnp.float32)
     x_t = jax.eval_shape(lambda g, a: g.encode(a), abstract, audio)
@@ -78,8 +72,3 @@ def operations(
       name: jax.jit(program).lower(*arguments).cost_analysis()["flops"]
       for name, program in (("value", probe.degradation), ("gradient", gradient))
     }
-
-
-def _for_accelerators(distance_name: str) -> dict[str, str]:
-  """CDPAM has other convolutions on a CPU."""
-  return {"backend": "gpu"} if distance_name == "cdpam" else {}

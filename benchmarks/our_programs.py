@@ -26,6 +26,8 @@ MATMUL = {"float32": "highest", "tf32": "default", "bfloat16": "default"}
 _PRODUCT = {"cpu": 1024, "gpu": 8192, "tpu": 8192}
 _COPY = {"cpu": 16_000_000, "gpu": 256_000_000, "tpu": 256_000_000}
 _REPEATS = 8
+# Operations by which devices wait for each other, in the text of a compiled program.
+COLLECTIVES = r"\b(?:all-(?:reduce|gather|to-all)|collective-permute|reduce-scatter)"
 
 
 def model_precision(precision: str) -> str:

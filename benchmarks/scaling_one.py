@@ -20,7 +20,6 @@ from typing import Any
 # How often each program is run once it is compiled.
 RUNS = 3
 _EACH = 4  # clips a device takes in one call, as the scorer has it on a CPU
-_COLLECTIVES = r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)"
 
 
 def timed(run) -> dict[str, list[float]]:
@@ -73,7 +72,7 @@ def search(request: dict[str, Any]) -> dict[str, Any]:
   found = timed(lambda: program(1.0)) | {"gradients": program(1.0)["gradients"][0]}
   if request.get("collectives"):
     text = program.compiled(batch).as_text()
-    found["collectives"] = len(re.findall(_COLLECTIVES, text))
+    found["collectives"] = len(re.findall(our_programs.COLLECTIVES, text))
   return found
 
 

@@ -36,7 +36,6 @@ _METHODS = flags.DEFINE_list(
 )
 
 _SECONDS, _T = 0.512, 20
-_COLLECTIVES = r"all-(?:reduce|gather|to-all)|collective-permute|reduce-scatter"
 _MIB = 2**20
 _PAGE = """# Compiled for a TPU
 
@@ -44,7 +43,8 @@ _PAGE = """# Compiled for a TPU
 
 Compiled by the TPUs' compiler of libtpu for {topology}, {count} chips, with jax {version}, on
 a machine without one; nothing was run. Clips are of {seconds} s, one a chip. `works with`
-is what a chip needs besides its clip and the weights. Seconds are those of tracing and compiling on {cores} CPU core(s).
+is what a chip needs besides its clip and the weights. Seconds are those of tracing and
+compiling on {cores} CPU core(s). Rows of earlier runs of the command are kept.
 
 | model | program | works with, MiB a chip | weights, MiB | collective operations | seconds |
 |---|---|---|---|---|---|
@@ -91,7 +91,7 @@ def compile_for(chips: list[jax.Device], name: str, method: str) -> dict:
     "topology": _TOPOLOGY.value,
     "working": memory.temp_size_in_bytes,
     "arguments": memory.argument_size_in_bytes,
-    "collectives": len(re.findall(_COLLECTIVES, compiled.as_text())),
+    "collectives": len(re.findall(our_programs.COLLECTIVES, compiled.as_text())),
     "seconds": took,
   }
 

@@ -159,6 +159,15 @@ def test_an_audit_ends_in_a_dossier(tmp_path, sides, capsys):
   assert (tmp_path / "w" / "dossier.html").exists()
 
 
+def test_what_a_dossier_takes_is_asked_for_before_scoring(
+  tmp_path, sides, capsys, monkeypatch
+):
+  monkeypatch.setitem(sys.modules, "jinja2", None)
+  assert audit(sides, tmp_path / "w", alpha=0.2) == 1
+  assert "pip install 'lsaprobe_jax[audit]'" in capsys.readouterr().err
+  assert not (tmp_path / "w").exists()
+
+
 def test_an_audit_without_a_verdict_has_a_status_of_its_own(tmp_path, sides, capsys):
   assert audit(sides, tmp_path / "w", alpha=0.05) == cli.NO_VERDICT == 3
   assert "No verdict." in capsys.readouterr().out

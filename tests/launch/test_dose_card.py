@@ -26,6 +26,23 @@ def test_the_card_has_the_losses_of_every_snapshot(trained, launcher, tmp_path):
   assert any(c[:2] == ["base", "0"] for c in cells)
 
 
+def test_a_training_that_goes_on_is_shown_by_its_last_snapshot(
+  trained, launcher, tmp_path
+):
+  for name in ("base", "a"):
+    shutil.copytree(trained, tmp_path / "train" / f"dose-diffwave-{name}")
+  tuned = tmp_path / "train" / "dose-diffwave-a"
+  shutil.rmtree(tuned / "model")
+  shutil.rmtree(tuned / "snapshots" / "00024")
+  output = tmp_path / "card.md"
+  flags = (f"--logs={tmp_path / 'logs'}", f"--output={output}", "--family=diffwave")
+  done = launcher.run("benchmarks.dose_card", f"--train={tmp_path / 'train'}", *flags)
+  assert done.returncode == 0, done.stderr
+  text = output.read_text()
+  assert "kept after 1 to 12 passes" in text
+  assert "on group `a` for 12 passes" in text
+
+
 def test_a_folder_without_a_base_is_refused(launcher, tmp_path):
   flags = (f"--train={tmp_path}", f"--logs={tmp_path}", f"--output={tmp_path / 'x'}")
   done = launcher.run("benchmarks.dose_card", *flags)
