@@ -10,9 +10,10 @@ import sys
 
 import for_tpu
 import jax
+import jax.numpy as jnp
 import pytest
 
-from lsaprobe_jax import backends
+from lsaprobe_jax import backends, parallel
 from lsaprobe_jax.models import convolution
 
 
@@ -49,6 +50,14 @@ def test_another_backend_is_written_for_inside_alone():
   with pytest.raises(ValueError, match="inside"), backends.written_for("gpu"):
     raise ValueError("inside")
   assert backends.backend() == here
+
+
+@pytest.mark.parametrize(("name", "one_by_one"), [("cpu", True), ("tpu", False)])
+def test_examples_are_a_batch_on_accelerators(name, one_by_one):
+  mapped = lambda batch: parallel.map_examples(jnp.sin, batch)
+  with backends.written_for(name):
+    written = str(jax.make_jaxpr(mapped)(jnp.ones((3, 2))))
+  assert ("scan" in written) == one_by_one
 
 
 def test_what_was_jitted_before_is_written_anew():
