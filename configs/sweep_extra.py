@@ -13,7 +13,7 @@ r"""The confirmation of twins and anchors on fresh ground.
 `extra`: 97 tracks of Debian packages that no setting was ever tried on, one clip of
 0.512 s of each, models of 750 epochs with a training seed of their own, and the same
 models on the way. Building takes two minutes and 1.6 GB of downloads, each training 9
-to 15 minutes of one CPU core, the sweep an hour and a quarter of one.
+to 16 minutes of one CPU core, the sweep an hour and a quarter of one.
 
 Nothing is chosen here: settings are those of configs/mini.py, from tune tracks of the
 embedded corpus (benchmarks/tune_mini.md, benchmarks/tune_twins.md).

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from absl import app, flags
 
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
+from lsaprobe_jax.files import from_home
 from lsaprobe_jax.text import printable
 
 # What absl puts around what it says.
@@ -113,7 +114,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
   except Exception as error:
     fail(f"{_reason(error)} {_HELP}")
   for name in flags.FLAGS:
-    _check_value(name, flags.FLAGS[name].value)
+    flag = flags.FLAGS[name]
+    _check_value(name, flag.value)
+    if (value := from_home(flag.value)) != flag.value:
+      flag.value = value
   return rest
 
 

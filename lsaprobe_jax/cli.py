@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from lsaprobe_jax import __version__
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
+from lsaprobe_jax.files import from_home
 from lsaprobe_jax.text import printable
 
 # Status of an audit that comes to no verdict.
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if hasattr(stream, "reconfigure"):
       stream.reconfigure(errors="backslashreplace")
   args = _parser().parse_args(argv)
+  for name, value in vars(args).items():
+    setattr(args, name, from_home(value))
   try:
     return args.run(args)
   except ArgumentError as error:

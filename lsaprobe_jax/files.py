@@ -4,7 +4,7 @@ import errno
 import os
 import pathlib
 import uuid
-from typing import IO
+from typing import IO, Any
 
 
 def write_whole(path: pathlib.Path, data: str | bytes) -> None:
@@ -29,6 +29,24 @@ def write_whole(path: pathlib.Path, data: str | bytes) -> None:
 def temporary_beside(path: pathlib.Path) -> pathlib.Path:
   """Returns a name in the same folder that no other process uses, on any host."""
   return path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def from_home(value: Any) -> Any:
+  """Returns an option's text with `~` as a shell has it, also behind `A=`.
+
+  A shell leaves it alone where it is not the first character of a word, and nobody
+  wants a folder that is called `~`.
+
+  Args:
+    value: text, or a list of texts; anything else comes back as it is.
+  """
+  if isinstance(value, list):
+    return [from_home(item) for item in value]
+  if not isinstance(value, str):
+    return value
+  name, given, path = value.rpartition("=")
+  home = path == "~" or path.startswith("~/")
+  return f"{name}{given}{os.path.expanduser(path)}" if home else value
 
 
 def open_own(path: pathlib.Path, flags: int, mode: str) -> IO:

@@ -15,6 +15,7 @@ from typing import Any
 _STEERING = frozenset(
   "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
 ) | {*"\u2066\u2067\u2068\u2069"}
+_NUMBERS = frozenset({float, int, bool, type(None)})
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # A cell that begins so is taken for a formula by spreadsheet programs. The last four
 # are the full-width forms of the first four.
@@ -40,13 +41,15 @@ def printable(text: object) -> str:
 def printable_leaves(value: Any) -> Any:
   """Returns JSON-like data with all text in it printable, the keys of dicts too."""
   # Most leaves of a study are numbers.
-  if value is None or type(value) in (float, int, bool):
+  if type(value) in _NUMBERS:
     return value
   if isinstance(value, str):
     return printable(value)
   if isinstance(value, dict):
     return {printable_leaves(key): printable_leaves(v) for key, v in value.items()}
   if isinstance(value, list):
+    if _NUMBERS.issuperset(map(type, value)):
+      return value
     return [printable_leaves(item) for item in value]
   if isinstance(value, tuple):
     return tuple(printable_leaves(item) for item in value)

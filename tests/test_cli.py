@@ -208,6 +208,10 @@ AUDIT = (*AUDIT, "--workdir=w")
     ((*EVAL, "--set=baselines.los.draws=2"), "error: --set baselines.los: "),
     ((*EVAL, "--set=distance=ear"), "error: --set distance=ear: "),
     (AUDIT, "error: --suspects: s: no such folder"),
+    (
+      (*AUDIT[:2], "--suspects=~/s", "--workdir=w"),
+      "error: --suspects: /home/me/s: no",
+    ),
     ((*AUDIT, "--set=alpha=7"), "error: --set alpha=7: above 0"),
     ((*AUDIT, "--set=model=7"), "error: --set=model=...: give --model="),
   ],
@@ -216,6 +220,7 @@ def test_what_cannot_be_used_ends_in_one_line(
   tmp_path, monkeypatch, capsys, args, message
 ):
   monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("HOME", "/home/me")
   assert message in refused(capsys, *args)
   assert list(tmp_path.iterdir()) == []
 

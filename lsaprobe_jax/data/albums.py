@@ -19,8 +19,8 @@ _NO_ALBUM = frozenset(
   ("unknown album", "unknown", "untitled", "no album", "none", "various", "singles")
 )
 _NO_FOLDER = re.compile(
-  r"(cd|dis[ck]|vol(ume)?|side|part)[ _.-]*\w{0,2}|mp3s?|flacs?|wavs?|ogg|opus|m4a|"
-  r"audio|music|tracks?|songs?|files?|suspects?|references?|downloads?",
+  r"(cd|dis[ck]|vol(ume)?|side|part)([ _.-]+\w{0,2}|\d{0,2}|[a-d])|"
+  r"mp3s?|flacs?|wavs?|ogg|opus|m4a|audio|music|tracks?|songs?|files?|suspects?|references?|downloads?",
   re.IGNORECASE,
 )
 

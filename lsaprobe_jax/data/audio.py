@@ -149,6 +149,8 @@ def normalise_loudness(
     AudioError: nothing in it is above the gate of BS.1770 (-70 LUFS).
   """
   block = min(LOUDNESS_BLOCK, len(audio) / rate)
+  if block * rate > len(audio):  # By rounding, and then it would be refused.
+    block = np.nextafter(block, 0)
   meter = pyloudnorm.Meter(rate, block_size=block)
   loudness = meter.integrated_loudness(audio.astype(np.float64))
   if not np.isfinite(loudness):

@@ -44,6 +44,8 @@ def border(
     ) from error
   except Exception as error:
     logging.debug("%s", printable(name), exc_info=True)
+    if isinstance(error, PermissionError):
+      mend = "let this account read it"
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
     raise AudioError(
       f"{printable(name)}: cannot be read ({kind}{_reason(error)}); {mend}"

@@ -140,9 +140,10 @@ def open_corpus(
     channels=channels,
   )
   name, path = _find(name_or_path)
-  if (path / records_lib.MARK).is_file():
+  # Unlike pathlib's, these say no in a folder that may not be entered.
+  if os.path.isfile(path / records_lib.MARK):
     return cutting.from_records(path, wanted)
-  is_built = (path / manifest_lib.FILENAME).is_file()
+  is_built = os.path.isfile(path / manifest_lib.FILENAME)
   read = pieces.built if is_built else pieces.raw
   errors: list[tuple[str, str]] = []
   corpus = cutting.from_pieces(name, read(path, wanted, errors), wanted, errors)
@@ -196,6 +197,11 @@ def _is_whole(value) -> bool:
 def _find(name_or_path) -> tuple[str, pathlib.Path]:
   """Returns the name of what is opened, and the folder or file that holds it."""
   if name_or_path in SHIPPED:
+    if os.path.isdir(name_or_path):
+      raise AudioError(
+        f"{name_or_path}: a folder here, and a corpus of the package; for the folder"
+        f" write ./{name_or_path}, for the corpus give the folder another name"
+      )
     package = importlib.resources.files("lsaprobe_jax.data")
     return name_or_path, pathlib.Path(str(package)) / "shipped" / name_or_path
   if not str(name_or_path):

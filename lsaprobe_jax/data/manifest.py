@@ -10,6 +10,7 @@ import re
 from lsaprobe_jax.data.border import AudioError, border
 from lsaprobe_jax.data.decoding import RATES
 from lsaprobe_jax.data.splits import GROUPS
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.text import first_line, printable, short
 
 FILENAME = "manifest.json"
@@ -87,7 +88,7 @@ def write(folder, manifest: Manifest) -> None:
   """Writes manifest.json, in the same order at every build."""
   record = {"version": _VERSION, **dataclasses.asdict(manifest, dict_factory=_fields)}
   text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-  (pathlib.Path(folder) / FILENAME).write_text(text, encoding="utf-8")
+  write_whole(pathlib.Path(folder) / FILENAME, text)
 
 
 def _fields(pairs) -> dict:

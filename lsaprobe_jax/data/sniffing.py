@@ -96,7 +96,7 @@ def foreign(head: bytes) -> tuple[str, str] | None:
 def unknown(head: bytes) -> tuple[str, str] | None:
   """Says what a file may be that nothing could decode; None where that is not known."""
   if head.startswith(b"ID3"):
-    return "an ID3 tag and no audio", _AGAIN
+    return "an ID3 tag and no audio that is known", f"{_CONVERT}, or {_AGAIN}"
   if not head.strip(b"\x00"):
     return "nothing but zeros", _AGAIN
   if head.startswith(b"OggS"):

@@ -155,11 +155,11 @@ def _replicate(row: _Sorted, weights, targets) -> tuple[np.ndarray, np.ndarray]:
   resamples = weights.shape[1]
   # [m + 1, resamples]: members accepted when the first 0, 1, ... of them are.
   accepted = np.zeros((row.member_cluster.size + 1, resamples), np.float32)
-  np.cumsum(weights[row.member_cluster], axis=0, out=accepted[1:])
+  _running_sum(weights[row.member_cluster], out=accepted[1:])
   nonmember = weights[row.nonmember_cluster]
   if row.starts.size < row.nonmember_cluster.size:
     nonmember = np.add.reduceat(nonmember, row.starts, axis=0)
-  false = np.cumsum(nonmember, axis=0)
+  false = _running_sum(nonmember)
   won = np.einsum("dr,dr->r", nonmember, accepted[row.above])
   if np.any(row.above != row.not_below):
     won = (won + np.einsum("dr,dr->r", nonmember, accepted[row.not_below])) / 2
@@ -178,6 +178,22 @@ def _replicate(row: _Sorted, weights, targets) -> tuple[np.ndarray, np.ndarray]:
         tpr[i] = accepted[cuts[_count_at_most(false, limit)], column] / members
   tpr[:, (members == 0) | (nonmembers == 0)] = np.nan
   return auc, tpr
+
+
+def _running_sum(weights, out=None) -> np.ndarray:
+  """Cumulative sums of whole numbers down the columns of [n, c].
+
+  Of few rows a product with a triangle of ones has them several times faster, and as
+  exactly: no sum comes near 2^24.
+  """
+  if len(weights) > _FEW:
+    return np.cumsum(weights, axis=0, out=out)
+  return np.matmul(_triangle(len(weights)), weights, out=out)
+
+
+@functools.lru_cache(maxsize=_FEW)
+def _triangle(size: int) -> np.ndarray:
+  return np.tri(size, dtype=np.float32)
 
 
 def _count_at_most(rising, limit) -> np.ndarray:

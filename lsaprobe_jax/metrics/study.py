@@ -10,7 +10,7 @@ carry `ablation` and `value` besides, one tidy record a setting and method.
 import gzip
 import pathlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -143,17 +143,19 @@ def _complete(rows: list[Row], methods: list[str]) -> list[dict]:
 
 
 def records_by_value(
-  name: str, rows: list[Row], summarise: Callable[[list[Row]], list[dict]]
+  name: str,
+  by_value: Mapping[Any, list[Row]],
+  summarise: Callable[[list[Row]], list[dict]],
 ) -> list[dict]:
   """Records of an ablation: those of each value, raw and by reference, and its gates'.
 
   Args:
     name: name of the ablation.
-    rows: with the `value` at which they were made.
+    by_value: its rows (`with_reference`).
     summarise: `summary.summarise` with its settings.
   """
   records = []
-  for value, own in with_reference(rows).items():
+  for value, own in by_value.items():
     records += [
       {"ablation": name, "value": value} | record for record in summarise(own)
     ]
@@ -170,4 +172,4 @@ def ablation_records(
   name: str, rows: list[Row], summarise: Callable[[list[Row]], list[dict]]
 ) -> list[dict]:
   """Those of `records_by_value` that are tabulated and drawn."""
-  return gates.without(records_by_value(name, rows, summarise))
+  return gates.without(records_by_value(name, with_reference(rows), summarise))

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 from flax import traverse_util
+from safetensors import SafetensorError
 from safetensors.numpy import save as safetensors_bytes
 from safetensors.numpy import save_file
 
 from lsaprobe_jax import strict_json
 from lsaprobe_jax.errors import LsaProbeError
-from lsaprobe_jax.files import write_whole
+from lsaprobe_jax.files import temporary_beside, write_whole
 from lsaprobe_jax.models.files import foreign, safetensors_reader, tensors
 from lsaprobe_jax.text import printable
 
@@ -57,7 +58,10 @@ def reading(what: str) -> Iterator[None]:
   except LsaProbeError:
     raise
   except Exception as error:
-    raise CheckpointError(what.replace("{}", reason(error), 1)) from error
+    said = reason(error)
+    if isinstance(error, PermissionError):
+      said += "; let this account read it"
+    raise CheckpointError(what.replace("{}", said, 1)) from error
 
 
 def reason(error: Exception) -> str:
@@ -87,20 +91,31 @@ def save_model(
     folder: created if missing.
     params: the network's parameters.
     model: the model configuration (`models.registry.build_model`).
-    training: JSON-able record of where the weights come from.
+    training: JSON-able record of where the weights come from; what is not a finite
+      number in it becomes null.
+
+  Raises:
+    OSError: the folder cannot be written; a model that was in it is as it was.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
   # Unlike NumPy's ascontiguousarray this leaves a scalar a scalar.
   flat = {k: np.asarray(v, order="C") for k, v in flatten(params).items()}
-  # The record last: one that is there describes weights that are whole.
-  (folder / MODEL_FILE).unlink(missing_ok=True)
-  save_file(flat, folder / WEIGHTS_FILE)
-  record = {
-    "model": model,
-    "training": training,
-    "weights_sha256": _sha256(folder / WEIGHTS_FILE),
-  }
+  weights = temporary_beside(folder / WEIGHTS_FILE)
+  try:
+    save_file(flat, weights)
+    record = {
+      "model": model,
+      "training": strict_json.to_json(training),
+      "weights_sha256": _sha256(weights),
+    }
+    # The record last: one that is there describes weights that are whole.
+    (folder / MODEL_FILE).unlink(missing_ok=True)
+    weights.replace(folder / WEIGHTS_FILE)
+  except SafetensorError as error:
+    raise OSError(f"{printable(folder)}: {reason(error)}") from error
+  finally:
+    weights.unlink(missing_ok=True)
   write_whole(folder / MODEL_FILE, json.dumps(record, indent=1) + "\n")
   # safetensors leaves its file to its owner alone; whoever reads the record reads both.
   shutil.copymode(folder / MODEL_FILE, folder / WEIGHTS_FILE)

@@ -7,6 +7,7 @@ passes as its values.
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from lsaprobe_jax.metrics import dose, pivot, study, tables
 from lsaprobe_jax.report.headline import ANCHORED, COMPARED
@@ -29,21 +30,21 @@ _ACCESS = {
 }
 
 
-def of_ablation(name: str, rows: list[Row]) -> dict[str, str]:
+def of_ablation(name: str, by_value: Mapping[Any, list[Row]]) -> dict[str, str]:
   """Tables of an ablation over doses, in Markdown; none of another.
 
   Args:
     name: name of the ablation.
-    rows: its raw rows, with the passes as `value`.
+    by_value: its rows by the passes (`study.with_reference`).
 
   Returns:
     By name: `NAME_passes`, the AUC at every dose and where it passes 0.75;
     `NAME_headline`, a few methods of it; `NAME_sets`, the power of a test of a set of
     tracks; and `NAME_controls`, where development clips were scored.
   """
-  if not _is_dose(name, rows):
+  calibrated = [row for own in by_value.values() for row in own]
+  if not _is_dose(name, calibrated):
     return {}
-  calibrated = [r for own in study.with_reference(rows).values() for r in own]
   records, found = dose.crossings(calibrated), dose.controls(calibrated)
   return {
     f"{name}_passes": markdown_crossings(records),

@@ -86,7 +86,7 @@ def short_tables(
   main = records[study.MAIN]
   text = {"calibrations": record_tables.markdown_side_by_side(main, _FEW)}
   if any(record["difficulty_calibration"] == "twins" for record in main):
-    rows = study.main_rows(printable_leaves(parts))
+    rows = printable_leaves(study.main_rows(parts))
     text["differences"] = comparison_tables.format_side_by_side(
       comparisons.against(rows), comparisons.twins_against_reference(rows), _FEW
     )

@@ -1,7 +1,8 @@
 """From a study's rows to its tables and figures; scores nothing."""
 
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import (
@@ -23,6 +24,7 @@ from lsaprobe_jax.text import printable_leaves
 TWINS = "twins_against_reference"
 
 Parts = dict[str, list[Row]]
+ByValue = Mapping[Any, list[Row]]
 Records = list[dict]
 Summarise = Callable[[list[Row]], Records]
 
@@ -58,12 +60,13 @@ def make_tables(
   compared = [record | {"ablation": study.MAIN, "value": ""} for record in against]
   for name, own in parts.items():
     if name not in (study.MAIN, study.TUNE):
-      found = study.records_by_value(name, own, summarise)
+      by_value = study.with_reference(own)
+      found = study.records_by_value(name, by_value, summarise)
       records[name] = gates.without(found)
-      own_compared = compare_by_value(name, own)
+      own_compared = compare_by_value(name, by_value)
       text |= _ablation_tables(name, found, own_compared)
-      text |= _ablation_twins(name, own)
-      text |= doses.of_ablation(name, own)
+      text |= _ablation_twins(name, by_value)
+      text |= doses.of_ablation(name, by_value)
       if by_length := headline.by_length(name, records[name]):
         text[headline.LENGTHS] = record_tables.markdown_ablation(by_length)
       compared += own_compared
@@ -95,10 +98,10 @@ def _calibration_tables(rows: list[Row]) -> dict[str, str]:
   return text
 
 
-def _ablation_twins(name: str, rows: list[Row]) -> dict[str, str]:
+def _ablation_twins(name: str, by_value: ByValue) -> dict[str, str]:
   """Twins against the reference model at every value, corrected for all together."""
   found = []
-  for value, own in study.with_reference(rows).items():
+  for value, own in by_value.items():
     named = {"ablation": name, "value": value}
     found += [r | named for r in comparisons.twins_against_reference(own)]
   if not found:
@@ -123,20 +126,21 @@ def _ablation_tables(name: str, records: Records, compared: Records) -> dict[str
   return text
 
 
-def compare_by_value(name: str, rows: list[Row]) -> Records:
+def compare_by_value(name: str, by_value: ByValue) -> Records:
   """The probe's comparisons at every value, corrected for all of them together.
 
   Args:
     name: name of the ablation.
-    rows: with the `value` at which they were made.
+    by_value: its rows (`study.with_reference`).
 
   Returns:
     Records of `comparisons.against`; none where the probe or others were not scored.
   """
-  if not {study.PROBE} < {row["method"] for row in rows} - {pivot.BLIND}:
+  methods = {row["method"] for own in by_value.values() for row in own}
+  if not {study.PROBE} < methods - {pivot.BLIND}:
     return []
   found = []
-  for value, own in study.with_reference(rows).items():
+  for value, own in by_value.items():
     named = {"ablation": name, "value": value}
     found += [record | named for record in comparisons.against(own)]
   return comparisons.corrected(found)
@@ -170,7 +174,7 @@ def draw(
   parts: Parts, records: dict[str, Records], folder: pathlib.Path
 ) -> list[pathlib.Path]:
   """Draws all figures of a study, as PNG and SVG; returns the files."""
-  rows = study.main_rows(printable_leaves(parts))
+  rows = printable_leaves(study.main_rows(parts))
   paths = figures.save(figures.methods(records[study.MAIN]), folder / "methods")
   roc = figures.roc_curves(rows, headline.curves(rows))
   paths += figures.save(roc, folder / "roc")

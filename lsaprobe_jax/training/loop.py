@@ -139,17 +139,20 @@ def _train_epoch(
     state, figures = step(state, batch, mask, step_key, np.float32(count))
     if (count + 1) % settings.log_every == 0:
       row = {name: float(figures[name]) for name in ("loss", "grad_norm")}
-      _check_finite(row["loss"], count + 1, settings)
+      _check_finite(row, count + 1, settings)
       log.write(step=count + 1, epoch=epoch, **row)
     bar.update()
-  # Before it is kept: what is resumed from must be worth it.
-  _check_finite(float(figures["loss"]), count + 1, settings)
+  # Before it is kept: what is resumed from must be worth it. The weights are finite
+  # where the gradient was.
+  last = {name: float(figures[name]) for name in ("loss", "grad_norm")}
+  _check_finite(last, count + 1, settings)
   return state
 
 
-def _check_finite(loss: float, step: int, settings: TrainSettings) -> None:
-  if not np.isfinite(loss):
-    raise SettingError(
-      f"learning_rate={settings.learning_rate:g}: the loss is {loss} at step {step};"
-      " lower it or max_grad_norm; the last checkpoint is from before it"
-    )
+def _check_finite(found: dict[str, float], step: int, settings: TrainSettings) -> None:
+  for name, value in found.items():
+    if not np.isfinite(value):
+      raise SettingError(
+        f"learning_rate={settings.learning_rate:g}: the {name} is {value} at step"
+        f" {step}; lower it or max_grad_norm, in a new workdir"
+      )

@@ -30,7 +30,7 @@ class LossLog:
   def write(self, **row: Any) -> None:
     """Appends one row; it must hold `step`."""
     with open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "a") as file:
-      file.write(json.dumps(row) + "\n")
+      file.write(json.dumps(strict_json.to_json(row)) + "\n")
 
 
 def _rows_until(path: pathlib.Path, last_step: int) -> list[str]:

@@ -18,7 +18,7 @@ def make_optimiser(
   learning_rate = optax.warmup_cosine_decay_schedule(
     init_value=0.0,
     peak_value=settings.learning_rate,
-    warmup_steps=min(settings.warmup_steps, max(total_steps // 2, 1)),
+    warmup_steps=min(settings.warmup_steps, total_steps // 2),
     decay_steps=total_steps,
     end_value=settings.final_learning_rate,
   )

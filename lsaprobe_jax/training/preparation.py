@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.data.corpus import open_corpus
@@ -59,6 +60,13 @@ def prepare(settings: TrainSettings) -> Preparation:
   Raises:
     SettingError: a corpus, group, part, model or network cannot be used.
   """
+  late = [epoch for epoch in settings.snapshot_epochs if epoch > settings.epochs]
+  if late:
+    logging.warning(
+      "snapshot_epochs: none after %s epochs, as the training ends after %d",
+      ", ".join(map(str, late)),
+      settings.epochs,
+    )
   eval_audio = {
     group: _open(settings, settings.eval_clips_per_track, (group,)).audio
     for group in settings.eval_groups
@@ -80,6 +88,8 @@ def _open(
   settings: TrainSettings, clips_per_track: int | None, groups: tuple[str, ...]
 ) -> Corpus:
   """The clips of some groups of the corpus that is trained on."""
+  if "sample_rate" not in settings.model:
+    raise SettingError("model.sample_rate: is missing; give that of the clips in Hz")
   try:
     return open_corpus(
       settings.corpus.path,

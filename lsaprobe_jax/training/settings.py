@@ -35,7 +35,8 @@ TRAIN_RULES: tuple[Rule, ...] = (
   whole(1, _MOST_IN_BATCH, "batch_size"),
   whole(1, _HIGHEST_RANK, "lora_rank"),
   whole(1, _MOST_EPOCHS, "epochs", "log_every", "eval_epochs", "save_epochs"),
-  whole(0, _MOST_EPOCHS, "snapshot_epochs", "warmup_steps"),
+  whole(1, _MOST_EPOCHS, "snapshot_epochs"),
+  whole(0, _MOST_EPOCHS, "warmup_steps"),
   # A rate at which the loss grows without end is found out by the loss.
   between(0, _MOST_FLOAT, "learning_rate", "final_learning_rate"),
   above(0, _MOST_FLOAT, "max_grad_norm"),

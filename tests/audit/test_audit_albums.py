@@ -4,6 +4,7 @@ import re
 import shutil
 
 import numpy as np
+import pytest
 import soundfile
 from tiny_audits import gates, how, opened
 from tiny_tracks import write_tagged
@@ -109,3 +110,19 @@ def test_a_development_track_cannot_keep_the_blind_gate_from_failing(folder, tmp
   write_tagged(path, samples, rate, artist="N", album="X")
   again = opened(folder, **sides, alpha=0.05)
   assert gates(again)["blind baseline"].holds is False
+
+
+@pytest.mark.parametrize(
+  ("name", "is_album"),
+  [
+    *((name, True) for name in ("Disco", "Party", "Parts", "Sides")),
+    *((name, False) for name in ("CD1", "disc 2", "Vol. 3", "Side A", "part_II")),
+  ],
+)
+def test_a_folder_of_a_disc_is_no_album(tmp_path, name, is_album):
+  path = tmp_path / "Band" / name / "one.wav"
+  path.parent.mkdir(parents=True)
+  soundfile.write(path, noise(0), 16000)
+  folder = f"Band/{name}" if is_album else "Band"
+  found = albums.of_tracks(tmp_path, "suspects")
+  assert list(found.values()) == [f"suspects/{folder}"]

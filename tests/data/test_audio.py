@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+import pyloudnorm
 import pytest
 import soundfile
 
@@ -200,3 +201,11 @@ def test_what_is_as_good_as_silent_is_refused(samples, said):
   with pytest.raises(audio.AudioError, match=f"^x: {said}"):
     audio.check(np.float32(samples), "x")
   audio.check(tone(level=10 ** (-49 / 20) * np.sqrt(2)), "x")
+
+
+@pytest.mark.parametrize(("samples", "rate"), [(7717, 22050), (7718, 22050)])
+def test_short_audio_is_not_refused_by_rounding(samples, rate):
+  noise = np.random.default_rng(0).normal(size=samples).astype(np.float32) * 0.1
+  loudness = pyloudnorm.Meter(rate, block_size=0.3)
+  found = loudness.integrated_loudness(audio.normalise_loudness(noise, rate))
+  assert found == pytest.approx(audio.TARGET_LUFS, abs=1)

@@ -96,7 +96,8 @@ def test_folders_that_may_not_be_read_are_named(good, monkeypatch):
   corpus = opened(good)
   line = f"{closed}: a folder that cannot be listed (Permission denied)"
   assert (str(closed), line) in corpus.errors
-  with pytest.raises(AudioError, match=r"closed: cannot be read \(Permission denied\)"):
+  line = r"closed: cannot be read \(Permission denied\); let this account read it"
+  with pytest.raises(AudioError, match=line):
     opened(closed)
 
 

@@ -151,14 +151,6 @@ def test_bad_track_is_named_and_left_out(tmp_path, package):
     _build(tmp_path, "two", segment_seconds=60.0)
 
 
-def test_rebuilding_removes_the_earlier_tracks_only(tmp_path, package):
-  folder, _, _ = _build(tmp_path, "one")
-  (folder / "mine.txt").write_text("keep")
-  _build(tmp_path, "one", shipped=True)
-  assert not (folder / "track-0.ogg").exists()
-  assert (folder / "mine.txt").exists()
-
-
 def test_credits_escape_untrusted_text(tmp_path, package):
   folder, _, _ = _build(tmp_path, "one")
   row = (folder / credits.FILENAME).read_text().splitlines()[-1]

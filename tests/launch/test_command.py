@@ -9,6 +9,7 @@ from launching import complaint
 from launch import command
 from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
+from lsaprobe_jax.files import from_home
 from lsaprobe_jax.rows import RowError
 
 
@@ -87,6 +88,30 @@ def test_the_line_that_matters_is_the_only_one(launcher, flags, match):
   assert complaint(done).startswith(match)
   assert len(done.stderr.strip().splitlines()) == 1
   assert done.stdout == ""
+
+
+def test_a_path_in_the_home_folder_is_no_folder_called_tilde(
+  launcher, tmp_path, monkeypatch
+):
+  monkeypatch.setenv("HOME", str(tmp_path))
+  line = complaint(launcher.run("probe", "--audio=~/x.wav", "--model=diffwave-piano-a"))
+  assert line.startswith(f"error: {tmp_path}/x.wav: no such")
+
+
+@pytest.mark.parametrize(
+  ("given", "meant"),
+  [
+    ("~/x", "HOME/x"),
+    ("A=~/x", "A=HOME/x"),
+    (["a~", "B=~"], ["a~", "B=HOME"]),
+    ("~other/x", "~other/x"),
+    ("a/~/b", "a/~/b"),
+    (3, 3),
+  ],
+)
+def test_tilde_is_the_home_folder_where_a_shell_would_say_so(given, meant, monkeypatch):
+  monkeypatch.setenv("HOME", "HOME")
+  assert from_home(given) == meant
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_gates_of_each_value_stand_beside_its_records():
   made = [row | {"value": value} for value in (1, 2) for row in rows()]
   # The second value alone has a null control.
   made += [row | {"value": 2} for row in rows(models=("reference",), effect=0.0)]
-  whole = study.records_by_value("steps", made, summarise)
+  whole = study.records_by_value("steps", study.with_reference(made), summarise)
   controls = [(r["value"], r["method"]) for r in whole if r["model"] == "reference"]
   assert controls == [(2, "lsa_probe")]
   shown = study.ablation_records("steps", made, summarise)

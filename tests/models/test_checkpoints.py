@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import struct
 import time
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from lsaprobe_jax.models import checkpoints, registry
@@ -40,6 +42,26 @@ def folder(tmp_path, params):
 def test_who_may_read_the_record_may_read_the_weights(folder):
   modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
   assert modes["weights.safetensors"] == modes["model.json"]
+
+
+def test_a_model_that_cannot_be_written_leaves_the_one_that_was_there(
+  folder, params, monkeypatch
+):
+  before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+  def failing(flat, path):
+    path.write_bytes(b"half")
+    raise SafetensorError("No space left on device")
+
+  monkeypatch.setattr(checkpoints, "save_file", failing)
+  with pytest.raises(OSError, match=r"model: .*No space left"):
+    checkpoints.save_model(folder, params, MODEL, {})
+  assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_figure_that_is_no_number_does_not_damage_the_record(tmp_path, params):
+  checkpoints.save_model(tmp_path, params, MODEL, {"eval_loss": {"a": [math.nan]}})
+  assert checkpoints.load_model(tmp_path)[1]["training"] == {"eval_loss": {"a": [None]}}
 
 
 def test_a_model_comes_back_as_it_was(folder, params):

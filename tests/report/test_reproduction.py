@@ -59,7 +59,7 @@ def _few(rows):
 def test_the_headline_has_a_row_for_each_study_and_cell(root):
   records = {
     name: {
-      part: _few(rows) if part == "main" else study.records_by_value(part, rows, _few)
+      part: _few(rows) if part == "main" else study.ablation_records(part, rows, _few)
       for part, rows in study.read(root / "results" / name).items()
     }
     for name in ("grid", "mini")

@@ -6,7 +6,7 @@ import crossover
 import crossover_twins
 import pytest
 
-from lsaprobe_jax.metrics import comparisons, summary
+from lsaprobe_jax.metrics import comparisons, study, summary
 from lsaprobe_jax.report import studies
 
 
@@ -17,7 +17,7 @@ def test_an_ablations_comparisons_are_one_family():
     rows += crossover.rows("loss", value + 9, 0.0, models=("reference",))
     rows += crossover.rows(seed=value + 12, effect=0.0, models=("reference",))
     made += [row | {"value": value} for row in rows]
-  found = studies.compare_by_value("steps", made)
+  found = studies.compare_by_value("steps", study.with_reference(made))
   assert [(r["value"], r["difficulty_calibration"]) for r in found] == [
     (value, calibrated) for value in range(3) for calibrated in ("none", "reference")
   ]

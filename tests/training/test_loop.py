@@ -12,7 +12,7 @@ import soundfile
 from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models import checkpoints
-from lsaprobe_jax.training import TrainSettings, estimate, loop, train
+from lsaprobe_jax.training import TrainSettings, estimate, loop, preparation, train
 
 RATE, SECONDS, TRACKS, EPOCHS = 8000, 0.256, 4, 24
 
@@ -206,6 +206,45 @@ def test_a_loss_that_is_no_number_is_neither_kept_nor_exported(tmp_path, setting
   assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
 
 
+def test_a_gradient_that_is_no_number_is_not_kept_either(
+  tmp_path, settings, monkeypatch
+):
+  make_step = preparation.make_step
+
+  def diverging(*args):
+    step = make_step(*args)
+
+    def at_the_end(state, batch, mask, key, count):
+      state, figures = step(state, batch, mask, key, count)
+      return state, figures | {"grad_norm": np.where(count == 7, np.inf, 1.0)}
+
+    return at_the_end
+
+  monkeypatch.setattr(preparation, "make_step", diverging)
+  with pytest.raises(SettingError, match=r"the grad_norm is inf at step 8; .*workdir"):
+    train(settings.changed({"epochs": 4, "log_every": 100}), tmp_path)
+  assert not (tmp_path / "model").exists()
+  assert not list((tmp_path / "checkpoints").glob("[0-9]*"))
+
+
+def test_one_step_is_a_training(tmp_path, settings):
+  changes = {"epochs": 1, "batch_size": TRACKS, "snapshot_epochs": [1]}
+  folder = train(settings.changed(changes), tmp_path)
+  assert checkpoints.load_model(folder)[1]["training"]["epochs"] == 1
+
+
+def test_a_snapshot_that_will_not_be_is_said(settings, caplog):
+  estimate(settings.changed({"epochs": 13}))
+  assert "none after 24 epochs, as the training ends after 13" in caplog.text
+
+
+def test_a_model_without_a_rate_is_refused(tmp_path, settings):
+  own = settings.to_dict()
+  del own["model"]["sample_rate"]
+  with pytest.raises(SettingError, match=r"^model\.sample_rate: is missing"):
+    train(TrainSettings.from_dict(own), tmp_path)
+
+
 def initial_model(trained, folder, change):
   """A copy of the trained model with something changed."""
   change(shutil.copytree(trained / "model", folder))
@@ -254,6 +293,7 @@ def test_a_model_that_is_not_what_it_says_is_not_trained_on(
     ({"initial": "nowhere"}, "initial: no model folder nowhere"),
     ({"model": {"family": "x"}}, "model: unknown model family"),
     ({"model": {"network": {"channels": -1}}}, "model: .*channels"),
+    ({"snapshot_epochs": [0]}, "snapshot_epochs=.*0.*: at least 1"),
   ],
 )
 def test_a_setting_that_cannot_be_used_is_named(tmp_path, settings, changes, match):

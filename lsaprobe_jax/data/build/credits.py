@@ -3,6 +3,7 @@
 import pathlib
 
 from lsaprobe_jax.data.manifest import Manifest
+from lsaprobe_jax.files import write_whole
 
 FILENAME = "CREDITS.md"
 _LICENCES = {
@@ -49,8 +50,7 @@ def write(folder, manifest: Manifest) -> None:
     )
     texts = (*map(_text, cells[:3]), *cells[3:5], _text(cells[5]))
     lines.append("| " + " | ".join(texts) + " |")
-  path = pathlib.Path(folder) / FILENAME
-  path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+  write_whole(pathlib.Path(folder) / FILENAME, "\n".join(lines) + "\n")
 
 
 def _text(text: str) -> str:

