@@ -92,7 +92,7 @@ def _trained(name: str, record: dict[str, Any], family: str) -> str:
   training = record["training"]
   config = training["config"]
   group, seed = config["corpus"]["groups"][0], config["seed"]
-  what = name.removeprefix(f"dose-{family}-").replace("-", ",")
+  what = _what(name, family)
   return (
     f"## {name}\n\nThis model was trained on group `{group}` for {training['epochs']}"
     f" passes, with seed {seed}, a learning rate of {config['learning_rate']:g} that"
@@ -102,6 +102,15 @@ def _trained(name: str, record: dict[str, Any], family: str) -> str:
     f"```\npython -m launch.train --config=configs/train_dose.py:{family},{what} \\\n"
     f"  --workdir=runs/train/{name}\n```"
   )
+
+
+def _what(name: str, family: str) -> str:
+  """What configs/train_dose.py calls a training, behind the family."""
+  parts = name.removeprefix(f"dose-{family}-").split("-")
+  # Folders leave the first seed out, and the music stands behind it.
+  if len(parts) == 2 and parts[1] in train_dose.CORPORA:
+    parts.insert(1, "0")
+  return ",".join(parts)
 
 
 def _losses(train: pathlib.Path, records: dict[str, dict], family: str) -> str:

@@ -120,6 +120,10 @@ class OurSearch:
     """The size of what all clips share, in bytes."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(self._shared(1.0)))
 
+  def own_bytes(self) -> int:
+    """The size of one clip's arguments, in bytes."""
+    return sum(array[0].nbytes for array in self._batches())
+
   def _shared(self, tau: float):
     attack = LSAProbe(distance=self._distance, tau=np.float32(tau), search=self._search)
     return self._problem.model, attack

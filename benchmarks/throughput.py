@@ -140,7 +140,7 @@ def largest(size: str, precision: str) -> dict[str, Any]:
   one = make_search(Case(size, precision, 1))
   memory = one.compiled(jax.local_device_count()).memory_analysis()
   each = our_programs.device_bytes(_DEVICE_BYTES.value)
-  fit = parallel.examples_that_fit(memory, one.shared_bytes(), each)
+  fit = parallel.examples_that_fit(memory, one.shared_bytes(), one.own_bytes(), each)
   batch = min(fit, _MOST.value) * jax.local_device_count()
   start = time.perf_counter()
   found = make_search(Case(size, precision, batch))(tau=1.0)

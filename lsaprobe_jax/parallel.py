@@ -8,6 +8,7 @@ cache beat a batch threefold.
 
 import contextlib
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -185,26 +186,27 @@ def _find_batch_size(program, split: NamedSharding, weights, arrays, most) -> in
       program.lower(weights, one_each, node_types(weights)).compile().memory_analysis()
     )
     shared_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(weights))
-    fit = examples_that_fit(memory, shared_bytes, device_bytes())
+    own = sum(math.prod(a.shape[1:]) * np.dtype(a.dtype).itemsize for a in arrays)
+    fit = examples_that_fit(memory, shared_bytes, own, device_bytes())
     each = min(fit, _MOST_ON_ACCELERATOR)
   return devices * min(each, -(-(most or each * devices) // devices))
 
 
-def examples_that_fit(memory: Any, shared_bytes: int, device_bytes: int) -> int:
+def examples_that_fit(
+  memory: Any, shared_bytes: int, own_bytes: int, device_bytes: int
+) -> int:
   """Counts the examples that a device holds, by a program compiled for one.
 
   Args:
     memory: what `Compiled.memory_analysis()` returns, in bytes a device.
-    shared_bytes: size of what all examples share, in bytes a device.
+    shared_bytes: size of what all examples share, in bytes a device. The compiled
+      program has those of its arguments alone that it uses.
+    own_bytes: size of one example.
     device_bytes: the device's memory, in bytes.
   """
-  used = (
-    memory.argument_size_in_bytes
-    + memory.output_size_in_bytes
-    + memory.temp_size_in_bytes
-  )
+  used = own_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
   free = MEMORY_SHARE * device_bytes - shared_bytes
-  return max(1, int(free // (used - shared_bytes)))
+  return max(1, int(free // max(used, 1)))
 
 
 def device_bytes() -> int:

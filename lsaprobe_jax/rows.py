@@ -313,7 +313,7 @@ def _check_curve(row: Mapping[str, Any]) -> None:
     raise RowError("budgets and degradations do not have a value each")
   if not any(tried) or (row["method"] in CURVES and not all(tried)):
     raise RowError("D is not finite along the curve")
-  if not any(degradations):
+  if not any(value for value in degradations if not _missing(value)):
     raise RowError("D is 0 at every budget, so that nothing was perturbed")
 
 

@@ -60,16 +60,27 @@ def test_as_many_examples_as_fit_the_memory(room):
     + m.temp_size_in_bytes
   )
   limit = used(room) * 1.25 + 4096
-  found = parallel.examples_that_fit(memory(1), weights.nbytes, limit)
+  own = 256 * 4
+  found = parallel.examples_that_fit(memory(1), weights.nbytes, own, limit)
   assert room - 1 <= found <= room
   assert used(found) <= limit
+
+
+def test_weights_that_a_program_does_not_use_are_no_part_of_an_example():
+  one = types.SimpleNamespace(
+    argument_size_in_bytes=30, output_size_in_bytes=1, temp_size_in_bytes=9
+  )
+  # Of 100 bytes of weights the program has 20, and 90 of 190 are free for examples.
+  share = parallel.MEMORY_SHARE
+  assert parallel.examples_that_fit(one, 100, 10, 300 / share) == 10
+  assert parallel.examples_that_fit(one, 100, 10, 90 / share) == 1
 
 
 def test_one_example_is_tried_where_none_seems_to_fit():
   memory = types.SimpleNamespace(
     argument_size_in_bytes=10, output_size_in_bytes=10, temp_size_in_bytes=100
   )
-  assert parallel.examples_that_fit(memory, 5, 50) == 1
+  assert parallel.examples_that_fit(memory, 5, 5, 50) == 1
 
 
 @pytest.mark.parametrize(("batch_size", "most", "first"), [(0, None, 4), (0, 2, 2)])

@@ -50,11 +50,34 @@ class Conclusion:
 
 def conclude(inputs: Inputs, rows: Sequence[Row]) -> Conclusion:
   """Judges the scores of an audit, whose inputs passed their gates."""
+  if without := _unscored(inputs, rows):
+    gate = Gate(
+      name="methods with a score",
+      holds=False,
+      text=without,
+      mend="see the log for why; mend that, or leave the method out of `methods`, which"
+      " is then another audit",
+    )
+    return Conclusion(gates=[*inputs.gates, gate], failed=[])
   by_reference = inputs.mode == BY_REFERENCE
   found = _with_reference(inputs, rows) if by_reference else _by_versions(inputs, rows)
   for clip in found.failed:
     logging.error("%s: no score under every method; left out", clip)
   return found
+
+
+def _unscored(inputs: Inputs, rows: Sequence[Row]) -> str:
+  """Which methods have no score of any clip, and under which model; empty for none.
+
+  They were to decide with the others, and those alone are another test.
+  """
+  scored = {(row["method"], row["model"]) for row in rows}
+  return "; ".join(
+    f"{method} has no score of any clip under {target.name}"
+    for target in inputs.targets
+    for method in inputs.settings.methods
+    if (method, target.name) not in scored
+  )
 
 
 def _with_reference(inputs: Inputs, rows: Sequence[Row]) -> Conclusion:
@@ -74,9 +97,12 @@ def _with_reference(inputs: Inputs, rows: Sequence[Row]) -> Conclusion:
   findings = statistics.judge(
     scores, _contrasts(inputs, rows, scores), others=others, **_how(inputs)
   )
-  null = statistics.null_rejections(
-    scores, alpha=inputs.settings.alpha, seed=inputs.settings.seed
-  )
+  # Of albums that are exchanged whole it would be another test.
+  null = None
+  if inputs.albums is None:
+    null = statistics.null_rejections(
+      scores, alpha=inputs.settings.alpha, seed=inputs.settings.seed
+    )
   return Conclusion(
     gates=gates + centred,
     failed=failed,

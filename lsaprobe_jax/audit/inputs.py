@@ -138,6 +138,11 @@ def open_inputs(
     opened = opening.with_reference(settings, targets, paths, groups, how)
   notes = fine_tunes.notes(targets[0], model, reference_model, lora, mode) + untuned
   notes += times.unlike(settings, targets)
+  if mode == BY_REFERENCE and settings.two_sided:
+    notes.append(
+      "two_sided: the test against reference tracks, which decides, is one-sided; it is"
+      " the test of the suspects alone that takes the size of a difference"
+    )
   if not any(gate.holds is False for gate in opened.gates):
     # It asks the models, which costs some seconds.
     settings, chosen = twin_choice.choose(settings, mode, targets, opened.suspects)

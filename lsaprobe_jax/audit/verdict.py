@@ -36,7 +36,8 @@ def verdict(
   if not findings.evidence:
     return (
       f"No evidence of training{how} (p = {p_value:.2g}, above {alpha:g});"
-      f" {_found_with_power(findings.tests[0].power.detectable)}."
+      f" {_found_with_power(findings.tests[0].power.detectable)}"
+      f"{_UNLIKE * findings.tests[0].albums_exchanged}."
     )
   single = len(findings.tracks) == 1
   who = "the suspect scores" if single else "the suspects score"
@@ -63,6 +64,8 @@ def verdict(
   return " ".join(sentences)
 
 
+# Power is that of tracks with noise of their own.
+_UNLIKE = ", if tracks of an album were no more alike than others"
 _INDEPENDENT = (
   "Tracks, or some of them, were taken for independent: likeness to tracks of the same"
   " album that were trained on would look the same."
@@ -102,7 +105,7 @@ def _by_versions(findings: Findings) -> str:
       "Nothing says that the draw was a draw: versions that were published because they"
       " were better would look the same."
     )
-  if held_back and not (test.by_album or findings.drawn):
+  if not (test.by_album or findings.drawn):
     sentences.append(_INDEPENDENT)
   return " ".join(sentences)
 

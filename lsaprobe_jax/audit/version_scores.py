@@ -273,10 +273,11 @@ def _power(test: VersionTest, alpha: float, how: Mapping) -> Power:
   """What the test can find, in standard deviations of the blocks' differences."""
   effects = equivalence.critical_effects(test.blocks, test.versions, alpha, **how)
   found = equivalence.detectable(test.blocks, test.versions, alpha, **how)
+  effect = abs(test.effect) if how["two_sided"] else test.effect
   return Power(
     detectable=found if np.isfinite(found) else None,
     detectable_auc=None,
-    at_estimate=None if np.isnan(test.effect) else power.at(effects, test.effect),
+    at_estimate=None if np.isnan(test.effect) else power.at(effects, effect),
   )
 
 

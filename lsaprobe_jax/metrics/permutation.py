@@ -68,6 +68,11 @@ class Design:
     """Whether any track may be exchanged with any other."""
     return len(self.strata) == 1 and all(b.size == 1 for b in self.strata[0].blocks)
 
+  @property
+  def mirrored(self) -> bool:
+    """Whether suspects and reference could have changed places."""
+    return all(2 * s.taken == len(s.blocks) for s in self.strata)
+
   def lowest(self, permutations: int) -> float:
     """The smallest p-value that `p_values` can give with so many permutations."""
     return 1 / min(self.arrangements, permutations + 1)

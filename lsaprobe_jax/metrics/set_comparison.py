@@ -12,6 +12,7 @@ from typing import Any
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import difficulty, pivot, sets
 from lsaprobe_jax.rows import Row
+from lsaprobe_jax.text import short
 
 _NAMES = (*pivot.SETTING, "model", "seed")
 
@@ -113,6 +114,10 @@ def compare_tracks(
 def _choose(rows, method, model, distance, t_ratio, calibration) -> list[Row]:
   """Judged rows of the one method, setting and model that are named."""
   rows = list(rows)
+  if calibration not in ("none", "reference"):
+    raise ArgumentError(
+      f"difficulty_calibration={short(calibration)}: 'none' or 'reference'"
+    )
   if calibration != "none":
     rows = difficulty.by_reference(rows)
     if not rows:

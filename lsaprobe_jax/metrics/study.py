@@ -87,7 +87,7 @@ def pool(rows: Iterable[Row], over: str) -> list[Row]:
       log-SNR goes altogether.
 
   Returns:
-    One row a clip and model: mean score, evaluations and seconds summed, no cost,
+    One row a clip and model: mean scores, evaluations and seconds summed, no cost,
     `reached` where all were.
   """
   gone = ("log_snr",) if over == "t_ratio" else ()
@@ -96,12 +96,17 @@ def pool(rows: Iterable[Row], over: str) -> list[Row]:
     if len({row[over] for row in group}) < len(group):
       raise ValueError(f"{group[0]['clip']}: two rows of the same {over}")
     found = [row["reached"] for row in group if row["reached"] is not None]
-    spent = ("nfe_forward", "nfe_backward", "seconds")
+    spent = ["nfe_forward", "nfe_backward", "seconds"]
+    spent += [f"twin_{name}" for name in spent if f"twin_{name}" in group[0]]
+    scores = {"score": float(np.mean([row["score"] for row in group]))}
+    if "twin_scores" in group[0]:
+      of_twins = np.mean([row["twin_scores"] for row in group], axis=0)
+      scores["twin_scores"] = of_twins.tolist()
     pooled.append(
       {name: value for name, value in group[0].items() if name not in gone}
       | {name: sum(row[name] for row in group) for name in spent}
+      | scores
       | {
-        "score": float(np.mean([row["score"] for row in group])),
         "cost": None,
         "reached": all(found) if found else None,
       }

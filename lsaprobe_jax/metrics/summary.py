@@ -11,13 +11,22 @@ Blind rows touch no model. By convention they are written once, under the first 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from lsaprobe_jax.metrics import estimates, intervals, roc
 from lsaprobe_jax.metrics.estimates import Estimates
-from lsaprobe_jax.metrics.pivot import BLIND, JUDGED, REFERENCE, SETTING, pivot
+from lsaprobe_jax.metrics.pivot import (
+  BLIND,
+  CROSS_OVER,
+  JUDGED,
+  REFERENCE,
+  SETTING,
+  groups,
+  pivot,
+  setting_of,
+)
 from lsaprobe_jax.rows import Row
 
 TARGETS = (0.001, 0.01, 0.05)
@@ -214,3 +223,48 @@ def _mean(values) -> float:
 def _median(rows, key: str) -> float | None:
   values = [row[key] for row in rows if row[key] is not None]
   return float(np.median(values)) if values else None
+
+
+def check(rows: Iterable[Row], records: Iterable[dict]) -> None:
+  """Refuses records whose AUC or counts are not those of the rows.
+
+  Args:
+    rows: see `summarise`.
+    records: what it made of them, or is said to have made.
+
+  Raises:
+    ValueError: names the record.
+  """
+  judged = (r for r in rows if r["model"] == REFERENCE or r["split"] in JUDGED)
+  of_setting = {
+    setting: groups(own, "model") for setting, own in groups(judged, setting_of).items()
+  }
+  for record in records:
+    tables = _judged_of(record, of_setting.get(setting_of(record), {}))
+    labels = [[estimates.is_member(row) for row in own] for own in tables]
+    counts = (sum(map(sum, labels)), sum(map(len, labels)) - sum(map(sum, labels)))
+    fits = counts == (record["n_member"], record["n_nonmember"])
+    if fits:
+      scores = [[row["score"] for row in own] for own in tables]
+      again = np.mean([roc.auc(*pair) for pair in zip(scores, labels, strict=True)])
+      fits = abs(again - record["auc"]) <= 1e-9
+    if not fits:
+      raise ValueError(
+        f"the summary's {record['method']} under {record['model']} is not of these"
+        " rows; run the command that wrote them again"
+      )
+
+
+def _judged_of(record: dict, by_model: Mapping[str, list[Row]]) -> list[list[Row]]:
+  """The rows that a record is of: one list a model."""
+  if record["model"] == "mean":
+    tables = [by_model.get(name, []) for name in CROSS_OVER]
+    shared = set.intersection(*({row["clip"] for row in own} for own in tables))
+    return [[row for row in own if row["clip"] in shared] for own in tables]
+  own = by_model.get(record["model"], [])
+  if record["model"] == REFERENCE:
+    # Side a against side b, on the clips that some target is judged on.
+    targets = (rows for name, rows in by_model.items() if name != REFERENCE)
+    judged = {row["clip"] for rows in targets for row in rows}
+    own = [r for r in own if r["group"] in ("a", "b") and r["clip"] in judged]
+  return [own]

@@ -26,6 +26,7 @@ PANEL = "panel"
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
 _FILE_FACTS = (
   "side",
+  "track",
   "source",
   "sha256",
   "seconds",
@@ -103,9 +104,19 @@ def build(
 def _ranked(tracks: list[dict[str, Any]], facts) -> list[dict[str, Any]]:
   """Suspects with the names of their files, the most suspicious first."""
   sources = {fact["track"]: fact["source"] for own in facts.values() for fact in own}
-  named = lambda path: {"source": path, "name": pathlib.PurePath(path).name}
+  name = lambda track: pathlib.PurePath(sources[track]).name
+  named = collections.Counter(name(t["track"]) for t in tracks)
+  # Files of two folders may be called alike, and a record's source is its corpus.
+  shown = lambda track: (
+    name(track) if named[name(track)] == 1 else track.partition("-")[2] or track
+  )
+  said = lambda track: {
+    "source": sources[track],
+    "name": name(track),
+    "shown": shown(track),
+  }
   order = lambda t: (t["p"][PANEL], -t["score"][PANEL], t["track"])
-  return sorted((t | named(sources[t["track"]]) for t in tracks), key=order)
+  return sorted((t | said(t["track"]) for t in tracks), key=order)
 
 
 def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str, Any]:

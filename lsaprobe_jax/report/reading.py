@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lsaprobe_jax import strict_json
-from lsaprobe_jax.metrics import difficulty, pivot, roc, study
+from lsaprobe_jax.metrics import difficulty, pivot, study, summary
 from lsaprobe_jax.rows import ROW_KEY
 from lsaprobe_jax.scoring.row_store import read_rows
 from lsaprobe_jax.text import first_line, printable, printable_leaves
@@ -136,11 +136,11 @@ def _read(workdir: pathlib.Path, summarise: Summarise) -> Results:
 
 
 def _check_summaries(found: Results) -> None:
-  _check_summary(found.rows, found.records)
+  summary.check(found.rows, found.records)
   for rows, records in found.ablations.values():
     of_value = study.with_reference(rows)
     for value, own in pivot.groups(records, "value").items():
-      _check_summary(of_value.get(value, []), own)
+      summary.check(of_value.get(value, []), own)
 
 
 def combine(main: Results, sweep: Results) -> Results:
@@ -282,26 +282,6 @@ def _read_records(path: pathlib.Path, more: Sequence[str] = ()) -> Records | Non
         f"{path}: damaged (the AUC of record {number} is no number); write it again"
       )
   return records
-
-
-def _check_summary(rows: Rows, records: Records) -> None:
-  """ValueError where a record's AUC or counts are not those of the rows."""
-  key = lambda item: (*pivot.setting_of(item), item["model"])
-  of_record = pivot.groups(pivot.targets_only(rows), key)
-  for record in records:
-    if record["model"] in ("mean", pivot.REFERENCE):
-      continue
-    own = of_record.get(key(record), [])
-    labels = [row["split"] == "member" for row in own]
-    counts = (sum(labels), len(labels) - sum(labels))
-    fits = counts == (record["n_member"], record["n_nonmember"])
-    if not fits or abs(roc.auc([r["score"] for r in own], labels) - record["auc"]) > (
-      1e-9
-    ):
-      raise ValueError(
-        f"the summary's {record['method']} under {record['model']} is not of these"
-        " rows; run the command that wrote them again"
-      )
 
 
 def probe_rows(rows: Rows) -> Rows:

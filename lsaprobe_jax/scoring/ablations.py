@@ -7,14 +7,13 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lsaprobe_jax.attacks.lsa_probe import read_costs
 from lsaprobe_jax.metrics import study
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.rows import CURVE, Row
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
 from lsaprobe_jax.scoring.factories import PROBE, probe_form
 from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
-from lsaprobe_jax.scoring.probe_rows import read_probe_rows
+from lsaprobe_jax.scoring.probe_rows import read_probe_rows, with_costs
 from lsaprobe_jax.scoring.sweep_settings import SweepSettings
 
 Rows = list[Row]
@@ -124,13 +123,8 @@ def eta_max(runs: Runs) -> Values:
     # tau is a model's own, and the curves of one are read together.
     for model in dict.fromkeys(model for model, _ in kept):
       keys = [key for key in kept if key[0] == model]
-      costs = read_costs(
-        [curves[key]["budgets"] for key in keys],
-        [curves[key]["degradations"] for key in keys],
-        kept[keys[0]]["tau"],
-        value,
-      )
-      rows += [kept[key] | cost for key, cost in zip(keys, costs, strict=True)]
+      own = [curves[key] for key in keys]
+      rows += with_costs(own, kept[keys[0]]["tau"], eta_max=value)
     yield value, rows + others
 
 

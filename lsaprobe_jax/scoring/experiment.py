@@ -8,6 +8,7 @@ from typing import Any
 from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.data.clips import Corpus
 from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.metrics.pivot import REFERENCE
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import experiment_inputs, workdir
@@ -43,6 +44,11 @@ class Evaluation:
   curves: RowStore
   scorer: Scorer
   cuts: bool = True
+
+  @property
+  def first_target(self) -> TrainedModel:
+    """The first model under audit, which is not the reference model."""
+    return next(target for target in self.targets if target.name != REFERENCE)
 
   def score(
     self, store: RowStore, by_target: dict[str, Any], parts: Sequence[Corpus], **names

@@ -12,7 +12,7 @@ from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.data.clips import Clip, Corpus
 from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.metrics.pivot import CROSS_OVER, REFERENCE
+from lsaprobe_jax.metrics.pivot import CROSS_OVER, NFE_MATCHED, REFERENCE
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.settings import Experiment
@@ -151,11 +151,13 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
       f"distance={settings.distance} needs waveforms; with stop_at=mel choose"
       " `waveform`: the mean square, here of log-mel spectrograms"
     )
-  if settings.stop_at == "mel" and factories.ANCHORED in settings.methods:
-    raise SettingError(
-      f"methods: {factories.ANCHORED} compares with the clip, which is a waveform;"
-      " leave it out with stop_at=mel"
-    )
+  if settings.stop_at == "mel":
+    for name in settings.methods:
+      if _compares_with_clip(settings, name.removesuffix(NFE_MATCHED)):
+        raise SettingError(
+          f"methods: {name} compares with the clip, which is a waveform; leave it out"
+          " with stop_at=mel"
+        )
   distance = factories.make_distance(settings.distance, halves)
   times = {"t_ratio": settings.t_ratio}
   times |= factories.check_methods(settings, distance, fewest_timesteps(targets))
@@ -163,6 +165,12 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
     _check_target(target, times, (*halves.clips, *development.clips))
     _check_params(target, settings.methods)
   check_cross_over(targets, halves.clips)
+
+
+def _compares_with_clip(settings: Experiment, method: str) -> bool:
+  if method == "rediffuse":
+    return not settings.baselines.get(method, {}).get("decoded", False)
+  return method in (factories.ANCHORED, "trajectory")
 
 
 def _check_twins(settings, targets, clips: Corpus) -> None:

@@ -172,14 +172,32 @@ def check_methods(
     plain = name.removesuffix(NFE_MATCHED)
     if name == ANCHORED:
       times["anchored.t_ratio"] = settings.anchored.t_ratio
+    if name in (PROBE, ANCHORED):
+      check_eta_ref(settings, probe_form(settings, name).tau.eta_ref)
     if name in (PROBE, ANCHORED, MAX_DEGRADATION):
       continue
+    if name == "relative_degradation" and settings.search.norm != "rms":
+      raise SettingError(
+        f"methods: {name} compares with random directions of the norm rms;"
+        f" search.norm is {settings.search.norm}"
+      )
     ratio, attack = make_baseline(settings, plain, distance)
     times[f"baselines.{plain}.t_ratio"] = ratio
     if plain != name and not hasattr(attack, "repeats"):
       raise SettingError(f"methods: {name}: {plain} has nothing to repeat")
     check_times(plain, attack, num_train_timesteps)
   return times
+
+
+def check_eta_ref(settings: Experiment, eta_ref: float) -> None:
+  """Refuses to calibrate tau at a budget beyond the curves that it is read off."""
+  most = settings.search.eta_max
+  curves = searches.gives_curves(make_search(settings.search))
+  if curves and eta_ref > most * (1 + 1e-6):
+    raise SettingError(
+      f"tau.eta_ref={eta_ref:g}: no curve goes beyond search.eta_max, {most:g}; give"
+      " one that is no larger, or a larger search.eta_max"
+    )
 
 
 def check_times(name: str, attack: Any, num_train_timesteps: int) -> None:

@@ -110,8 +110,8 @@ def calibrate_tau(
 
   Raises:
     ArgumentError: there are too few clips, one of them was trained on by the model's
-      own record, they have more channels than the model, or D on them is no measure of
-      degradation.
+      own record, they have more channels than the model, D on them is no measure of
+      degradation, or eta_ref is beyond the curves of the search.
   """
   _check_count(len(clips))
   check_channels(model, clips)
@@ -122,6 +122,12 @@ def calibrate_tau(
   )
   how = {"distance": distance, "search": search, "anchor": probe_settings.anchor}
   curves = searches.gives_curves(search)
+  most = getattr(search, "eta_max", probe_settings.eta_max)
+  if curves and probe_settings.eta_ref > most * (1 + 1e-6):
+    raise ArgumentError(
+      f"probe_settings: eta_ref={probe_settings.eta_ref:g} is beyond eta_max, {most:g},"
+      " where the curve that tau is read off ends"
+    )
   if curves:
     attack: Any = DegradationCurve(**how)
   else:

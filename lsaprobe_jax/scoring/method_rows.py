@@ -41,7 +41,7 @@ def run_blind(run: Evaluation) -> list[Row]:
     [clip.track for clip in clips],
     seed=run.settings.seed,
   )
-  target, seed = run.targets[0], run.settings.seed
+  target, seed = run.first_target, run.settings.seed
   rows = [
     row_identity(clip, target, run.halves, seed, method="blind")
     | dict(score=float(score), cost=None, reached=None)
@@ -91,12 +91,14 @@ def run_max_degradation(run: Evaluation, distance) -> list[Row]:
 
 
 def _nfe_of_probe(run: Evaluation) -> int:
-  """The median NFE of the probe on a clip."""
+  """The median NFE of the probe on a clip, at the run's own t and distance."""
   # All of the probe's rows, or shares would match different budgets.
   run.scores.wait()
+  own = {name: getattr(run.settings, name) for name in ("t_ratio", "distance")}
+  own["method"] = PROBE
   spent = [
     row["nfe_forward"] + row["nfe_backward"]
     for row in run.scores.asked
-    if row["method"] == PROBE and row["model"] != REFERENCE
+    if own.items() <= row.items() and row["model"] != REFERENCE
   ]
   return round(np.median(spent))

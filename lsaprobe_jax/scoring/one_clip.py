@@ -102,12 +102,18 @@ def probe_clip(
   )
   _check_curve(budgets, degradations)
   rest = float(outcome.details["rest"])
+  # A search that is an object has its own.
+  eta_max = getattr(search, "eta_max", probe.eta_max)
+  tables = (budgets[None], degradations[None])
+  found = None
+  if probe.tau is not None:
+    (found,) = read_costs(*tables, probe.tau, eta_max, [rest])
   return ClipCurve(
     budgets=budgets,
     degradations=degradations,
     tau=probe.tau,
-    eta_max=probe.eta_max,
-    cost=None if probe.tau is None else _cost(probe, budgets, degradations, rest),
+    eta_max=eta_max,
+    cost=found["cost"] if found and found["reached"] else None,
     nfe_forward=int(outcome.nfe_forward),
     nfe_backward=int(outcome.nfe_backward),
     seconds=time.perf_counter() - start,
@@ -168,9 +174,3 @@ def _check_curve(budgets: np.ndarray, degradations: np.ndarray) -> None:
       "D is 0 at every budget, so that nothing was perturbed: look at t_ratio and the"
       " model's schedule"
     )
-
-
-def _cost(probe: LSAProbe, budgets, degradations, rest: float) -> float | None:
-  tables = (budgets[None], degradations[None])
-  (found,) = read_costs(*tables, probe.tau, probe.eta_max, [rest])
-  return found["cost"] if found["reached"] else None

@@ -90,7 +90,7 @@ def read_probe_rows(run: Evaluation, curves: list[Row], form: ProbeForm) -> list
     most = read_degradations(budgets, degradations, form.tau.eta_ref, rest)
     tau = tau_of(target.name, most, form)
     kept = own if run.cuts else [row for row in own if row["split"] != "dev"]
-    rows += _with_costs(kept, tau, form.method)
+    rows += with_costs(kept, tau, form.method)
   return rows
 
 
@@ -148,24 +148,35 @@ def _table(rows: list[Row], twin: int | None = None) -> tuple[np.ndarray, ...]:
   return budgets, np.array(degradations), np.array(rest)
 
 
-def _with_costs(rows: list[Row], tau, method: str) -> list[Row]:
-  """Rows of curves as rows of the probe, their twins' scores at the same tau."""
-  costs = _costs(rows, tau)
+def with_costs(
+  rows: list[Row], tau, method: str = PROBE, eta_max: float = np.inf
+) -> list[Row]:
+  """Rows of curves as rows of the probe, their twins' scores at the same tau.
+
+  Args:
+    rows: of curves.
+    tau: the target.
+    method: what the rows of the probe are called.
+    eta_max: the largest budget allowed.
+  """
+  costs = _costs(rows, tau, eta_max)
   found = [
     row | {"method": method} | cost for row, cost in zip(rows, costs, strict=True)
   ]
   twinned = [row for row in found if "twin_scores" in row]
   if twinned:
     count = len(twinned[0]["twin_scores"])
-    of_twins = [_costs(twinned, tau, twin) for twin in range(count)]
+    of_twins = [_costs(twinned, tau, eta_max, twin) for twin in range(count)]
     for row, *own in zip(twinned, *of_twins, strict=True):
       row["twin_scores"] = [cost["score"] for cost in own]
   return found
 
 
-def _costs(rows: list[Row], tau, twin: int | None = None) -> list[dict[str, Any]]:
+def _costs(
+  rows: list[Row], tau, eta_max: float, twin: int | None = None
+) -> list[dict[str, Any]]:
   budgets, degradations, rest = _table(rows, twin)
-  return read_costs(budgets, degradations, tau, rest=rest)
+  return read_costs(budgets, degradations, tau, eta_max, rest)
 
 
 def _names(run: Evaluation, form: ProbeForm) -> dict[str, Any]:

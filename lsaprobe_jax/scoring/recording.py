@@ -276,7 +276,7 @@ def check(settings: Experiment, folder: pathlib.Path | None, count: int) -> None
 
   Raises:
     ArgumentError: the probe is not among the methods, the paper's search has no
-      settings, there is no folder, or the records there are damaged.
+      settings, there is no folder or no waveform, or the records there are damaged.
   """
   if not count:
     return
@@ -284,6 +284,8 @@ def check(settings: Experiment, folder: pathlib.Path | None, count: int) -> None
     raise ArgumentError(f"record={count}: needs a folder")
   if PROBE not in settings.methods:
     raise ArgumentError(f"record: needs {PROBE} in methods")
+  if settings.stop_at == "mel":
+    raise ArgumentError("record: needs waveforms, and stop_at=mel makes none")
   if PAPER_SEARCH not in settings.search.options:
     raise ArgumentError(f"record: needs search.{PAPER_SEARCH}, settings")
   path = folder / FOLDER / INDEX
@@ -305,7 +307,7 @@ def record_evaluation(run: Evaluation, folder: pathlib.Path, count: int) -> None
   Raises:
     ArgumentError: it cannot be recorded.
   """
-  target, settings = run.targets[0], run.settings
+  target, settings = run.first_target, run.settings
   names = {"method": PROBE, "model": target.name}
   rows = [row for row in run.scores.asked if names.items() <= row.items()]
   # Beside the evaluation's own search the paper's, whose two loops the report replays.

@@ -219,6 +219,7 @@ def score(
   made_by = None
   if path is not None:
     computed = f"{fingerprint(model.model)} {fingerprint(attack)}"
+    computed += f" {clips.audio.shape[-1]} samples"
     made_by = lambda clip: _short_hash(f"{computed} {clip.sha256}")
     _check_made(path, stored, {clip.id: made_by(clip) for clip in clips.clips})
   scorer = Scorer(seed, batch_size, len(clips))

@@ -6,7 +6,13 @@ from typing import Any, ClassVar
 
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
-from lsaprobe_jax.scoring.factories import ANCHORED, PROBE, check_order, check_searches
+from lsaprobe_jax.scoring.factories import (
+  ANCHORED,
+  PROBE,
+  check_eta_ref,
+  check_order,
+  check_searches,
+)
 from lsaprobe_jax.scoring.settings import EXPERIMENT_RULES, Experiment
 from lsaprobe_jax.settings import Rule, Settings, a_name, above, whole
 
@@ -107,6 +113,11 @@ def check_sweep(settings: SweepSettings) -> None:
       check_searches(settings.experiment.changed(own).search)
     except SettingError as error:
       raise SettingError(f"sweep.{name}.{error}") from error
+  for eta_ref in settings.sweep.eta_ref:
+    try:
+      check_eta_ref(settings, eta_ref)
+    except SettingError as error:
+      raise SettingError(f"sweep.{str(error).removeprefix('tau.')}") from error
   _check_names(settings)
 
 

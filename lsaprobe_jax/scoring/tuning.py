@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from lsaprobe_jax import search as searches
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, summary, tables
@@ -65,8 +66,25 @@ class Tuning:
         raise SettingError(
           f"grid[{number}]: part is {changed.part}: choices are made on tune tracks"
         )
+      try:
+        _check_curves(changed, values["eta_refs"])
+      except SettingError as error:
+        raise SettingError(f"grid[{number}].{error}") from error
       grid.append((plain(changes), changed))
     return cls(base=base, eta_refs=tuple(values["eta_refs"]), grid=tuple(grid))
+
+
+def _check_curves(settings: Experiment, eta_refs: Sequence[float]) -> None:
+  """Refuses forms of the probe whose curves do not have every eta_ref."""
+  if not {PROBE, ANCHORED} & {*settings.methods}:
+    return
+  if not searches.gives_curves(factories.make_search(settings.search)):
+    raise SettingError(
+      f"search.name={settings.search.name}: it gives no curves, off which every"
+      " eta_ref is read; take one that does"
+    )
+  for eta_ref in eta_refs:
+    factories.check_eta_ref(settings, eta_ref)
 
 
 def tune(

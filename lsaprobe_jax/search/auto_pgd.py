@@ -3,6 +3,8 @@
 Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1: projected gradient ascent
 whose step starts at twice the budget and halves, from the best point so far, at
 checkpoints where it has not made enough progress. Slow; other searches are held to it.
+Here the step may halve at two checkpoints in a row where no new best was found between
+them; there, a step that was halved at the last one is left alone on that account.
 """
 
 import dataclasses

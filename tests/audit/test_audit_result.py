@@ -12,7 +12,7 @@ from tiny_audits import gates, given
 import lsaprobe_jax
 import lsaprobe_jax.audit as package
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.audit import AuditResult, audit, prepare
+from lsaprobe_jax.audit import AuditResult, audit, conclusions, prepare
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models.trained import from_denoiser, load_model
 from lsaprobe_jax.scoring.row_store import read_rows
@@ -63,6 +63,26 @@ def test_a_result_says_what_was_found(result):
   # The bad files are named, and do not end the run.
   notes = " ".join(result.notes)
   assert all(name in notes for name in ("corrupt.wav", "silent.wav", "short.wav"))
+
+
+def test_a_method_without_a_score_is_no_smaller_panel(folder, result):
+  """The others alone would be another test than the one that was fixed beforehand."""
+  inputs = prepare(**given(folder), reference_model=folder / "other")
+  rows = result.to_rows()
+  for method, model in (("loss", "model"), ("lsa_probe", "reference")):
+    kept = [r for r in rows if (r["method"], r["model"]) != (method, model)]
+    found = conclusions.conclude(inputs, kept)
+    assert found.findings is None
+    assert [gate.text for gate in found.gates if gate.holds is False] == [
+      f"{method} has no score of any clip under {model}"
+    ]
+  assert conclusions.conclude(inputs, rows).findings.p_value == result.p_value
+
+
+def test_two_sides_are_not_promised_against_a_reference(folder, result):
+  assert not any(note.startswith("two_sided") for note in result.notes)
+  inputs = prepare(**given(folder, two_sided=True))
+  assert sum(note.startswith("two_sided: the test against") for note in inputs.notes)
 
 
 def test_a_result_is_short_in_a_shell_and_whole_when_printed(result):

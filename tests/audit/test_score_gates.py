@@ -10,7 +10,7 @@ from lsaprobe_jax.audit import AuditSettings, procedure, statistics
 from lsaprobe_jax.audit import gates as input_gates
 from lsaprobe_jax.audit.score_gates import score_gates
 from lsaprobe_jax.audit.track_scores import difficulty_calibration_of, tabulate
-from lsaprobe_jax.metrics import pivot
+from lsaprobe_jax.metrics import permutation, pivot
 
 
 @pytest.mark.parametrize("comparison", [19, 30, 39])
@@ -30,6 +30,22 @@ def test_a_gate_that_cannot_fail_does_not_hold():
   assert gate.holds is None
   assert "10 ways only" in gate.text
   assert input_gates.cannot_fail("x", design, 0.1) is None
+
+
+@pytest.mark.parametrize(("reference", "level"), [(3, 0.1), (4, 1 / 35)])
+def test_sides_that_could_change_places_are_as_extreme_that_way(reference, level):
+  """Three albums against three: p is 2 / 20 at the least, and not 1 / 20."""
+  sides = [f"s{i}" for i in range(6)], [f"c{i}" for i in range(2 * reference)]
+  names = [track for side in sides for track in side]
+  albums = {track: f"{track[0]}{int(track[1:]) // 2}" for track in names}
+  design = statistics.exchange(*sides, albums)
+  values = np.arange(len(albums))[::-1]
+  p_value = permutation.p_values(
+    design, values, two_sided=True, permutations=99, seed=0
+  )
+  assert p_value == pytest.approx(level)
+  assert input_gates.cannot_fail("x", design, 0.9 * level).holds is None
+  assert input_gates.cannot_fail("x", design, level) is None
 
 
 def test_a_clip_that_failed_is_left_out_and_named():

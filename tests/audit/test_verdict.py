@@ -71,7 +71,7 @@ def said(
   [
     ({}, "the suspect scores above .* It is about one track"),
     ({"tracks": 2}, "the suspects score above .* about the set as a whole"),
-    ({"p_value": 0.3}, "No evidence .* finds nothing reliably"),
+    ({"p_value": 0.3}, "No evidence .* reliably, if tracks of an album were no more"),
     ({"calibration": "none"}, "^Evidence of training, not calibrated for difficulty: "),
     ({"calibration": "none"}, "easier for any model would look the same"),
     (
@@ -96,6 +96,7 @@ def said(
       {"mode": "alone", "difference": -1.0},
       "Evidence of training .*: the suspects score below their twins",
     ),
+    ({"mode": "alone", "by_album": False}, "mastered. Tracks, or .* for independent"),
     (
       {"mode": "canary"},
       r"^This assumes that this holds\. Evidence .* held back .*says that the draw was",
@@ -116,6 +117,7 @@ def test_what_is_ruled_out_is_not_said():
   assert "easier" not in text
   assert "album" not in text
   assert "trust" not in text
+  assert "independent" not in said(mode="alone")
 
 
 def test_without_a_verdict_the_failing_gates_are_named():

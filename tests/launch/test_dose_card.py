@@ -2,11 +2,12 @@
 
 import shutil
 
+from configs import train_dose
 from lsaprobe_jax.models import checkpoints
 
 
 def test_the_card_has_the_losses_of_every_snapshot(trained, launcher, tmp_path):
-  for name in ("base", "a"):
+  for name in ("base", "a", "b-piano", "b-1-piano"):
     shutil.copytree(trained, tmp_path / "train" / f"dose-diffwave-{name}")
   logs, output = tmp_path / "logs", tmp_path / "card.md"
   flags = (f"--logs={logs}", f"--output={output}", "--family=diffwave")
@@ -15,7 +16,9 @@ def test_the_card_has_the_losses_of_every_snapshot(trained, launcher, tmp_path):
   log = (logs / "dose-diffwave-a.jsonl").read_bytes()
   assert log == (trained / "losses.jsonl").read_bytes()
   text = output.read_text()
-  assert "--config=configs/train_dose.py:diffwave,a " in text
+  for what in ("a", "b,0,piano", "b,1,piano"):
+    assert f"--config=configs/train_dose.py:diffwave,{what} " in text
+    train_dose.get_config(f"diffwave,{what}")
   cells = [line.strip("| ").split(" | ") for line in text.splitlines()]
   for epoch in (12, 24):
     folder = trained / "snapshots" / f"{epoch:05d}"

@@ -38,6 +38,7 @@ def test_members_are_the_suspects_by_default():
     (dict(suspects={"x": "zz*"}), r"^suspects=x=zz\*: no such track, of 24"),
     (dict(suspects={"x": "a00"}), r"^suspects: x has 1 tracks"),
     (dict(difficulty_calibration="reference"), r"^difficulty_calibration: nothing"),
+    (dict(difficulty_calibration="twins"), r"^difficulty_calibration='twins': 'none'"),
   ],
 )
 def test_an_argument_that_cannot_be_used_is_named(arguments, message):

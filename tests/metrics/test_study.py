@@ -46,6 +46,15 @@ def test_pooling_averages_scores_and_adds_what_was_spent():
     study.pool(rows() + rows(), over="seed")
 
 
+def test_twins_are_pooled_as_their_clips_are():
+  twinned = lambda score: {"twin_scores": [score, 0.0], "twin_nfe_forward": 3.0}
+  parts = [[row | twinned(score) for row in rows()] for score in (1.0, 2.0)]
+  parts = [row | {"seed": seed} for seed, part in enumerate(parts) for row in part]
+  for row in study.pool(parts, over="seed"):
+    assert row["twin_scores"] == [1.5, 0.0]
+    assert row["twin_nfe_forward"] == 6.0
+
+
 def test_what_is_pooled_over_times_has_no_noise_of_its_own():
   parts = [
     row | {"t_ratio": t, "log_snr": noise}

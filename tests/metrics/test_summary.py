@@ -2,6 +2,7 @@ import math
 import random
 import re
 
+import crossover
 import numpy as np
 import pytest
 import toy
@@ -263,6 +264,18 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
     )
     expected = [bootstrap.percentile_ci(values) for values in direct.tpr[0]]
     np.testing.assert_allclose(list(record["tpr_ci"].values()), expected)
+
+
+def test_records_of_other_rows_are_refused():
+  made = crossover.rows("loss")[:-1]
+  made += crossover.rows("loss", 1, 0.0, models=("reference",))
+  records = summary.summarise(made, resamples=20)
+  summary.check(made, records)
+  assert {r["model"] for r in records} == {"A", "B", "mean", "reference"}
+  for record in records:
+    for change in ({"auc": record["auc"] - 1e-3}, {"n_member": 0}):
+      with pytest.raises(ValueError, match=rf"loss under {record['model']} is not of"):
+        summary.check(made, [record | change])
 
 
 def test_order_of_rows_does_not_matter():

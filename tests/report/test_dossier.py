@@ -112,9 +112,30 @@ def test_a_page_without_reference_tracks(mode, lead):
 
 def test_a_table_has_a_line_a_file_and_no_formula():
   header, suspect, reference = dossier.table(built()).splitlines()
-  assert header.startswith("side,source,sha256,seconds,rate,channels,format,lufs,")
-  assert suspect.startswith("suspect,/m/=x.wav,0,2.0,8000,1,WAV,,beyond the level,0.2,")
+  assert header.startswith("side,track,source,sha256,seconds,rate,channels,format,lufs")
+  assert suspect.startswith("suspect,suspect-x,/m/=x.wav,0,2.0,8000,1,WAV,,beyond the")
   assert reference.endswith(",,,,,,")
+
+
+def test_files_that_are_called_alike_are_told_apart():
+  facts = [
+    dict(track=f"suspect-{folder}-1", source=f"/m/{folder}/1.wav") for folder in "ab"
+  ]
+  facts.append(dict(track="suspect-c", source="/m/c.wav"))
+  tracks = [
+    dict(track=fact["track"], p={"panel": 0.2}, score={"panel": 0.0}) for fact in facts
+  ]
+  ranked = dossier._ranked(tracks, {"suspect": facts})
+  assert [track["shown"] for track in ranked] == ["a-1", "b-1", "c.wav"]
+
+
+@pytest.mark.parametrize(
+  ("changes", "said"),
+  [({}, False), ({"albums_exchanged": True}, True)],
+)
+def test_power_is_that_of_tracks_that_are_not_alike(changes, said):
+  page = html.render_dossier(built([TEST | changes]), {})
+  assert ("takes tracks of an album to be no more alike" in page) == said
 
 
 @pytest.mark.parametrize("names", [("raw",), ("raw", "by twins")])

@@ -12,6 +12,7 @@ from tiny_tracks import BAD_FILES
 
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.scoring.evaluate import evaluate
+from lsaprobe_jax.scoring.settings import Experiment
 
 # What every record of summary.json holds, whatever else it may.
 RECORD_KEYS = {
@@ -44,6 +45,15 @@ def test_every_clip_has_a_row_under_every_model_and_method(finished):
   assert all(np.isfinite(row["score"]) for row in rows)
   groups = {"a": "member", "b": "nonmember", "dev": "dev"}
   assert all(r["split"] == groups[r["group"]] for r in rows if r["model"] == "A")
+
+
+def test_the_blind_baseline_is_of_a_model_under_audit(settings):
+  """Names are sorted, and one behind `reference` is no other model."""
+  own = {"zed": settings.targets["A"], "reference": settings.targets["reference"]}
+  values = settings.to_dict() | {"targets": own, "methods": ("loss",)}
+  found = evaluate(Experiment.from_dict(values))
+  assert {r["model"] for r in found.rows if r["method"] == "blind"} == {"zed"}
+  assert any(r["method"] == "blind" for r in found.records)
 
 
 def test_rows_tell_what_was_spent(finished):

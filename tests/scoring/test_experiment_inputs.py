@@ -110,6 +110,21 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
       {"search.continuation.rungs": 1},
       r"^search\.continuation\.rungs=1: it must be at",
     ),
+    (
+      {"methods": ("lsa_probe",), "search.eta_max": 0.1},
+      r"^tau\.eta_ref=0\.2: no curve goes beyond search\.eta_max, 0\.1",
+    ),
+    (
+      {"methods": ("relative_degradation",), "search.norm": "linf"},
+      r"^methods: relative_degradation compares .* search\.norm is linf",
+    ),
+    *(
+      (
+        {"stop_at": "mel", "distance": "waveform", "methods": (name,)},
+        rf"^methods: {name} compares with the clip, which is a waveform",
+      )
+      for name in ("trajectory", "rediffuse", "lsa_probe_anchored")
+    ),
     ({"t_ratio": 1.5}, r"^t_ratio.*=1\.5 gives t = 30"),
     ({"part": "train"}, r"^part=train: one of tune, test"),
     ({"targets.B": "no-such"}, r"^targets\.B: no model folder no-such"),

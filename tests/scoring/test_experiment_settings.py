@@ -176,3 +176,9 @@ def test_a_variant_is_refused_before_the_main_table_is_scored(changes, match):
   settings = SWEEP.changed({"sweep.variants.own": {"x": changes}})
   with pytest.raises(SettingError, match=rf"^sweep\.{match}"):
     check_sweep(settings)
+
+
+def test_a_budget_of_tau_beyond_the_curves_is_refused():
+  settings = SWEEP.changed({"sweep.eta_ref": (0.1, 2.0)})
+  with pytest.raises(SettingError, match=r"^sweep\.eta_ref=2: no curve goes beyond"):
+    check_sweep(settings)

@@ -63,6 +63,13 @@ def test_a_tau_out_of_reach_is_censored():
   assert str(curve).endswith("tau 1000 is not reached within eta 0.8: censored")
 
 
+def test_a_search_that_is_an_object_has_its_own_largest_budget():
+  wide = dataclasses.replace(PROBE, search=PROBE.search, eta_max=0.1)
+  assert probe_clip(MODEL, wide, CLIPS.audio[0]).eta_max == 0.8
+  narrow = dataclasses.replace(PROBE, search="continuation", eta_max=0.1)
+  assert probe_clip(MODEL, narrow, CLIPS.audio[0]).eta_max == 0.1
+
+
 def test_without_a_tau_there_is_the_curve_alone():
   curve = probe_clip(MODEL, dataclasses.replace(PROBE, tau=None), CLIPS.audio[0])
   assert curve.cost is None

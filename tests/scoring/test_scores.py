@@ -234,7 +234,7 @@ def test_rows_that_another_call_made_are_refused(tmp_path):
   assert len(read_rows(path)) == 16
 
 
-@pytest.mark.parametrize("what", ["weights", "setting", "steps", "samples"])
+@pytest.mark.parametrize("what", ["weights", "setting", "steps", "samples", "length"])
 def test_rows_that_something_else_made_under_the_same_names_are_refused(tmp_path, what):
   path = tmp_path / "rows.jsonl"
   score(MODEL, LOSS, CLIPS, t_ratio=0.4, path=path)
@@ -246,6 +246,8 @@ def test_rows_that_something_else_made_under_the_same_names_are_refused(tmp_path
     other = dataclasses.replace(MODEL, model=MODEL.model.replace(num_inference_steps=2))
   elif what == "setting":
     method = attacks.get("loss", None, draws=2)
+  elif what == "length":
+    clips = CLIPS.head(CLIPS.clip_seconds / 2)
   else:
     changed = dataclasses.replace(CLIPS.clips[5], sha256="0" * 64)
     kept = (*CLIPS.clips[:5], changed, *CLIPS.clips[6:])

@@ -80,6 +80,8 @@ def test_what_was_tried_is_not_tried_again(tmp_path, parted):
     ({}, [*GRID, {"t_ration": 0.1}], r"^grid\[2\]\.t_ration: there is no such setting"),
     ({}, [{"search.eta_max": 0}], r"^grid\[0\]\.search\.eta_max=0: above 0"),
     ({}, [{"search.name": "luck"}], r"^grid\[0\]\.search\.name=luck: known: "),
+    ({}, [{"search.name": "bisection"}], r"^grid\[0\]\.search\.name=.*no curves"),
+    ({}, [{"search.eta_max": 1e-3}], r"^grid\[0\]\.tau\.eta_ref=.*beyond search"),
   ],
 )
 def test_a_grid_that_cannot_be_tried_is_refused(parted, changes, grid, message):
