@@ -31,7 +31,11 @@ of neither half.
 each, three times: as little memorised as these cores can afford. An epoch has about as
 many clips as all 480 of a `core` model. One clip of a track is scored, as in `core`.
 Building takes about 10 minutes and 300 MB besides the packages, each training about an
-hour of an idle CPU core (82 and 89 minutes beside other work), the sweep as long.
+hour of an idle CPU core (82 and 89 minutes beside other work), the sweep as long. Twins
+after each of the three passes are an ablation of their own, which needs no main table:
+
+  python -m launch.sweep --config=configs/sweep_larger.py:core-full \
+    --workdir=runs/core-full-passes --nomain --ablations=passes
 
   python -m launch.corpus --corpus=piano --chorales \
     --output=runs/corpora/chorales --downloads=/tmp/packages
@@ -69,6 +73,21 @@ _REFERENCES = {
   "chorales": "runs/train/chorales-reference/snapshots/00176",
 }
 _DEV_CLIPS = {"core": 2, "core-full": 2, "chorales": 1}
+# Epochs after which twins are scored too, and by which methods. Reversal is the twin
+# that carries signal in both families (docs/dose.md).
+_PASSES = {"core-full": (1, 2, 3)}
+_TWINS = ("reversal",)
+_TWINNED = (
+  "lsa_probe",
+  "lsa_probe_anchored",
+  "loss",
+  "path_error",
+  "sima",
+  "trajectory",
+  "rediffuse",
+  "gradient_norm",
+  "random_stability",
+)
 # Baselines with the probe's NFE.
 _NFE_MATCHED = {"core-full": ("loss", "random_stability")}
 
@@ -92,13 +111,19 @@ def get_config(corpus: str = "core") -> ConfigDict:
     folder, more = _LONGER[corpus]
     targets = _targets(folder, more) | {"reference": _REFERENCES[corpus]}
     variants[str(epochs[-1] + more)] = {"targets": targets}
+  variants = {"epochs": variants}
+  if corpus in _PASSES:
+    twinned = lambda n: {"targets": at(n), "twins": {"names": _TWINS}}
+    variants["passes"] = {str(n): twinned(n) for n in _PASSES[corpus]}
   config.sweep = dict(
     methods=sweep_mini.METHODS,
     nfe_matched=_NFE_MATCHED.get(corpus, ()),
     compared=("lsa_probe", "loss", "rediffuse", "random_stability"),
     # The paper's t and tau, with a distance that a CPU has time for.
     paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
-    variants=dict(epochs=variants),
+    variants=variants,
+    compared_in={"passes": _TWINNED} if corpus in _PASSES else {},
+    with_development=("passes",) if corpus in _PASSES else (),
   )
   return config
 

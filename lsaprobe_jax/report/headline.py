@@ -18,6 +18,9 @@ ANCHORED = f"{study.PROBE}_anchored"
 COMPARED = (study.LOSS, "rediffuse", study.PROBE, ANCHORED)
 # The ablation that trains longer, and the name of its table and figure of those.
 _EPOCHS, LENGTHS = "epochs", "training_length"
+# Ablations of which the within-clip contrasts are tabulated: by length of training too,
+# raw AUCs may be near 0.5 where there is something to find.
+CONTRASTED = (_EPOCHS, "passes")
 _CURVES = (study.PROBE, ANCHORED, study.LOSS)
 # Rows of the short tables, and those of the shortest.
 _FEW = (*COMPARED, "path_error")

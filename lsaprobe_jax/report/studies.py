@@ -66,6 +66,7 @@ def make_tables(
       own_compared = compare_by_value(name, by_value)
       text |= _ablation_tables(name, found, own_compared)
       text |= _ablation_twins(name, by_value)
+      text |= _ablation_within_clip(name, by_value)
       text |= doses.of_ablation(name, by_value)
       if by_length := headline.by_length(name, records[name]):
         text[headline.LENGTHS] = record_tables.markdown_ablation(by_length)
@@ -91,11 +92,29 @@ def _calibration_tables(rows: list[Row]) -> dict[str, str]:
     text["comparisons_anchored"] = table
   if twins := comparisons.twins_against_reference(rows):
     text[TWINS] = comparison_tables.format_twins(twins)
-  # A reference's scores are in both terms of the contrast and cancel.
-  kept = [r for r in rows if r["difficulty_calibration"] in ("none", "twins")]
-  if contrasts := within_clip.within_clip(kept):
+  if contrasts := _contrasts(rows):
     text["within_clip"] = within_clip.format_within_clip(contrasts)
   return text
+
+
+def _contrasts(rows: list[Row]) -> Records:
+  """Within-clip contrasts, raw and by twins."""
+  # A reference's scores are in both terms of the contrast and cancel.
+  kept = [r for r in rows if r["difficulty_calibration"] in ("none", "twins")]
+  return within_clip.within_clip(kept)
+
+
+def _ablation_within_clip(name: str, by_value: ByValue) -> dict[str, str]:
+  """Within-clip contrasts at every length of training."""
+  if name not in headline.CONTRASTED:
+    return {}
+  found = [
+    record | {"value": value}
+    for value, own in by_value.items()
+    for record in _contrasts(own)
+  ]
+  table = record_tables.by_value(found, within_clip.format_within_clip)
+  return {f"{name}_within_clip": table} if found else {}
 
 
 def _ablation_twins(name: str, by_value: ByValue) -> dict[str, str]:

@@ -10,6 +10,20 @@ from lsaprobe_jax.metrics import comparisons, study, summary
 from lsaprobe_jax.report import studies
 
 
+def test_contrasts_within_clips_stand_at_every_length_of_training():
+  parts = {"main": crossover_twins.evaluation()}
+  made = crossover_twins.by_epochs()
+  summarise = functools.partial(summary.summarise, resamples=20)
+  text, _ = studies.make_tables(parts | {"epochs": made, "steps": made}, summarise)
+  assert "steps_within_clip" not in text
+  blocks = text["epochs_within_clip"].split("\n\n")
+  assert [block.partition(":")[0] for block in blocks] == ["93", "187", "750"]
+  for block in blocks:
+    names = [line.split("  ")[0] for line in block.splitlines()]
+    assert {"loss", "loss by twins"} <= {*names}
+    assert not any("by ref" in name for name in names)
+
+
 def test_an_ablations_comparisons_are_one_family():
   made = []
   for value, effect in enumerate((0.5, 1.5, 3.0)):
