@@ -95,6 +95,8 @@ setup(
       "pytest-xdist>=3.7",
       "pyyaml>=6",
       "ruff>=0.6",
+      # Of what Python 3.12 has no longer in every environment.
+      "setuptools>=68",
       "statsmodels>=0.14",
     ],
     # The originals that ported code is compared with (`pytest -m parity`).

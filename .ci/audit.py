@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 ROOT = "lsaprobe_jax"
 # What users install; the rest is for tests and the site.
-EXTRAS = ("", "audit", "datasets", "launch", "train")
+EXTRAS = ("", "audit", "corpora", "datasets", "launch", "torch", "train")
 # As they stand in metadata: SPDX expressions, classifiers or the first line of a text.
 ALLOWED = re.compile(
   r"apache|\bmit\b|bsd|isc\b|mpl|mozilla|python software foundation|\bpsf|zlib|"

@@ -60,6 +60,7 @@ def snapshot_records(
   for epoch in sorted(set.intersection(*epochs)):
     targets = {m: str(own / epoch) for m, own in snapshots.items()}
     changed = dataclasses.replace(settings, targets=targets, part="all")
+    changed = changed.changed({"twins.names": ()})
     run = open_evaluation(changed, workdir / epoch, cuts=False)
     rows = run_methods(run, _METHODS)
     yield int(epoch), summary.summarise(rows, resamples=_RESAMPLES)

@@ -61,6 +61,8 @@ of {seconds:g} s unless another length is said, the median of three runs [least,
 D is taken with gradient and without, G and F the operations of each at S = 1 by XLA's
 count; the machine does {rate:.1f} GFLOP/s of them, as the first table's last row did.
 It knows nothing else. A rematerialised gradient takes F more.
+
+Tables that the command above does not name are of earlier runs of it.
 """
 
 

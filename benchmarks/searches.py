@@ -48,7 +48,8 @@ def settings_for(settings: Experiment, distance: str) -> Experiment:
   # The null control has no side to be a member of.
   targets = {k: source for k, source in settings.targets.items() if k != REFERENCE}
   crossed = dataclasses.replace(settings, targets=targets)
-  return crossed.changed({"distance": distance, "part": "tune"})
+  changes = {"distance": distance, "part": "tune", "twins.names": ()}
+  return crossed.changed(changes)
 
 
 def compare_searches(run: Evaluation) -> list[dict[str, Any]]:

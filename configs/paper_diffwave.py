@@ -1,5 +1,6 @@
-"""The paper's settings for DiffWave (Liu et al., ICASSP 2026), as far as it fixes them.
+r"""The paper's settings for DiffWave (Liu et al., ICASSP 2026), as far as it has them.
 
+  pip install --no-deps cdpam==0.0.6  # the weights of its distance
   python -m launch.eval --config=configs/paper_diffwave.py --workdir=runs/paper
 
 As it stands it runs the paper's search on the embedded benchmark: up to 660
@@ -14,10 +15,11 @@ On fresh ground, tracks and models of configs/sweep_extra.py, without a referenc
 
   python -m launch.eval --config=configs/paper_diffwave.py:extra --workdir=runs/pe
 
-For a model and a corpus of your own:
+For models and a corpus of your own, the same without a reference model:
 
-  --config.corpus.path=FOLDER --config.corpus.clip_seconds=4.0
-  --config.targets.A=MODEL_FOLDER --config.targets.B=OTHER_MODEL_FOLDER
+  python -m launch.eval --config=configs/paper_diffwave.py:extra --workdir=runs/own \
+    --config.corpus.path=FOLDER --config.corpus.clip_seconds=4.0 \
+    --config.targets.A=MODEL_FOLDER --config.targets.B=OTHER_MODEL_FOLDER
 
 The paper fixes t, eta_max, eta_ref, the quantile and the search. It does not fix the
 scale of the norm (here: root mean square), the number of DDIM steps or the number of

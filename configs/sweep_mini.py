@@ -7,7 +7,14 @@ Without `--ablations` it takes about 26 minutes on two cores: the main table wit
 baselines at the probe's NFE, `t_ratio` at three values, `eta_max` and `eta_ref`.
 `configs/sweep_mini.py:multigenre,study` is the study of RESULTS.md: all baselines at
 the probe's NFE, and five values of t. A folder of the former goes on under the latter;
-not the other way, as tables would then be of both.
+not the other way, as tables would then be of both. Its ablation `paper_distance` takes
+the weights of CDPAM, and `epochs` the embedded trainings once more:
+
+  pip install --no-deps cdpam==0.0.6
+  for group in a b; do
+    python -m launch.train --config=configs/train_diffwave.py:multigenre,$group \
+      --workdir=runs/train/multigenre-$group
+  done
 """
 
 from ml_collections import ConfigDict

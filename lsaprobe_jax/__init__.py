@@ -3,9 +3,10 @@
   import lsaprobe_jax as lsa
 
   model = lsa.load_model("diffwave-multigenre-a")
-  clips = lsa.load_audio("multigenre", like=model)
-  probe = lsa.calibrate_tau(model, lsa.LSAProbe(t_ratio=0.2), clips.select("dev"))
-  scores = lsa.score(model, probe, clips.select(["a", "b"]))
+  clips = lsa.load_audio("multigenre", like=model, groups=["a", "b"], clips_per_track=1)
+  dev = lsa.load_audio("multigenre", like=model, groups=["dev"], clips_per_track=3)
+  probe = lsa.calibrate_tau(model, lsa.LSAProbe(t_ratio=0.2), dev)
+  scores = lsa.score(model, probe, clips)
 
 Nothing is imported before it is used: `import lsaprobe_jax` does not start JAX.
 """

@@ -286,9 +286,9 @@ def _add_eval(commands) -> None:
 
 
 def _eval(args) -> int:
-  from lsaprobe_jax import attacks
+  from lsaprobe_jax import attacks, search
   from lsaprobe_jax.scoring.evaluate import estimate_cost, evaluate
-  from lsaprobe_jax.scoring.settings import Experiment
+  from lsaprobe_jax.scoring.settings import Experiment, SearchSettings
 
   targets = {}
   for pair in args.target:
@@ -303,6 +303,7 @@ def _eval(args) -> int:
       "part": "all",
       "methods": _names(args.methods),
       # At their own defaults, and there to be changed.
+      "search": {name: {} for name in search.names()} | SearchSettings().options,
       "baselines": {name: {} for name in attacks.names()},
     }
   ).changed(_settings(args.set))

@@ -134,6 +134,14 @@ def test_a_clip_is_probed(targets, corpus, capsys):
   assert capsys.readouterr().out.strip().splitlines() == curve
 
 
+def test_any_search_can_be_chosen(tmp_path, corpus, targets, capsys):
+  args = [f"--target={name}={targets[name]}" for name in "AB"]
+  args += [f"--corpus={corpus}", f"--workdir={tmp_path / 'w'}", "--dry_run"]
+  changes = {"search__name": "minimum_norm", "search__minimum_norm__steps": 2}
+  assert cli.main(["eval", *args, *sets(corpus__clip_seconds=0.256, **changes)]) == 0
+  assert "estimate: " in capsys.readouterr().out
+
+
 def test_a_cross_over_is_evaluated(tmp_path, corpus, targets, capsys):
   given = [f"--target={name}={source}" for name, source in targets.items()]
   given += [f"--corpus={corpus}", f"--workdir={tmp_path / 'w'}", "--limit=2"]

@@ -1,5 +1,8 @@
 """The worked examples of docs/extending.md, used from outside as that page says."""
 
+import pathlib
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +15,7 @@ from lsaprobe_jax import diffusion, rows
 from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.training import losses
 
+ROOT = pathlib.Path(__file__).parents[1]
 RATE, SECONDS = 8000, 0.128
 MODEL = {
   "family": "wiener",
@@ -207,3 +211,16 @@ def test_bfloat16_is_refused_where_a_network_cannot():
   model = registry.build_model(MODEL, params, 1, precision="bfloat16")
   with pytest.raises(ValueError, match="float32"):
     model.predict_noise(np.zeros(64, np.float32), 3)
+
+
+@pytest.mark.parametrize("source", ["docs/extending.md", "lsaprobe_jax/__init__.py"])
+def test_the_first_lines_open_clips_that_the_model_knows(source):
+  """Another clip of half a would be refused, and too few set no tau."""
+  lines = map(str.strip, (ROOT / source).read_text().splitlines())
+  opening = [x for x in lines if re.match(r"\w+ = lsa\.load_(model|audio)\(", x)][:3]
+  made = {"lsa": lsa}
+  exec("\n".join(opening), made)
+  halves = made.get("halves", made.get("clips"))
+  splits = {made["model"].split(clip) for clip in halves.clips}
+  assert splits == {"member", "nonmember"}
+  assert len(made["dev"]) >= 20

@@ -32,11 +32,11 @@ _EXTRA = [f"extra,{group}" for group in _GROUPS]
 # The class of settings that takes a configuration, and its arguments.
 CONFIGS = {
   "audit": (AuditSettings, [None]),
-  "dose": (Experiment, [None, "10", "30", "100", "diffwave,100"]),
+  "dose": (Experiment, [None, "10", "30", "100", "diffwave,100", "diffwave,300"]),
   "grid": (Experiment, _CELLS),
   "mini": (Experiment, [None, *_CORPORA]),
   "musicldm": (Experiment, [None]),
-  "paper_diffwave": (Experiment, [None, "multigenre", "maestro", "fma"]),
+  "paper_diffwave": (Experiment, [None, "multigenre", "maestro", "fma", "extra"]),
   "paper_musicldm": (Experiment, [None, "maestro", "fma"]),
   "paper_train": (
     TrainSettings,
@@ -58,7 +58,10 @@ CONFIGS = {
   "train_diffwave": (TrainSettings, [None, *_PAIRS, "core,a", "core-full,b", *_EXTRA]),
   "train_dose": (
     TrainSettings,
-    [None, "diffwave,a", "diffwave,b,1", "musicldm,base", "stable_audio,a"],
+    [
+      *(None, "diffwave,a", "diffwave,b,1", "musicldm,base", "stable_audio,a"),
+      *("musicldm,a,0,piano", "ace_step,b"),
+    ],
   ),
   "train_ace_step": (TrainSettings, [None]),
   "train_stable_audio": (TrainSettings, [None]),
@@ -124,6 +127,8 @@ def test_a_configuration_opens_with_a_command_that_runs_it(name):
   assert named <= set(CONFIGS)
   # What audits do by default is said without naming the file.
   assert name in named or name == "audit"
+  for config, arg in re.findall(r"configs/(\w+)\.py:([\w,-]+)(?![\w$,-])", text):
+    build(config, arg)
 
 
 @pytest.mark.parametrize("name", ["mini", "paper_diffwave"])
