@@ -22,6 +22,7 @@ from lsaprobe_jax.metrics import pivot
 from lsaprobe_jax.models.checkpoints import CheckpointError
 from lsaprobe_jax.models.fingerprint import fingerprint
 from lsaprobe_jax.models.trained import TrainedModel, load_model
+from lsaprobe_jax.text import printable
 
 # Where no record says how long the clips were that a model was trained on.
 _CLIP_SECONDS = 4.0
@@ -138,6 +139,12 @@ def open_inputs(
     opened = opening.with_reference(settings, targets, paths, groups, how)
   notes = fine_tunes.notes(targets[0], model, reference_model, lora, mode) + untuned
   notes += times.unlike(settings, targets)
+  notes += [
+    f"{'the reference model' if target.name == pivot.REFERENCE else 'the model'} is"
+    f" asked under this condition: {printable(target.condition)}"
+    for target in targets
+    if target.condition
+  ]
   if mode == BY_REFERENCE and settings.two_sided:
     notes.append(
       "two_sided: the test against reference tracks, which decides, is one-sided; it is"

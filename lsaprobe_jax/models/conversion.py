@@ -191,6 +191,11 @@ def _read_diffwave(path: pathlib.Path) -> Converted:
   """Reads an LMNT checkpoint; the training record holds its steps."""
   state, model, steps = diffwave.read_checkpoint(path)
   registry.check_settings(model)
+  if (mels := model["network"].get("mels")) is not None:
+    raise ValueError(
+      f"it is conditional: it draws a clip from {mels} mel bands of it, as a vocoder"
+      " does, and nothing here gives it any; take an unconditional DiffWave"
+    )
   schedules.build(model["schedule"])
   return Converted(diffwave.diffwave_params(state), model, {"steps": steps})
 

@@ -66,17 +66,24 @@ def load_parts(
   if kind not in known:
     raise ValueError(f"a prompt needs a text encoder that is a {' or '.join(known)}")
   try:
-    import torch  # noqa: F401 - transformers needs it, and says so less plainly
+    import torch
     import transformers
   except ImportError as error:
     raise ValueError(
       f"a prompt needs PyTorch and transformers ({error}); pip install the extra"
       f" [parity]{instead}"
     ) from error
+  where = folder / "text_encoder"
+  if (where / "adapter_config.json").exists():
+    raise ValueError(f"{printable(where)} is an adapter; merge it, and save it again")
+  # A folder is never a download, whatever its files name.
+  local = {"trust_remote_code": False, "local_files_only": True}
   encoder = getattr(transformers, kind).from_pretrained(
-    folder / "text_encoder", use_safetensors=True, trust_remote_code=False
+    where,
+    use_safetensors=True,
+    variant=pipeline_files.variant(where, "model"),
+    dtype=torch.float32,
+    **local,
   )
-  tokenizer = transformers.AutoTokenizer.from_pretrained(
-    folder / "tokenizer", trust_remote_code=False
-  )
+  tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "tokenizer", **local)
   return encoder, tokenizer

@@ -49,6 +49,7 @@ class TrainedModel:
     precision: of the network's blocks, `float32` or `bfloat16`.
     lora: `file`, `sha256` and `scale` of the LoRA that was merged into it; None without
       one.
+    condition: under which a converted pipeline is asked; None where nothing says so.
   """
 
   name: str
@@ -60,6 +61,7 @@ class TrainedModel:
   source: str = ""
   precision: str = "float32"
   lora: Mapping[str, Any] | None = None
+  condition: str | None = None
 
   @property
   def sample_rate(self) -> int:
@@ -176,7 +178,15 @@ def _training(record: Mapping[str, Any]) -> dict[str, Any]:
     "members": clips and {clip["id"]: clip["sha256"] for clip in clips},
     "clip_seconds": float(part) if isinstance(part, int | float) else None,
     "lora": lora if isinstance(lora, Mapping) else None,
+    "condition": _condition(record.get("condition")),
   }
+
+
+def _condition(told: Any) -> str | None:
+  """Returns what a record says of a condition, in words."""
+  if isinstance(told, Mapping):
+    return ", ".join(f"{name} {value!r}" for name, value in told.items())
+  return told if isinstance(told, str) else None
 
 
 def from_denoiser(

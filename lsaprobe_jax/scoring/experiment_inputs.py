@@ -170,7 +170,7 @@ def _check(settings, targets, halves: Corpus, development: Corpus) -> None:
 def _compares_with_clip(settings: Experiment, method: str) -> bool:
   if method == "rediffuse":
     return not settings.baselines.get(method, {}).get("decoded", False)
-  return method in (factories.ANCHORED, "trajectory")
+  return method == "trajectory"
 
 
 def _check_twins(settings, targets, clips: Corpus) -> None:

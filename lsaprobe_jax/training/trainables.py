@@ -15,6 +15,8 @@ from lsaprobe_jax.training.starting_weights import StartingWeights
 
 # Times over T at which a denoiser's loss on whole groups is followed.
 EVAL_T_RATIOS = (0.1, 0.2, 0.4, 0.6)
+# Deviations of latents that a factor in a model's settings may undo.
+_SPREADS = (1e-6, 1e6)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,10 +104,21 @@ def _vae(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainab
 
   def export(vae, examples):
     # Latents of unit variance, as latent diffusion wants them.
-    scale = {"scaling_factor": 1 / objective.spread(vae, examples)}
+    scale = {"scaling_factor": 1 / _spread(objective, vae, examples)}
     return {"vae": vae}, start.model | {"vae": start.model["vae"] | scale}
 
   return Trainable(objective=objective, export=export)
+
+
+def _spread(objective: Any, vae: Any, audio: Any) -> float:
+  """The deviation of the latents, which a model's settings can hold."""
+  spread = objective.spread(vae, audio)
+  if not _SPREADS[0] < spread < _SPREADS[1]:
+    raise SettingError(
+      f"trains=vae: the latents' deviation is {spread:g}: nothing is encoded; lower"
+      " kl_weight or learning_rate"
+    )
+  return spread
 
 
 def _oobleck(settings: TrainSettings, start: StartingWeights, model: Any) -> Trainable:
@@ -120,12 +133,7 @@ def _oobleck(settings: TrainSettings, start: StartingWeights, model: Any) -> Tra
   def export(vae, audio):
     # There is no factor beside the weights: they themselves get latents of unit
     # variance, as a path in continuous time wants them.
-    spread = objective.spread(vae, audio)
-    if not spread > 0:
-      raise SettingError(
-        f"trains=vae: the latents' deviation is {spread:g}: nothing is encoded; lower"
-        " kl_weight or learning_rate"
-      )
+    spread = _spread(objective, vae, audio)
     return {"vae": oobleck.scaled(vae, 1 / spread)}, start.model
 
   return Trainable(objective=objective, export=export)

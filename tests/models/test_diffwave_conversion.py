@@ -105,6 +105,18 @@ def test_other_checkpoints_are_refused(convert_tree, tmp_path, tree, match):
   assert not (tmp_path / "model").exists()
 
 
+def test_a_vocoder_is_refused(convert_tree, tmp_path):
+  """LMNT's own published weights: they draw a clip from its spectrogram."""
+  state = lmnt_state()
+  for i in range(2):
+    name = f"residual_layers.{i}.conditioner_projection"
+    state |= {f"{name}.weight": np.ones((8, 6, 1), np.float32)}
+    state |= {f"{name}.bias": np.ones(8, np.float32)}
+  with pytest.raises(CheckpointError, match=r"conditional: .* from 6 mel bands"):
+    convert_tree({"model": state, "params": SETTINGS})
+  assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize(
   ("tree", "match"),
   [

@@ -123,7 +123,7 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
         {"stop_at": "mel", "distance": "waveform", "methods": (name,)},
         rf"^methods: {name} compares with the clip, which is a waveform",
       )
-      for name in ("trajectory", "rediffuse", "lsa_probe_anchored")
+      for name in ("trajectory", "rediffuse")
     ),
     ({"t_ratio": 1.5}, r"^t_ratio.*=1\.5 gives t = 30"),
     ({"part": "train"}, r"^part=train: one of tune, test"),

@@ -55,6 +55,7 @@ def read_pipeline(
     params[part] = oobleck_model.port(state, folder / part, _BLOCKS, adapter)
   told, said = condition.read(folder, prompt, family.frame_rate(model))
   if prompt is None and _distilled(parts["transformer"]):
+    said = f"{said}, which the pipeline of a turbo model never runs"
     logging.warning(
       "%s is a turbo model, which its pipeline never runs under the null condition;"
       " convert it with a prompt to ask it as it is used",

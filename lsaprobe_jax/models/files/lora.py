@@ -54,6 +54,15 @@ class Update(NamedTuple):
     """That of the weight, [out, in, *kernel]."""
     return self.up.shape[:1] + self.down.shape[1:]
 
+  @property
+  def changes(self) -> bool:
+    """Whether the product is anything but zero, without making it: it may be huge."""
+    rank = len(self.down)
+    down = self.down.reshape(rank, -1).astype(np.float64)
+    # B A is zero where B (A A^T) is.
+    up = self.up.reshape(-1, rank).astype(np.float64)
+    return bool(self.scale) and bool(np.any(up @ (down @ down.T)))
+
   def delta(self) -> np.ndarray:
     """Returns what is added, [out, in, *kernel], float32."""
     rank = len(self.down)
@@ -278,7 +287,7 @@ def _check_alphas(
 
 def _check_changes(updates: Mapping[str, Update]) -> None:
   """Refuses a LoRA as it is before training, when all of B is zero."""
-  if not any(update.scale and np.any(update.delta()) for update in updates.values()):
+  if not any(update.changes for update in updates.values()):
     raise ValueError(
       "it changes nothing: every product B A is zero, as before training"
     )

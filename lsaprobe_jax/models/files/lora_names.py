@@ -37,8 +37,8 @@ _OTHERS = {
   r"\.hada_": "a LoHa, a Hadamard product, and no LoRA",
   r"\.lora_B(\.[\w-]+)?\.bias$": "a LoRA with biases of its own (lora_bias)",
   r"\.lora_embedding_": "a LoRA of embeddings",
-  r"^lora_unet_": "a LoRA under names of kohya-ss's scripts, with dots lost; load it in"
-  " diffusers (load_lora_weights), save it by save_lora_weights, and give that: it is",
+  r"^lora_unet_": "a LoRA under names of kohya-ss's scripts, in which dots are lost;"
+  " rename its tensors as the network's modules are called: it is",
 }
 
 

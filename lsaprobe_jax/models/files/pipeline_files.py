@@ -51,6 +51,27 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
+def variant(folder: pathlib.Path, stem: str) -> str | None:
+  """Returns the name of the one variant of a part's weights, `fp16` perhaps.
+
+  Args:
+    folder: of the part.
+    stem: as of `read_weights`.
+
+  Returns:
+    None where full precision is there, or not exactly one variant.
+  """
+  full = (f"{stem}.safetensors", f"{stem}.safetensors.index.json")
+  if any((folder / name).is_file() for name in full):
+    return None
+  one = rf"({_VARIANT})\.safetensors"
+  many = rf"safetensors\.index\.({_VARIANT})\.json"
+  name = re.compile(rf"{re.escape(stem)}\.(?:{one}|{many})")
+  names = (name.fullmatch(path.name) for path in folder.glob(f"{stem}.*"))
+  found = {match[1] or match[2] for match in names if match}
+  return found.pop() if len(found) == 1 else None
+
+
 def read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
   """Reads the weights of a part.
 

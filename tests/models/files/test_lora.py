@@ -266,7 +266,7 @@ def test_settings_of_peft_that_change_nothing_are_not_refused(file):
     ("conv.hada_w1_a", "a LoHa"),
     ("conv.lora_B.bias", "biases of its own"),
     ("emb.lora_embedding_A", "a LoRA of embeddings"),
-    ("lora_unet_conv.lora_down.weight", "kohya-ss.*save_lora_weights"),
+    ("lora_unet_conv.lora_down.weight", "kohya-ss.*rename its tensors"),
     ("norm.weight", "tensors that are not a LoRA's: .*norm.weight"),
     ("norm.lora_A.weight", "one of A and B only: .*'norm'"),
     ("conv.lora_A.second.weight", "two tensors are one of the same module"),
