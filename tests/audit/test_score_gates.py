@@ -39,7 +39,7 @@ def test_sides_that_could_change_places_are_as_extreme_that_way(reference, level
   names = [track for side in sides for track in side]
   albums = {track: f"{track[0]}{int(track[1:]) // 2}" for track in names}
   design = statistics.exchange(*sides, albums)
-  values = np.arange(len(albums))[::-1]
+  values = np.arange(len(albums))[::-1] ** 2
   p_value = permutation.p_values(
     design, values, two_sided=True, permutations=99, seed=0
   )
@@ -105,7 +105,8 @@ def inputs_of(clips):
     gates=[],
     albums=None,
     mode="reference",
-    settings=AuditSettings().changed({"alpha": 0.2}),
+    settings=AuditSettings().changed({"alpha": 0.2, "methods": ("loss",)}),
+    targets=[types.SimpleNamespace(name="model")],
     clips=types.SimpleNamespace(clips=clips),
     **parts,
   )

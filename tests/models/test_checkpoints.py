@@ -59,7 +59,7 @@ def test_a_model_that_cannot_be_written_leaves_the_one_that_was_there(
   assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_figure_that_is_no_number_does_not_damage_the_record(tmp_path, params):
+def test_a_figure_that_is_no_number_is_null_in_the_record(tmp_path, params):
   checkpoints.save_model(tmp_path, params, MODEL, {"eval_loss": {"a": [math.nan]}})
   assert checkpoints.load_model(tmp_path)[1]["training"] == {"eval_loss": {"a": [None]}}
 

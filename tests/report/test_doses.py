@@ -6,7 +6,7 @@ import math
 import crossover_twins
 import pytest
 
-from lsaprobe_jax.metrics import dose, study, summary
+from lsaprobe_jax.metrics import dose, pivot, study, summary
 from lsaprobe_jax.report import doses, studies
 
 DOSES = (1, 10, 100)
@@ -91,7 +91,7 @@ def test_an_ablation_without_doses_is_none_of_them(parts, values):
   rows = [
     r | {"value": first if r["value"] < 10 else second} for r in parts["dose_toy"]
   ]
-  assert doses.of_ablation("dose_toy", study.with_reference(rows)) == {}
+  assert doses.of_ablation("dose_toy", pivot.groups(rows, "value")) == {}
   assert doses.drawn("dose_toy", rows) == []
   assert doses.explored("dose_toy", rows, rows) is None
 

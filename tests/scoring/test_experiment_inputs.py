@@ -118,13 +118,6 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
       {"methods": ("relative_degradation",), "search.norm": "linf"},
       r"^methods: relative_degradation compares .* search\.norm is linf",
     ),
-    *(
-      (
-        {"stop_at": "mel", "distance": "waveform", "methods": (name,)},
-        rf"^methods: {name} compares with the clip, which is a waveform",
-      )
-      for name in ("trajectory", "rediffuse")
-    ),
     ({"t_ratio": 1.5}, r"^t_ratio.*=1\.5 gives t = 30"),
     ({"part": "train"}, r"^part=train: one of tune, test"),
     ({"targets.B": "no-such"}, r"^targets\.B: no model folder no-such"),
@@ -148,6 +141,15 @@ def test_wrong_settings_are_named_and_lock_nothing(tmp_path, settings, change, m
     line = str(error)
   assert re.search(match, line), line
   assert not (tmp_path / "run").exists()
+
+
+def test_what_compares_with_a_waveform_is_known(settings):
+  """It is refused where a model decodes to log-mel spectrograms."""
+  asks = lambda name, own=settings: experiment_inputs._compares_with_clip(own, name)
+  names = ("trajectory", "rediffuse", "loss", "lsa_probe_anchored")
+  assert [asks(name) for name in names] == [True, True, False, False]
+  decoded = settings.changed({"baselines.rediffuse.decoded": True})
+  assert not asks("rediffuse", decoded)
 
 
 def test_there_is_a_model_at_least(settings):
