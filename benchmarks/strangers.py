@@ -4,7 +4,8 @@ r"""Does a score tell training music, or music that is like it? By dose.
     --output=runs/corpora/dose --downloads=/tmp/packages
   python -m launch.corpus --corpus=dose-piano --output=runs/corpora/dose-piano \
     --downloads=/tmp/packages
-  python -m benchmarks.strangers --family=musicldm --embedded --workdir=runs/strangers
+  python -m benchmarks.strangers --family=musicldm --embedded --workdir=runs/strangers \
+    --output=benchmarks/strangers.md
 
 --embedded takes the package's models, at the doses of configs/dose.py, and without it
 those of configs/train_dose.py, which have to be trained, at all doses.
@@ -21,6 +22,7 @@ same command goes on from them.
 """
 
 import pathlib
+import shlex
 import sys
 
 from absl import flags
@@ -32,14 +34,21 @@ from launch import command, devices
 from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.report import doses
 
+_HEAD = """# Training music, or music that is like it?
+
+Each two of three sorts of tracks are told apart, by dose: those that a fine-tune was
+trained on, tracks of the other half (album-mates), and chorales played on a piano
+(strangers). Intervals are by track. The first table is likeness alone."""
 METHODS = ("loss", "path_error", "sima", "rediffuse")
 _TWINS = ("reversal",)
 
 _FAMILY = flags.DEFINE_enum("family", None, train_dose.FAMILIES, "Which models.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for rows.")
 _EMBEDDED = flags.DEFINE_bool("embedded", False, "Take the package's own models.")
+_OUTPUT = flags.DEFINE_string("output", None, "The tables as a page, a Markdown file.")
 _STRANGERS = flags.DEFINE_integer("strangers", 60, "How many chorales.", 2, 1000)
 
 
@@ -62,9 +71,15 @@ def main(argv):
     for name, source in targets(family, passes).items()
     for row in _rows(method, baselines[method], name, source, passes)
   ]
-  for sides, records in stranger_tables.compared(rows).items():
-    table = doses.markdown_controls(records)
-    print("\n" + table.replace("other half against development", sides, 1))
+  tables = [
+    doses.markdown_controls(records).replace("other half against development", sides, 1)
+    for sides, records in stranger_tables.compared(rows).items()
+  ]
+  print("\n\n".join(tables))
+  if _OUTPUT.value:
+    made_by = shlex.join(["python", "-m", "benchmarks.strangers", *sys.argv[1:]])
+    page = [_HEAD, f"`{made_by}`", f"AUCs by passes, {_STRANGERS.value} strangers."]
+    write_whole(pathlib.Path(_OUTPUT.value), "\n\n".join([*page, *tables]) + "\n")
 
 
 def _rows(method, settings, name, source, passes):

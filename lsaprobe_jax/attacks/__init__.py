@@ -49,6 +49,7 @@ __all__ = [
   "Trajectory",
   "Twinned",
   "get",
+  "name_of",
   "names",
   "nfe_matched",
   "register",
@@ -78,6 +79,12 @@ _ADDED: dict[str, Callable[..., Attack]] = {}
 def names() -> tuple[str, ...]:
   """Returns the names that `get` knows; the probe itself is `LSAProbe`."""
   return (*_OWN, *_ADDED)
+
+
+def name_of(attack: Attack) -> str | None:
+  """Returns the name by which `get` knows the class of an attack, if it knows any."""
+  known = (_OWN | _ADDED).items()
+  return next((name for name, made in known if made is type(attack)), None)
 
 
 def takes_distance(name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax import distances, probe
+from lsaprobe_jax import attacks, distances, probe
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import (
   DegradationCurve,
@@ -179,11 +179,16 @@ def _check_count(count: int) -> None:
 
 
 def method_name(method: Any) -> str:
-  """What rows call a method: an attack's own `name`, or that of its class."""
+  """What rows call a method: an attack's own `name`, or that of its class.
+
+  A class that is registered has its name there (`attacks.get`).
+  """
   if isinstance(method, LSAProbe):
     return ANCHORED if method.anchor == "clip" else PROBE
   name = getattr(method, "name", None)
   if isinstance(name, str) and name:
+    return name
+  if (name := attacks.name_of(method)) is not None:
     return name
   words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(method).__name__)
   return words.lower()

@@ -285,6 +285,12 @@ def test_a_method_is_called_by_its_own_name(name):
   assert rows[0]["method"] == (name or "loudness")
 
 
+@pytest.mark.parametrize("name", ["sima", "rediffuse", "loss"])
+def test_a_baseline_is_called_as_it_is_got(name):
+  rows = score(MODEL, attacks.get(name), CLIPS.take([0]), t_ratio=0.2).rows
+  assert rows[0]["method"] == name
+
+
 def test_a_distance_of_ones_own():
   """Half the distance at half of tau costs the same."""
   own = dataclasses.replace(PROBE, distance=Halved(), tau=PROBE.tau / 2)
