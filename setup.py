@@ -95,7 +95,7 @@ setup(
       "pytest-xdist>=3.7",
       "pyyaml>=6",
       "ruff>=0.6",
-      # Of what Python 3.12 has no longer in every environment.
+      # Python 3.12 has it no longer in every environment.
       "setuptools>=68",
       "statsmodels>=0.14",
     ],

@@ -70,7 +70,7 @@ def test_weights_that_a_program_does_not_use_are_no_part_of_an_example():
   one = types.SimpleNamespace(
     argument_size_in_bytes=30, output_size_in_bytes=1, temp_size_in_bytes=9
   )
-  # Of 100 bytes of weights the program has 20, and 90 of 190 are free for examples.
+  # The program uses 20 of 100 bytes of weights, and all of them take room.
   share = parallel.MEMORY_SHARE
   assert parallel.examples_that_fit(one, 100, 10, 300 / share) == 10
   assert parallel.examples_that_fit(one, 100, 10, 90 / share) == 1

@@ -97,7 +97,7 @@ def _with_reference(inputs: Inputs, rows: Sequence[Row]) -> Conclusion:
   findings = statistics.judge(
     scores, _contrasts(inputs, rows, scores), others=others, **_how(inputs)
   )
-  # Of albums that are exchanged whole it would be another test.
+  # Where albums are exchanged whole it would be another test.
   null = None
   if inputs.albums is None:
     null = statistics.null_rejections(

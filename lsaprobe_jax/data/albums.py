@@ -20,7 +20,8 @@ _NO_ALBUM = frozenset(
 )
 _NO_FOLDER = re.compile(
   r"(cd|dis[ck]|vol(ume)?|side|part)([ _.-]+\w{0,2}|\d{0,2}|[a-d])|"
-  r"mp3s?|flacs?|wavs?|ogg|opus|m4a|audio|music|tracks?|songs?|files?|suspects?|references?|downloads?",
+  r"mp3s?|flacs?|wavs?|ogg|opus|m4a|audio|music|tracks?|songs?|files?|suspects?|"
+  r"references?|downloads?",
   re.IGNORECASE,
 )
 

@@ -125,6 +125,14 @@ def test_a_method_that_does_not_vary_is_a_failed_gate():
   assert found.verdict.startswith("No verdict. A gate fails: panel: leave that method")
 
 
+def test_random_halves_say_nothing_of_albums_that_are_exchanged():
+  clips = clips_of(9, 9, 20)
+  inputs, rows = inputs_of(clips), score_rows(clips, "loss")
+  assert procedure.conclude(inputs, rows).findings.null is not None
+  inputs.albums = {clip.track: clip.track[:2] for clip in clips}
+  assert procedure.conclude(inputs, rows).findings.null is None
+
+
 def test_a_method_that_does_not_vary_under_the_reference_model_alone():
   """Its control cannot be run, and the verdict stands without it."""
   clips = clips_of(9, 9, 20)

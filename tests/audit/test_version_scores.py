@@ -76,6 +76,12 @@ def test_below_their_versions_they_are_found_on_both_sides_alone():
   assert judged(scores, two_sided=True).p_value < 0.02
 
 
+def test_power_of_a_two_sided_test_goes_by_the_size_of_the_difference():
+  below = judged(drawn(np.random.default_rng(0), shift=-1.5), two_sided=True)
+  assert below.sets[PANEL].effect < 0
+  assert below.power.at_estimate > 0.5
+
+
 def test_two_albums_that_lean_are_no_evidence_by_album():
   """Each leans as a whole, by chance one of them up and so the other."""
   rng = np.random.default_rng(3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+from made_up import track
 
 from lsaprobe_jax.data import manifest
 from lsaprobe_jax.data.build import fetch, recipes, sources
@@ -11,29 +12,16 @@ from lsaprobe_jax.data.corpus import open_corpus
 RATE = 16000
 
 
-def source(number, licence="CC-BY-3.0"):
-  return sources.Source(
-    track=f"track-{number}",
-    package="made-up",
-    path=f"{number}.flac",
-    title="title",
-    author="me",
-    licence=licence,
-    duplicates=f"d{number}",
-    group="ab"[number],
-  )
-
-
 @pytest.fixture
 def build(tmp_path, monkeypatch):
   """`build(**settings)` builds two tracks as if unpacked from a Debian package."""
   package = tmp_path / "package"
-  package.mkdir()
+  (package / "music").mkdir(parents=True)
   for number in range(2):
     samples = 0.1 * np.random.default_rng(number).normal(size=6 * RATE)
-    soundfile.write(package / f"{number}.flac", samples, RATE)
+    soundfile.write(package / "music" / f"{number}.flac", samples, RATE)
   monkeypatch.setattr(fetch, "debian", lambda *args: (package, "1.0"))
-  listed = (source(0, "GPL-2"), source(1))
+  listed = (track(0, "a"), track(1, "b"))
   monkeypatch.setattr(sources, "multigenre", lambda *, extended: listed)
 
   def built(**settings):

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
+from made_up import track
 
 from lsaprobe_jax import optional
 from lsaprobe_jax.data import manifest, splits
@@ -30,19 +31,6 @@ from lsaprobe_jax.errors import ArgumentError
 RATE = 44100
 
 
-def _source(number, group):
-  return sources.Source(
-    track=f"track-{number}",
-    package="made-up",
-    path=f"music/{number}.flac",
-    title="a | title\n<script>",
-    author="[me](x)",
-    licence="CC-BY-3.0" if number else "GPL-2",
-    duplicates=f"d{number}",
-    group=group,
-  )
-
-
 @pytest.fixture
 def package(tmp_path, monkeypatch):
   """Four tracks of 12 s as if unpacked from a Debian package."""
@@ -52,7 +40,7 @@ def package(tmp_path, monkeypatch):
     samples = 0.1 * np.random.default_rng(number).normal(size=12 * RATE)
     soundfile.write(folder / "music" / f"{number}.flac", samples, RATE)
   monkeypatch.setattr(fetch, "debian", lambda package, downloads: (folder, "1.0"))
-  listed = [_source(number, "aabb"[number]) for number in range(4)]
+  listed = [track(number, "aabb"[number]) for number in range(4)]
   monkeypatch.setattr(sources, "multigenre", lambda *, extended: tuple(listed))
   return listed
 
@@ -101,7 +89,7 @@ def test_build_is_deterministic_and_opens(tmp_path, package):
 
 def test_group_changes_no_bit_of_what_is_built(tmp_path, package):
   _, before, _ = _build(tmp_path, "one")
-  package[:] = [_source(number, "bbaa"[number]) for number in range(4)]
+  package[:] = [track(number, "bbaa"[number]) for number in range(4)]
   _, after, _ = _build(tmp_path, "two")
   for was, now in zip(before.tracks, after.tracks, strict=True):
     assert was.group != now.group
@@ -201,13 +189,13 @@ def test_extra_shares_no_music_with_the_core():
 
 
 def test_extra_leaves_out_versions_of_music_of_the_core(monkeypatch):
-  core = _source(0, "a")
+  core = track(0, "a")
   version, other = (
-    dataclasses.replace(_source(number, "a"), package="outside") for number in (1, 2)
+    dataclasses.replace(track(number, "a"), package="outside") for number in (1, 2)
   )
   version = dataclasses.replace(version, duplicates=core.duplicates)
   # A package that is in the core set is so with all that is listed of it.
-  rest_of_core = _source(3, "b")
+  rest_of_core = track(3, "b")
   monkeypatch.setattr(
     sources,
     "multigenre",

@@ -4,6 +4,7 @@ import functools
 import json
 import pathlib
 import re
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tiny_parted import ABLATIONS, METHODS, SWEEP, VARIANTS
 
 from lsaprobe_jax.metrics import roc, study, summary
 from lsaprobe_jax.report import studies
+from lsaprobe_jax.scoring import method_rows
 from lsaprobe_jax.scoring.sweep import sweep
 
 
@@ -219,3 +221,17 @@ def test_it_goes_on_where_it_was(swept, settings):
   (swept / "t_ratio.jsonl").unlink()
   sweep(settings, swept, (*ABLATIONS, "settings"))
   assert files(swept) == before
+
+
+def test_a_matched_baseline_goes_by_the_probe_at_its_own_time_and_distance():
+  """A sweep keeps rows of all of them, and what a search takes differs."""
+  settings = types.SimpleNamespace(t_ratio=0.1, distance="waveform")
+  row = {"method": "lsa_probe", "model": "A", "nfe_backward": 2, "nfe_forward": 3}
+  own = row | {"t_ratio": 0.1, "distance": "waveform"}
+  others = [
+    own | change | {"nfe_forward": 100}
+    for change in ({"t_ratio": 0.2}, {"distance": "cdpam"}, {"model": "reference"})
+  ]
+  scores = types.SimpleNamespace(wait=lambda: None, asked=[own, *others])
+  run = types.SimpleNamespace(settings=settings, scores=scores)
+  assert method_rows._nfe_of_probe(run) == 5

@@ -62,14 +62,20 @@ def variant(folder: pathlib.Path, stem: str) -> str | None:
     None where full precision is there, or not exactly one variant.
   """
   full = (f"{stem}.safetensors", f"{stem}.safetensors.index.json")
-  if any((folder / name).is_file() for name in full):
+  found = [*_variants(folder, stem).values()]
+  if len(found) != 1 or any((folder / name).is_file() for name in full):
     return None
+  return found[0]
+
+
+def _variants(folder: pathlib.Path, stem: str) -> dict[pathlib.Path, str]:
+  """The name of the variant that each file holds, or is the index of."""
   one = rf"({_VARIANT})\.safetensors"
   many = rf"safetensors\.index\.({_VARIANT})\.json"
-  name = re.compile(rf"{re.escape(stem)}\.(?:{one}|{many})")
-  names = (name.fullmatch(path.name) for path in folder.glob(f"{stem}.*"))
-  found = {match[1] or match[2] for match in names if match}
-  return found.pop() if len(found) == 1 else None
+  named = re.compile(rf"{re.escape(stem)}\.(?:{one}|{many})")
+  there = sorted(path for path in folder.glob(f"{stem}*") if path.is_file())
+  found = {path: named.fullmatch(path.name) for path in there}
+  return {path: match[1] or match[2] for path, match in found.items() if match}
 
 
 def read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
@@ -90,21 +96,15 @@ def read_weights(folder: pathlib.Path, stem: str) -> dict[str, np.ndarray]:
     return _read_file(single)
   if (folder / index).is_file():
     return _read_shards(folder / index)
-  one = re.compile(rf"{re.escape(stem)}\.{_VARIANT}\.safetensors")
-  many = re.compile(rf"{re.escape(stem)}\.safetensors\.index\.{_VARIANT}\.json")
-  there = sorted(path for path in folder.glob(f"{stem}*") if path.is_file())
-  singles = [path for path in there if one.fullmatch(path.name)]
-  indices = [path for path in there if many.fullmatch(path.name)]
-  if len(singles) + len(indices) > 1:
+  found = [*_variants(folder, stem)]
+  if len(found) > 1:
     raise ValueError(
       f"{printable(folder)} holds several variants of its weights"
-      f" ({_listed([path.name for path in singles + indices])}) and no {single.name};"
-      " leave one"
+      f" ({_listed([path.name for path in found])}) and no {single.name}; leave one"
     )
-  if singles:
-    return _read_file(singles[0])
-  if indices:
-    return _read_shards(indices[0])
+  if found:
+    read = _read_shards if found[0].suffix == ".json" else _read_file
+    return read(found[0])
   found = _listed([path.name for path in folder.glob("*") if path.suffix != ".json"])
   raise ValueError(
     f"no {single.name} in {printable(folder)} (found: {found or 'no weights'})."
