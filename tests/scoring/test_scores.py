@@ -6,6 +6,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_tracks
 import toy_corpus
 import toy_model
 from flax import struct
@@ -16,6 +17,7 @@ from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.outcome import Outcome
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import difficulty, summary
+from lsaprobe_jax.models import registry
 from lsaprobe_jax.rows import RowError
 from lsaprobe_jax.scoring.method import LSAProbe
 from lsaprobe_jax.scoring.scores import Scores, score
@@ -234,7 +236,7 @@ def test_rows_that_another_call_made_are_refused(tmp_path):
   assert len(read_rows(path)) == 16
 
 
-@pytest.mark.parametrize("what", ["weights", "setting", "steps", "samples", "length"])
+@pytest.mark.parametrize("what", ["weights", "setting", "steps", "samples"])
 def test_rows_that_something_else_made_under_the_same_names_are_refused(tmp_path, what):
   path = tmp_path / "rows.jsonl"
   score(MODEL, LOSS, CLIPS, t_ratio=0.4, path=path)
@@ -246,8 +248,6 @@ def test_rows_that_something_else_made_under_the_same_names_are_refused(tmp_path
     other = dataclasses.replace(MODEL, model=MODEL.model.replace(num_inference_steps=2))
   elif what == "setting":
     method = attacks.get("loss", None, draws=2)
-  elif what == "length":
-    clips = CLIPS.head(CLIPS.clip_seconds / 2)
   else:
     changed = dataclasses.replace(CLIPS.clips[5], sha256="0" * 64)
     kept = (*CLIPS.clips[:5], changed, *CLIPS.clips[6:])
@@ -259,6 +259,19 @@ def test_rows_that_something_else_made_under_the_same_names_are_refused(tmp_path
   rows = [{k: v for k, v in row.items() if k != "made_by"} for row in read_rows(path)]
   path.write_text("".join(json.dumps(row) + "\n" for row in rows))
   assert len(score(other, method, clips, t_ratio=0.4, path=path)) == 8
+
+
+def test_rows_of_a_part_of_the_clips_are_refused(tmp_path):
+  """A network on waveforms is the same at all lengths, and so are the clips' hashes."""
+  weights = tiny_tracks.tiny_weights(tiny_tracks.MODEL, 0)
+  built = registry.build_model(tiny_tracks.MODEL, weights, 1)
+  model = dataclasses.replace(MODEL, model=built)
+  path = tmp_path / "rows.jsonl"
+  half = CLIPS.head(CLIPS.clip_seconds / 2)
+  score(model, LOSS, half, t_ratio=0.4, path=path)
+  with pytest.raises(ArgumentError, match=r"^path=.*by other weights or settings"):
+    score(model, LOSS, CLIPS, t_ratio=0.4, path=path)
+  assert len(score(model, LOSS, half, t_ratio=0.4, path=path)) == len(CLIPS)
 
 
 def test_an_attack_of_ones_own_and_a_clip_without_a_score(tmp_path, caplog):
