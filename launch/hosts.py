@@ -4,6 +4,8 @@ Shares are independent: processes meet in the shared working folder alone, and j
 distributed runtime is asked for nothing but this process's number.
 """
 
+import math
+
 import jax
 from absl import app, flags
 
@@ -35,8 +37,8 @@ _SHARD = flags.DEFINE_string(
 def join() -> Shard:
   """The share of this process, by its flags; call before JAX starts.
 
-  A process that is not alone keeps no compiled programs: without JAX's runtime each
-  takes itself for the first, and all would write the same files at once.
+  Of several processes the first keeps what it compiles, and all read it, as JAX has it:
+  without its runtime each takes itself for the first, and all would write at once.
 
   Raises:
     app.UsageError: the flags contradict each other, or no cluster was detected.
@@ -48,7 +50,7 @@ def join() -> Shard:
         "--coordinator_address, --num_processes, --process_id: need --distributed"
       )
     given = ALONE if _SHARD.value is None else parse_shard(_SHARD.value)
-    return _without_cache(given)
+    return _reading_programs(given)
   if _SHARD.value is not None:
     raise app.UsageError("--shard and --distributed exclude each other")
   try:
@@ -62,12 +64,13 @@ def join() -> Shard:
   # While the runtime lives it aborts every process when one dies, or ends minutes
   # before the others (docs/hosts.md). Devices are local and nothing communicates.
   jax.distributed.shutdown()
-  return _without_cache(shard)
+  return _reading_programs(shard)
 
 
-def _without_cache(shard: Shard) -> Shard:
-  if shard.count > 1:
-    jax.config.update("jax_compilation_cache_dir", None)
+def _reading_programs(shard: Shard) -> Shard:
+  if shard.index:
+    # No program takes so long, so that none is written; those that are there are read.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
   return shard
 
 

@@ -1,13 +1,16 @@
 """launch.eval as several processes that share a folder, on one machine."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 
 import jax
 import pytest
 from absl import app, flags
 from absl.testing import flagsaver
-from launching import complaint, eval_flags
+from launching import ROOT, complaint, eval_flags
 from shared_folders import assert_like_one, kinds_by_share
 from stored_rows import read_rows
 from tiny_experiment import PAPERS
@@ -51,24 +54,55 @@ def test_contradictory_flags_are_named(parsed, given, match):
     hosts.join()
 
 
+# What a process does with what it compiles.
+COMPILES = """
+import sys
+import jax
+from absl import flags
+from launch import hosts
+flags.FLAGS(sys.argv)
+hosts.join()
+print(jax.jit(lambda x: x + 1)(1.0))
+"""
+
+
+@pytest.mark.parametrize(
+  ("flag", "kept"), [(None, True), ("--shard=0/2", True), ("--shard=1/2", False)]
+)
+def test_one_process_of_several_keeps_programs(tmp_path, flag, kept):
+  env = os.environ | {
+    "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+  }
+  command = [sys.executable, "-c", COMPILES, *([flag] if flag else [])]
+  done = subprocess.run(
+    command, cwd=ROOT, env=env, capture_output=True, text=True, check=False
+  )
+  assert done.stdout == "2.0\n", done.stderr
+  assert any(tmp_path.iterdir()) == kept
+
+
 @pytest.fixture
-def cache():
-  """Compiled programs are kept, until a test says otherwise."""
-  before = jax.config.jax_compilation_cache_dir
-  jax.config.update("jax_compilation_cache_dir", "somewhere")
-  yield
-  jax.config.update("jax_compilation_cache_dir", before)
+def kept_secs():
+  """What a test says of programs that are kept holds for it alone."""
+  before = jax.config.jax_persistent_cache_min_compile_time_secs
+  yield before
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
 
 
-def test_without_flags_a_process_is_alone_and_keeps_programs(parsed, cache):
+def test_without_flags_a_process_is_alone(parsed, kept_secs):
+  folder = jax.config.jax_compilation_cache_dir
   assert hosts.join() == ALONE
-  assert jax.config.jax_compilation_cache_dir == "somewhere"
+  assert jax.config.jax_persistent_cache_min_compile_time_secs == kept_secs
+  assert jax.config.jax_compilation_cache_dir == folder
 
 
-def test_processes_that_share_keep_no_compiled_programs(parsed, cache):
+def test_processes_that_share_read_compiled_programs(parsed, kept_secs):
+  folder = jax.config.jax_compilation_cache_dir
   with flagsaver.flagsaver(shard="1/3"):
     assert hosts.join() == Shard(1, 3)
-  assert jax.config.jax_compilation_cache_dir is None
+  assert jax.config.jax_compilation_cache_dir == folder
 
 
 def test_no_cluster_ends_in_one_line(launcher, settings, tmp_path):
@@ -116,8 +150,11 @@ def by_one(tmp_path_factory, launcher, settings):
 
 
 @pytest.fixture(scope="module")
-def by_four(tmp_path_factory, launcher, settings):
-  """(working folder, stdouts) of four processes with explicit flags."""
+def by_four(by_one, tmp_path_factory, launcher, settings):
+  """(working folder, stdouts) of four processes, with explicit flags.
+
+  They read the programs that one has compiled, which `by_one` is there for first.
+  """
   workdir = tmp_path_factory.mktemp("hosts") / "four"
   port = free_port()
   processes = [
