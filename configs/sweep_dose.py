@@ -7,6 +7,9 @@ r"""The dose at which each method sees: fine-tunes after 1 to 300 passes over a 
     --ablations=dose_musicldm,dose_musicldm_seed1,dose_musicldm_piano
   python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose-diffwave \
     --nomain --ablations=dose_diffwave,cell_diffwave
+  python -m launch.sweep --config=configs/sweep_dose.py --nomain \
+    --workdir=runs/dose-diffwave-piano \
+    --ablations=dose_diffwave_piano,cell_diffwave_piano
 
 Test tracks are music that no evaluation had read as test tracks before: two thirds of
 the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune of their
@@ -14,11 +17,12 @@ half has seen. The base model, which saw neither half, is the reference model. S
 are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
 The main table is of MusicLDM after 300 passes. `dose_musicldm_piano` is the same base
 fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had among
-its test tracks; nothing was tuned on them. `dose_stable_audio` and `dose_ace_step` are
+its test tracks; nothing was tuned on them. `dose_diffwave_piano` is DiffWave's base
+fine-tuned on the same, for 100 passes. `dose_stable_audio` and `dose_ace_step` are
 of families for which nothing was tuned: they have MusicLDM's settings, at the times of
 the same log-SNR. `cell_stable_audio` and `cell_ace_step` are the methods that decode,
 the probe among them, after 100 passes, and `cell_diffwave` those that search or try
-directions, after 100 and 300.
+directions, after 100 and 300 (`cell_diffwave_piano` after 100).
 """
 
 import hashlib
@@ -37,8 +41,9 @@ _MAIN = "musicldm"
 # Training seeds of the fine-tunes; the first is that of the settings. A family whose
 # settings have not been chosen yet is left out.
 SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
-# Families that were fine-tuned on chorales too, with the settings of `dose`.
-_PIANO = ("musicldm",)
+# Families that were fine-tuned on chorales too, with the settings of `dose`, and after
+# how many passes they are scored.
+PIANO = {"musicldm": train_dose.DOSES, "diffwave": (1, 3, 10, 30, 100)}
 # Families on a path in continuous time, which have the settings of the main one, at the
 # times over T that have the log-SNR of its times (`diffusion.matched_t_ratio`).
 _PATHS = {
@@ -52,7 +57,7 @@ _DECODING = ("lsa_probe", "lsa_probe_anchored", "rediffuse", "random_stability")
 _CELL = (100,)
 # What takes most of the time under DiffWave, and the doses at which it is scored.
 _SEARCHING = ("lsa_probe", "lsa_probe_anchored", "random_stability")
-_SEARCHING_CELL = (100, 300)
+_CELLS = (100, 300)
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -71,14 +76,15 @@ def get_config() -> ConfigDict:
       # time: they are scored under the models of one seed.
       costly = tune_dose.COSTLY if (family, seed) == (_MAIN, 0) else ()
       compared[name] = ("lsa_probe", *METHODS, *costly)
-    if family in there and family in _PIANO:
+    if family in there and family in PIANO:
       name = f"dose_{family}_piano"
-      variants[name] = _variants(family, train_dose.DOSES, music="piano")
+      variants[name] = _variants(family, PIANO[family], music="piano")
       compared[name] = ("lsa_probe", *METHODS)
-  if "diffwave" in there:
-    variants["cell_diffwave"] = _variants("diffwave", _SEARCHING_CELL)
-    compared["cell_diffwave"] = _SEARCHING
-    compared["dose_diffwave"] = tuple(m for m in METHODS if m not in _SEARCHING)
+  for name in ("diffwave", "diffwave_piano") if "diffwave" in there else ():
+    at = variants[f"dose_{name}"]
+    variants[f"cell_{name}"] = {str(d): at[str(d)] for d in _CELLS if str(d) in at}
+    compared[f"cell_{name}"] = _SEARCHING
+    compared[f"dose_{name}"] = tuple(m for m in METHODS if m not in _SEARCHING)
   for family in _PATHS:
     doses = train_dose.doses(family)
     for name, at in ((f"dose_{family}", doses), (f"cell_{family}", _CELL)):

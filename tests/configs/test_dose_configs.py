@@ -76,26 +76,34 @@ def test_targets_are_snapshots_of_the_trainings():
         assert targets["reference"] == f"runs/train/dose-{family}-base/model"
 
 
-def test_what_searches_is_scored_under_diffwave_at_two_doses():
+@pytest.mark.parametrize(
+  ("name", "doses"), [("diffwave", ["100", "300"]), ("diffwave_piano", ["100"])]
+)
+def test_what_searches_is_scored_under_diffwave_at_few_doses(name, doses):
   config = sweep_dose.get_config()
   compared, variants = config.sweep.compared_in, config.sweep.variants
-  both = [*compared["dose_diffwave"], *compared["cell_diffwave"]]
+  both = [*compared[f"dose_{name}"], *compared[f"cell_{name}"]]
   assert sorted(both) == sorted(("lsa_probe", *sweep_dose.METHODS))
-  assert {*variants["cell_diffwave"]} < {*variants["dose_diffwave"]}
-  for dose, changes in variants["cell_diffwave"].items():
-    assert changes == variants["dose_diffwave"][dose]
+  assert sorted(variants[f"cell_{name}"]) == doses
+  for dose, changes in variants[f"cell_{name}"].items():
+    assert changes == variants[f"dose_{name}"][dose]
 
 
-def test_chorales_are_judged_under_their_own_fine_tunes():
+@pytest.mark.parametrize("family", sweep_dose.PIANO)
+def test_chorales_are_judged_under_their_own_fine_tunes(family):
   config = sweep_dose.get_config()
-  variants = config.sweep.variants["dose_musicldm_piano"]
-  assert sorted(map(int, variants)) == sorted(train_dose.DOSES)
+  variants = config.sweep.variants[f"dose_{family}_piano"]
+  assert sorted(map(int, variants)) == list(sweep_dose.PIANO[family])
   for dose, changes in variants.items():
     assert changes.corpus.path == train_dose.CORPORA["piano"] != config.corpus.path
     for half in "ab":
-      folder = f"runs/train/dose-musicldm-{half}-piano/snapshots/{int(dose):05d}"
+      folder = f"runs/train/dose-{family}-{half}-piano/snapshots/{int(dose):05d}"
       assert changes.targets[half.upper()] == folder
-    assert changes.targets.reference == "runs/train/dose-musicldm-base/model"
+    assert changes.targets.reference == f"runs/train/dose-{family}-base/model"
+    # All else is as on the music that it was tuned on.
+    there = config.sweep.variants[f"dose_{family}"][dose].to_dict()
+    own = {"targets": changes.targets.to_dict(), "corpus": changes.corpus.to_dict()}
+    assert changes.to_dict() == there | own
 
 
 def test_every_family_is_scored_by_its_own_settings():
