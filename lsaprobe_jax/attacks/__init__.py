@@ -144,9 +144,10 @@ def nfe_matched(attack: Any, nfe: int, num_inference_steps: int, num_times: int)
 
   docs/evaluation.md, rule 4, says why. The attack's own kind of repeat is set, the one
   that its `repeats` names: draws, times or steps. Only calls of the network count. A
-  repeat calls it on what it has not seen, but for the first of SecMI's steps, which is
-  of the clean clip whatever the time. Those that draw no noise and take times next to
-  each other (`distinct_times`: PIA, PIAN, SimA) can have no more than the schedule has.
+  repeat calls it on what it has not seen, but for SecMI: its first step is of the clean
+  clip whatever the time, and beyond t times it has seen them all. Those that draw no
+  noise and take times next to each other (`distinct_times`: PIA, PIAN, SimA) can have
+  no more than the schedule has.
 
   Args:
     attack: a baseline (`get`).
@@ -157,10 +158,10 @@ def nfe_matched(attack: Any, nfe: int, num_inference_steps: int, num_times: int)
   Returns:
     The attack with as many repeats, at least one, as bring it nearest to `nfe`. It is
     off by half a repeat at most, which is 6 NFE for SecMI in ten steps, 5 for the path
-    error at ten times, 2 S for Trajectory at four times, and S / 2 or 3 S / 2 for the
-    others that reconstruct. It spends less where the times are used up. For noise
-    optimisation the NFE are an estimate from below, as its line searches are as long as
-    the loss makes them; its rows say what it spent.
+    error at ten times, 2 S for Trajectory at four times, and S / 2 or S for the
+    others that reconstruct, without what is rematerialised. It spends less where the
+    times are used up. For noise optimisation the NFE are an estimate from below, as its
+    line searches are as long as the loss makes them; its rows say what it spent.
 
   Raises:
     ArgumentError: the attack has nothing to repeat. The NFE of `relative_degradation`

@@ -12,8 +12,8 @@ class Outcome(struct.PyTreeNode):
 
   Attributes:
     score: higher means member.
-    nfe_forward: NFE (network function evaluations) forward; those that
-      rematerialisation repeats are counted.
+    nfe_forward: NFE (network function evaluations) forward; those that rematerialised
+      steps repeat are counted, and not what a transformer repeats within a step.
     nfe_backward: NFE that were differentiated.
     cost: the budget that was found, NaN where there is none.
     reached: whether a search reached its target; None for methods without a search.

@@ -77,6 +77,7 @@ class Inputs(opening.Opened):
     return models | {
       "config": self.settings.to_dict(),
       "weights": {target.name: weights_hash(target) for target in self.targets},
+      "described": {target.name: target.described_sha256 for target in self.targets},
       "data": data,
     }
 

@@ -175,6 +175,17 @@ def estimable(target: float, n_nonmember: int) -> bool:
   return target * (n_nonmember + 1) >= 1 - 1e-12
 
 
+def few_expected(target: float, n_nonmember: int) -> bool:
+  """Whether fewer than `FEW_FALSE_POSITIVES` of n non-members are expected to pass.
+
+  Args:
+    target: false-positive rate in [0, 1].
+    n_nonmember: number of independent non-members.
+  """
+  # 0.1 * 100 must not be few for a rounding in the last bit.
+  return bool(target * n_nonmember < FEW_FALSE_POSITIVES * (1 - 1e-12))
+
+
 def tpr_at_fpr(scores, labels, target: float) -> TprAtFpr:
   """True-positive rate of the largest region whose realised FPR is <= target.
 
@@ -211,25 +222,26 @@ def tpr_at_fpr(scores, labels, target: float) -> TprAtFpr:
     ties=int((accepted & (scores == threshold)).sum()),
     ties_below=int((rejected == rejected.max()).sum()) if rejected.size else 0,
     expected_false_positives=expected,
-    # 0.1 * 100 must not be flagged for a rounding in the last bit.
-    flagged=bool(expected < FEW_FALSE_POSITIVES * (1 - 1e-12)),
+    flagged=few_expected(target, nonmember.size),
   )
 
 
 def cutoff(development, target: float) -> float | None:
-  """Score above which at most the target share of development non-members lies.
+  """Score that one more non-member exceeds with at most the target probability.
 
-  The (1 - target) quantile without interpolation: the smallest v for which the share
-  with `score > v` is at most the target. Whether clips are independent it does not
-  ask: clips of one track count as many.
+  The (1 - target) quantile as split conformal prediction takes it (Vovk et al. 2005):
+  one more score is as likely to have any rank among the n + 1, so that it lies above
+  the k-th highest of the n with a probability of k / (n + 1). The plain quantile of n
+  scores is exceeded more often than its target says: with 20 at 5%, by 2 in 21.
+  Whether clips are independent it does not ask: clips of one track count as many.
 
   Args:
     development: [n] scores of non-members that are not judged; may be empty.
     target: false-positive rate in [0, 1].
 
   Returns:
-    v, or None where it cannot be estimated: the target is below 1 / n, so that v would
-    be the maximum whatever lies beyond.
+    The smallest such v among the scores, or -inf; None where none is high enough
+    (`estimable`).
 
   Raises:
     ValueError: where a score is NaN, or the target is not in [0, 1].
@@ -237,10 +249,10 @@ def cutoff(development, target: float) -> float | None:
   down = -np.sort(-np.asarray(development, np.float64))
   if np.isnan(down).any():
     raise ValueError(f"{int(np.isnan(down).sum())} development scores are NaN")
-  allowed = int(most_false_positives(target, down.size))
-  if allowed == 0 or down.size == 0:
+  if not estimable(target, down.size):
     return None
-  return float(down[allowed]) if allowed < down.size else -np.inf
+  rank = max(int(most_false_positives(target, down.size + 1)), 1)
+  return float(down[rank - 1]) if rank <= down.size else -np.inf
 
 
 def at_cutoff(scores, labels, cut: float) -> DevelopmentCutoff:
@@ -259,6 +271,21 @@ def at_cutoff(scores, labels, cut: float) -> DevelopmentCutoff:
   return DevelopmentCutoff(
     float(accepted[labels].mean()), float(accepted[~labels].mean())
   )
+
+
+def tpr_bounds(tpr: float, n_member: int, confidence=0.95) -> tuple[float, float]:
+  """Interval of a share of independent members (Clopper and Pearson 1934).
+
+  Args:
+    tpr: share accepted, in [0, 1]; of tracks it may be no whole number of them.
+    n_member: members in all, at least 1.
+    confidence: coverage asked for, in (0, 1).
+  """
+  accepted, tail = tpr * n_member, (1 - confidence) / 2
+  low = beta.ppf(tail, accepted, n_member - accepted + 1) if accepted else 0.0
+  rest = n_member - accepted
+  high = beta.ppf(1 - tail, accepted + 1, rest) if rest > 0 else 1.0
+  return float(low), float(high)
 
 
 def precision(tpr: float, fpr: float, base_rate: float) -> float:
@@ -289,7 +316,7 @@ def fpr_bound(false_positives: int, n_nonmember: int, confidence=0.95) -> float:
   """Upper bound on the FPR behind a count (Clopper and Pearson 1934, one-sided).
 
   Clips of one track are taken for independent, which makes it too low where there are
-  several.
+  several of each.
 
   Args:
     false_positives: non-members accepted.

@@ -46,7 +46,8 @@ def summarise(
   By target FPR: `tpr` (`tpr_roc` in docs/evaluation.md, rule 2) with `fpr_realised`,
   `false_positives` and `ties` (clips at the cut: one a model is no tie) is cut on the
   judged clips' own ROC. `tpr`, its interval and `precision` are None where the target
-  is below 1 / (n + 1) of a model's n non-members (`roc.estimable`). `tpr_dev_cutoff`
+  is below 1 / (n + 1) of a model's n non-member tracks (`roc.estimable`); `flagged`
+  counts tracks too, as clips of one are not independent. `tpr_dev_cutoff`
   and `fpr_dev_cutoff`, the rate it came to on the judged non-members, are cut where the
   split dev of the same setting and model, `n_dev` clips, says (`roc.cutoff`); they are
   None where that cannot be estimated, for a mean under either model. `precision`, by
@@ -56,7 +57,8 @@ def summarise(
 
   `auc_ci` is clustered by track (`intervals.interval`), `auc_ci_delong` the same
   with every clip its own cluster, both widened for the cross-fitted blind scores.
-  `tpr_ci` is the percentile interval of `bootstrap.resample`. All are at 95%, and None
+  `tpr_ci` is the percentile interval of `bootstrap.resample`, at least as wide as that
+  of as many independent tracks (`roc.tpr_bounds`). All are at 95%, and None
   where a side has a single track. `log_snr` is there where all rows have one and the
   same. The figures do not depend on the order of the rows.
 
@@ -118,12 +120,17 @@ def _record(setting: dict, model: str, found: Estimates, targets) -> dict:
     _interval(intervals.interval(estimate, mean, cross_fitted=cross_fitted))
     for estimate in (found.clustered, found.delong)
   )
+  independent = [_tracks(table, members=False) for table in found.rows]
   known = {
-    target: all(roc.estimable(float(target), n) for n in found.n_nonmember)
+    target: all(roc.estimable(float(target), n) for n in independent)
     for target in by_target
   }
+  rates = {t: _mean([p.tpr for p in ps]) for t, ps in by_target.items()}
+  trained = sum(_tracks(table, members=True) for table in found.rows)
   tpr_ci = {
-    target: _interval(bounds) if auc_ci and known[target] else None
+    target: _tpr_interval(bounds, rates[target], trained)
+    if auc_ci and known[target]
+    else None
     for target, bounds in zip(by_target, found.tpr_ci, strict=True)
   }
   reached = [row["reached"] for row in rows if row["reached"] is not None]
@@ -141,9 +148,7 @@ def _record(setting: dict, model: str, found: Estimates, targets) -> dict:
     "auc": float(found.clustered.auc @ mean),
     "auc_ci": auc_ci,
     "auc_ci_delong": auc_ci_delong,
-    "tpr": {
-      t: _mean([p.tpr for p in ps]) if known[t] else None for t, ps in by_target.items()
-    },
+    "tpr": {t: rate if known[t] else None for t, rate in rates.items()},
     "tpr_ci": tpr_ci,
     "fpr_realised": {
       t: _mean([p.fpr_realised for p in ps]) for t, ps in by_target.items()
@@ -151,7 +156,9 @@ def _record(setting: dict, model: str, found: Estimates, targets) -> dict:
     "false_positives": {
       t: sum(p.false_positives for p in ps) for t, ps in by_target.items()
     },
-    "flagged": {t: any(p.flagged for p in ps) for t, ps in by_target.items()},
+    "flagged": {
+      t: any(roc.few_expected(float(t), n) for n in independent) for t in by_target
+    },
     "ties": {t: sum(p.ties for p in ps) for t, ps in by_target.items()},
     "precision": {
       t: _precision(ps, tpr_ci[t], found.n_nonmember)
@@ -167,6 +174,24 @@ def _record(setting: dict, model: str, found: Estimates, targets) -> dict:
     "seconds": _median(rows, "seconds"),
     **_log_snr(rows),
   }
+
+
+def _tracks(rows: list[Row], *, members: bool) -> int:
+  """How many tracks one side has."""
+  return len({row["track"] for row in rows if estimates.is_member(row) == members})
+
+
+def _tpr_interval(bounds, tpr: float, tracks: int) -> list[float] | None:
+  """The bootstrap's interval, widened to that of so many independent tracks.
+
+  Where all members pass, or none, every resample says the same, and the bootstrap alone
+  would be sure of it.
+  """
+  known = _interval(bounds)
+  if known is None:
+    return None
+  low, high = roc.tpr_bounds(tpr, tracks)
+  return [min(known[0], low), max(known[1], high)]
 
 
 def _log_snr(rows: list[Row]) -> dict[str, float]:

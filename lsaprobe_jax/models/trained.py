@@ -17,6 +17,7 @@ from lsaprobe_jax.errors import ArgumentError, LsaProbeError
 from lsaprobe_jax.models import checkpoints, conversion, hub, memory, registry
 from lsaprobe_jax.models.denoiser import DenoiserModel
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
+from lsaprobe_jax.models.fingerprint import fingerprint
 from lsaprobe_jax.text import printable
 
 Split = Literal["member", "nonmember", "dev"]
@@ -44,6 +45,7 @@ class TrainedModel:
     members: hashes by id of the clips it was trained on; None where nobody recorded
       them, and group `a` is then taken for the members.
     weights_sha256: hash of the weights as one file; None without a file.
+    described_sha256: hash of what model.json says of the model beside them.
     clip_seconds: length of the clips it was trained on; None if not recorded.
     source: where it was loaded from; empty where it was made of functions.
     precision: of the network's blocks, `float32` or `bfloat16`.
@@ -57,6 +59,7 @@ class TrainedModel:
   group: str | None = None
   members: dict[str, str] | None = None
   weights_sha256: str | None = None
+  described_sha256: str | None = None
   clip_seconds: float | None = None
   source: str = ""
   precision: str = "float32"
@@ -159,6 +162,7 @@ def load_model(
     name=name or pathlib.PurePath(source.removeprefix(hub.PREFIX)).name,
     model=model,
     weights_sha256=record["weights_sha256"],
+    described_sha256=fingerprint(described),
     source=source,
     precision=precision,
     **_training(record["training"] or {}),

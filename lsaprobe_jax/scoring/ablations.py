@@ -11,7 +11,7 @@ from lsaprobe_jax.metrics import study
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.rows import CURVE, Row
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
-from lsaprobe_jax.scoring.factories import PROBE, probe_form
+from lsaprobe_jax.scoring.factories import ANCHORED, PROBE, probe_form
 from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
 from lsaprobe_jax.scoring.probe_rows import read_probe_rows, with_costs
 from lsaprobe_jax.scoring.sweep_settings import SweepSettings
@@ -79,8 +79,13 @@ def at_time(settings: SweepSettings, t_ratio: float) -> dict[str, Any]:
   """Changes that set the probe and the baselines compared with it to one t."""
   names = ["random_stability", *settings.sweep.nfe_matched]
   names += [name.removesuffix(NFE_MATCHED) for name in settings.sweep.compared]
-  own = {f"baselines.{n}.t_ratio": t_ratio for n in names if n != PROBE}
-  return {"t_ratio": t_ratio, **own}
+  changes = {"t_ratio": t_ratio}
+  for name in names:
+    if name == ANCHORED:
+      changes["anchored.t_ratio"] = t_ratio
+    elif name in settings.baselines:
+      changes[f"baselines.{name}.t_ratio"] = t_ratio
+  return changes
 
 
 def t_ratio(runs: Runs) -> Values:
@@ -186,8 +191,9 @@ def _bring(run: Evaluation, earlier: list[Evaluation]) -> None:
     alike = other is not run and _but_targets(other) == _but_targets(run)
     if not alike or run.settings.untrained:
       continue
-    known = {(target.name, target.weights_sha256) for target in other.targets}
-    same = {t.name for t in run.targets if (t.name, t.weights_sha256) in known}
+    model = lambda t: (t.name, t.weights_sha256, t.described_sha256)
+    known = {model(target) for target in other.targets}
+    same = {target.name for target in run.targets if model(target) in known}
     for name in ("scores", "calibration", "curves"):
       own, rows = getattr(run, name), getattr(other, name).rows
       rows = [row for row in rows if row["model"] in same and row not in own]

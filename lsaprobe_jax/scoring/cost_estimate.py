@@ -1,6 +1,7 @@
 """What an evaluation would cost, from two batches of each of its methods."""
 
 import dataclasses
+import math
 import resource
 import time
 from typing import Any
@@ -132,9 +133,12 @@ def one_climb(attack: Any) -> tuple[Any, int]:
   search = getattr(attack, "search", None)
   if not hasattr(search, "halvings"):
     return attack, 1
-  # Its first trial is at eta_max; tau is out of reach here, and it ends there.
-  climbs = (search.halvings + 1) * search.restarts
-  short = dataclasses.replace(search, halvings=1, restarts=1)
+  # Its first trial is at eta_max; tau is out of reach here, and it ends there. Attacks
+  # without tau make one trial.
+  trials = search.halvings + 1 if hasattr(attack, "tau") else 1
+  climbs = trials * search.restarts
+  whole = dict(min_gain=-math.inf, min_gradient=0.0)
+  short = dataclasses.replace(search, halvings=1, restarts=1, **whole)
   return dataclasses.replace(attack, search=short), climbs
 
 

@@ -102,6 +102,7 @@ def fit_inputs(
     _check_twins(settings, targets, development)
   identity = {
     "weights": {target.name: target.weights_sha256 for target in targets},
+    "described": {target.name: target.described_sha256 for target in targets},
     "config": settings.to_dict(),
     "data": {"halves": halves.fingerprint(), "development": development.fingerprint()},
   }
@@ -196,12 +197,13 @@ def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
 
 def _check_params(target: TrainedModel, methods: Sequence[str]) -> None:
   """Refuses what differentiates by the weights, of a model that shows none."""
-  method = "gradient_norm"
-  if method in methods and not jax.tree.leaves(target.model.params):
-    others = tuple(name for name in methods if name != method)
+  others = tuple(
+    name for name in methods if name.removesuffix(NFE_MATCHED) != "gradient_norm"
+  )
+  if len(others) < len(methods) and not jax.tree.leaves(target.model.params):
     raise SettingError(
-      f"methods: {method} differentiates by `params`, of which {target.name} has none;"
-      f" give them to from_denoiser, or leave it out: methods={others}"
+      f"methods: gradient_norm differentiates by `params`, of which {target.name} has"
+      f" none; give them to from_denoiser, or leave it out: methods={others}"
     )
 
 

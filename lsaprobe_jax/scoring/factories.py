@@ -185,7 +185,7 @@ def check_methods(
     times[f"baselines.{plain}.t_ratio"] = ratio
     if plain != name and not hasattr(attack, "repeats"):
       raise SettingError(f"methods: {name}: {plain} has nothing to repeat")
-    check_times(plain, attack, num_train_timesteps)
+    check_times(plain, attack, ratio, num_train_timesteps)
   return times
 
 
@@ -200,8 +200,14 @@ def check_eta_ref(settings: Experiment, eta_ref: float) -> None:
     )
 
 
-def check_times(name: str, attack: Any, num_train_timesteps: int) -> None:
-  """Refuses a baseline that asks for more different times than a schedule has."""
+def check_times(
+  name: str, attack: Any, t_ratio: float, num_train_timesteps: int
+) -> None:
+  """Refuses a baseline that asks for times that a schedule does not have."""
+  if name == "secmi" and t_ratio == 1:
+    raise SettingError(
+      "baselines.secmi.t_ratio=1: SecMI takes a step beyond t; give less than 1"
+    )
   if getattr(attack, "distinct_times", False) and attack.times > num_train_timesteps:
     raise SettingError(
       f"baselines.{name}.times={attack.times}: the schedule has {num_train_timesteps}"

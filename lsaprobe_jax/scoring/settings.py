@@ -92,8 +92,8 @@ class SearchSettings(Settings):
 
   Attributes:
     name: of the search that is used.
-    eta_max: the largest budget, root mean square in units of sigma_t.
-    norm: `rms` or `linf`.
+    eta_max: the largest budget, in units of sigma_t, measured by the norm.
+    norm: `rms` (root mean square), `l2` or `linf`.
     options: by a search's name, its own settings. In a dict they stand beside the
       name: `{"name": "continuation", "eta_max": 0.8, "continuation": {...}}`.
   """

@@ -65,7 +65,9 @@ class SharedRows(RowFile):
       # Another process's last line may still be on its way; it is left for later.
       whole = whole_lines(data)
       for key, row in parse_rows(path, data[:whole], first).items():
-        self._rows.setdefault(key, row)
+        known = self._rows.setdefault(key, row)
+        if has_score(row) and not has_score(known):
+          self._rows[key] = row
       self._offsets[seen] = first + whole
 
   def ask(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -83,7 +85,10 @@ class SharedRows(RowFile):
     return [i for i in missing if self.shard.owner(i) == self.shard.index]
 
   def leave_out(self, rows: Iterable[dict[str, Any]]) -> None:
-    """See RowFile; notes none where this process is alone: a rerun tries again."""
+    """See RowFile; notes none where this process is alone: a rerun tries again.
+
+    What another process noted is tried again once its line is deleted.
+    """
     if self.shard.count > 1:
       self._add([failed_row(row) for row in rows])
 

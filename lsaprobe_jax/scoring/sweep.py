@@ -137,8 +137,8 @@ def _check_baselines(settings: SweepSettings) -> None:
   """Refuses baselines that could not be made, whatever their distance is."""
   fewest = fewest_timesteps(_load(settings))
   for name in settings.baselines:
-    _, attack = factories.make_baseline(settings, name, distance=None)
-    factories.check_times(name, attack, fewest)
+    ratio, attack = factories.make_baseline(settings, name, distance=None)
+    factories.check_times(name, attack, ratio, fewest)
 
 
 def _check_variant(named: str, settings: SweepSettings, changes) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.files import write_whole
-from lsaprobe_jax.metrics import difficulty, summary, tables
+from lsaprobe_jax.metrics import difficulty, pivot, summary, tables
 from lsaprobe_jax.scoring import factories
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
 from lsaprobe_jax.scoring.factories import ANCHORED, PROBE
@@ -62,6 +62,11 @@ class Tuning:
         factories.check_searches(changed.search)
       except SettingError as error:
         raise SettingError(f"grid[{number}].{error}") from error
+      if not {*pivot.CROSS_OVER} <= {*changed.targets}:
+        raise SettingError(
+          f"grid[{number}]: targets: what is tried is judged by the cross-over of the"
+          f" models {' and '.join(pivot.CROSS_OVER)}"
+        )
       if changed.part != "tune":
         raise SettingError(
           f"grid[{number}]: part is {changed.part}: choices are made on tune tracks"

@@ -36,7 +36,8 @@ class Bisection:
     norm: `rms`, `l2` or `linf` (see `norms`).
     min_gain: relative gain in D below which a step counts as stalled.
     patience: stalled steps in a row that end an ascent.
-    min_gradient: gradient norm that ends an ascent.
+    min_gradient: slope of D, by unit of budget, that ends an ascent. The paper does
+      not say what its 1e-6 is measured in.
   """
 
   name: ClassVar[str] = "bisection"
@@ -147,8 +148,10 @@ class Bisection:
       value, gradient = jax.value_and_grad(degradation)(state["delta"])
       gain = (value - state["value"]) / jnp.maximum(state["value"], 1e-12)
       stalled = jnp.where(gain < self.min_gain, state["stalled"] + 1, 0)
-      momentum = self.momentum * state["momentum"] + norm.steepest(gradient)
-      flat = norms.L2.size(gradient) < self.min_gradient
+      steepest = norm.steepest(gradient)
+      momentum = self.momentum * state["momentum"] + steepest
+      # By unit of budget: the gradient's own size falls with the clip's length.
+      flat = jnp.vdot(gradient, steepest) < self.min_gradient
       return {
         "delta": norm.project(state["delta"] + step_length * momentum, eta),
         "momentum": momentum,

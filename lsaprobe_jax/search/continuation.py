@@ -109,7 +109,11 @@ class Curve(struct.PyTreeNode):
       tau, low, low_degradation, self.budgets[high], worst[high]
     )
     top = jnp.max(jnp.where(allowed, self.budgets, 0.0))
-    margin = tau - jnp.maximum(jnp.max(worst), 0.0)
+    # Below the first rung the curve is read as a straight line.
+    top = jnp.where(jnp.any(allowed), top, eta_max)
+    inside_ladder = jnp.maximum(jnp.max(worst), 0.0)
+    below = jnp.minimum(self.degradation_at(eta_max), tau)
+    margin = tau - jnp.where(jnp.any(allowed), inside_ladder, below)
     return (
       jnp.where(reached, self.budgets[high], jnp.nan),
       reached,
@@ -222,8 +226,9 @@ class Continuation:
       value, gradient = jax.value_and_grad(degradation)(eta * direction)
       momentum = self.momentum * momentum + norm.steepest(gradient)
       ahead = norm.steepest(momentum)
-      # Where nothing can be felt the direction stays, rather than vanish.
-      direction = jnp.where(norm.size(ahead) > 0, ahead, direction)
+      # Where nothing can be felt the direction stays, rather than vanish. What is no
+      # number goes on into D, where it is seen.
+      direction = jnp.where(norm.size(ahead) == 0, direction, ahead)
       return (direction, momentum), value
 
     direction = norm.steepest(start)

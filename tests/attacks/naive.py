@@ -146,7 +146,8 @@ class Naive:
       gain = (value - before) / max(before, 1e-12)
       stalled = stalled + 1 if gain < SEARCH.min_gain else 0
       size = np.linalg.norm(gradient)
-      if value >= target or stalled >= SEARCH.patience or size < SEARCH.min_gradient:
+      slope = np.sqrt(SAMPLES) * size
+      if value >= target or stalled >= SEARCH.patience or slope < SEARCH.min_gradient:
         return best, 0, gradients
       momentum = SEARCH.momentum * momentum + np.sqrt(SAMPLES) * gradient / size
       delta = delta + SEARCH.step_size * eta / SEARCH.ascent_steps * momentum

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from lsaprobe_jax.metrics import roc
@@ -108,25 +109,51 @@ def test_refuses_a_target_that_is_no_rate():
 def test_the_cutoff_is_the_smallest_that_meets_the_target(development, target):
   scores = np.array(development, float)
   cut = roc.cutoff(scores, target)
-  if scores.size == 0 or target < 1 / scores.size:
+  # One more score may be that which lies above it.
+  count = scores.size + 1
+  rate = lambda cut: (np.sum(scores > cut) + 1) / count
+  if not roc.estimable(target, scores.size):
     assert cut is None
     return
-  assert np.mean(scores > cut) <= target
+  assert cut == -np.inf or rate(cut) <= target + 1e-12
   # The next lower distinct score, or everything, would break it.
   lower = max(scores[scores < cut], default=-np.inf)
-  assert cut == -np.inf or np.mean(scores > lower) > target
+  assert cut == -np.inf or rate(lower) > target
+  assert cut > -np.inf or target > 1 - 1e-9
+
+
+@pytest.mark.parametrize(("count", "target"), [(20, 0.05), (30, 0.05), (21, 0.2)])
+def test_a_cutoff_is_exceeded_no_more_often_than_it_says(count, target):
+  # With the plain quantile it would be 9.5%, 6.5% and 22.7%.
+  drawn = np.random.default_rng(0).normal(size=(20_000, count + 1))
+  cuts = np.array([roc.cutoff(row, target) for row in drawn[:, 1:]])
+  rate = np.mean(drawn[:, 0] > cuts)
+  assert target - 1 / (count + 1) < rate < target + 0.005
 
 
 def test_a_calibrated_point_by_hand():
-  # At 25% one of the four may lie above: the cut is the second highest, 3.
-  cut = roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.25)
+  # At 40% one of the five may lie above: the cut is the second highest, 3.
+  cut = roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.4)
   assert cut == 3
-  assert roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.24) is None
+  assert roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.39) == 7
+  assert roc.cutoff([1.0, 3.0, 2.0, 7.0], 0.19) is None
   # A tie with the cut is rejected; two of three non-members lie above: 67%, not 25%.
   point = roc.at_cutoff([3, 4, 5, 4, 9, 1], [1, 1, 1, 0, 0, 0], cut)
   assert point == pytest.approx((2 / 3, 2 / 3))
   with pytest.raises(ValueError, match="1 development scores are NaN"):
     roc.cutoff([1.0, np.nan], 0.5)
+
+
+@pytest.mark.parametrize(("accepted", "count"), [(0, 25), (25, 25), (3, 25), (1, 1)])
+def test_bounds_of_a_share_are_scipys(accepted, count):
+  exact = binomtest(accepted, count).proportion_ci(method="exact")
+  assert roc.tpr_bounds(accepted / count, count) == pytest.approx(tuple(exact))
+
+
+def test_bounds_of_a_share_move_between_whole_counts():
+  lows, highs = zip(*(roc.tpr_bounds(k / 20, 10) for k in range(21)), strict=True)
+  assert np.all(np.diff(lows) > 0)
+  assert np.all(np.diff(highs[:-1]) > 0)
 
 
 @given(both_classes, st.integers(-5, 5))

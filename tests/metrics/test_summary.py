@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import toy
 from scipy import stats
+from scipy.stats import binomtest, norm
 
 from lsaprobe_jax.metrics import (
   bootstrap,
@@ -93,44 +94,79 @@ def _development(model, scores):
 
 
 def test_cutoffs_come_from_the_development_clips_of_the_same_model():
-  dev_a = _development("A", [2.5, 0.0, 0.0, 0.0, 9.0])  # 20%: above 2.5
-  dev_b = _development("B", [3.0, 1.0, 1.0, 0.5, 5.0])  # 20%: above 3.0
+  dev_a = _development("A", [2.5, 0.0, 0.0, 0.0, 9.0])  # a third: above 2.5
+  dev_b = _development("B", [3.0, 1.0, 1.0, 0.5, 5.0])  # a third: above 3.0
   other = [row | {"method": "loss"} for row in _development("A", [99.0] * 5)]
   rows = toy.rows(("A", "B")) + dev_a + dev_b + other
-  a, b, mean = _summarise(rows, targets=(0.1, 0.2))
+  a, b, mean = _summarise(rows, targets=(0.1, 0.34))
   assert [r["n_dev"] for r in (a, b, mean)] == [5, 5, 10]
-  assert a["tpr_dev_cutoff"] == {"0.1": None, "0.2": 0.5}  # c1; c2 at 2.0 is below
-  assert a["fpr_dev_cutoff"] == {"0.1": None, "0.2": 0.5}  # c3 at 3.0
-  assert b["tpr_dev_cutoff"]["0.2"] == 0.5  # c4; c3 ties with the cut
-  assert b["fpr_dev_cutoff"]["0.2"] == 0
-  assert mean["tpr_dev_cutoff"] == {"0.1": None, "0.2": 0.5}
-  assert mean["fpr_dev_cutoff"]["0.2"] == 0.25
+  assert a["tpr_dev_cutoff"] == {"0.1": None, "0.34": 0.5}  # c1; c2 at 2.0 is below
+  assert a["fpr_dev_cutoff"] == {"0.1": None, "0.34": 0.5}  # c3 at 3.0
+  assert b["tpr_dev_cutoff"]["0.34"] == 0.5  # c4; c3 ties with the cut
+  assert b["fpr_dev_cutoff"]["0.34"] == 0
+  assert mean["tpr_dev_cutoff"] == {"0.1": None, "0.34": 0.5}
+  assert mean["fpr_dev_cutoff"]["0.34"] == 0.25
   # The judged clips themselves are not touched by any of this.
-  without = _summarise(toy.rows(("A", "B")), targets=(0.1, 0.2))
+  without = _summarise(toy.rows(("A", "B")), targets=(0.1, 0.34))
   assert [r["auc"] for r in without] == [r["auc"] for r in (a, b, mean)]
-  assert without[2]["tpr_dev_cutoff"] == {"0.1": None, "0.2": None}
+  assert without[2]["tpr_dev_cutoff"] == {"0.1": None, "0.34": None}
   # A mean needs both models' cutoffs.
-  half = _summarise(toy.rows(("A", "B")) + dev_a, targets=(0.2,))
-  assert [r["tpr_dev_cutoff"]["0.2"] for r in half] == [0.5, None, None]
+  half = _summarise(toy.rows(("A", "B")) + dev_a, targets=(0.34,))
+  assert [r["tpr_dev_cutoff"]["0.34"] for r in half] == [0.5, None, None]
 
 
 def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips():
   rows = toy.rows() + _development("A", [1.0, 2.0]) + _development("B", [1.0, 2.0])
-  records = _summarise(rows + difficulty.by_reference(rows), targets=(0.5,))
+  records = _summarise(rows + difficulty.by_reference(rows), targets=(0.7,))
   found = {
-    (r["model"], r["difficulty_calibration"]): r["tpr_dev_cutoff"]["0.5"]
+    (r["model"], r["difficulty_calibration"]): r["tpr_dev_cutoff"]["0.7"]
     for r in records
   }
   assert (found["mean", "reference"], found["mean", "none"]) == (None, 1)
   rows += _development("reference", [1.0, 0.0])
-  records = _summarise(rows + difficulty.by_reference(rows), targets=(0.5,))
+  records = _summarise(rows + difficulty.by_reference(rows), targets=(0.7,))
   (a,) = (
     r
     for r in records
     if (r["model"], r["difficulty_calibration"]) == ("A", "reference")
   )
   # Less the reference: 0 and 2 on dev, so the cut is 0; c1 and c2 have 3 and 2.
-  assert (a["n_dev"], a["tpr_dev_cutoff"]["0.5"]) == (2, 1)
+  assert (a["n_dev"], a["tpr_dev_cutoff"]["0.7"]) == (2, 1)
+
+
+def _two_clips_a_track(rng, shift, tracks=25):
+  """One model's rows: so many tracks on a side, with two clips of each."""
+  rows = []
+  for i in range(2 * tracks):
+    side, split = ("a", "member") if i < tracks else ("b", "nonmember")
+    mean = rng.normal() + shift * (i < tracks)
+    for clip in range(2):
+      changes = dict(clip=f"t{i}@{clip}", track=f"t{i}", group=side, split=split)
+      rows.append(toy.row("target", "c1", mean + 0.01 * clip) | changes)
+  return rows
+
+
+def test_a_rate_is_as_sure_as_its_tracks_are_many():
+  # All members pass: a bootstrap alone would say [1, 1]. 40 clips of 20 tracks are 20.
+  rows = _two_clips_a_track(np.random.default_rng(0), 100.0)
+  (record,) = _summarise(rows, targets=(0.03, 0.05, 0.2))
+  assert record["tpr"] == {"0.03": None, "0.05": 1, "0.2": 1}
+  exact = binomtest(25, 25).proportion_ci(method="exact")
+  assert record["tpr_ci"]["0.05"] == pytest.approx([exact.low, 1])
+  assert record["flagged"] == {"0.03": True, "0.05": True, "0.2": True}
+
+
+def test_the_interval_of_a_rate_covers_it():
+  # True TPR of the region that passes one non-member in 20, members one sd above.
+  wanted = norm.sf(norm.isf(0.05) - 1)
+  rng = np.random.default_rng(0)
+  below = above = 0
+  for _ in range(200):
+    (record,) = _summarise(_two_clips_a_track(rng, 1.0), targets=(0.05,))
+    low, high = record["tpr_ci"]["0.05"]
+    below += high < wanted
+    above += low > wanted
+  assert below + above <= 0.1 * 200
 
 
 def test_ties_and_precision_by_hand():
@@ -262,7 +298,11 @@ def test_a_bootstrap_remembers_only_what_it_was_asked():
       resamples=37,
       seed=seed,
     )
-    expected = [bootstrap.percentile_ci(values) for values in direct.tpr[0]]
+    expected = []
+    for values, rate in zip(direct.tpr[0], record["tpr"].values(), strict=True):
+      low, high = bootstrap.percentile_ci(values)
+      exact = roc.tpr_bounds(rate, 20)
+      expected.append((min(low, exact[0]), max(high, exact[1])))
     np.testing.assert_allclose(list(record["tpr_ci"].values()), expected)
 
 

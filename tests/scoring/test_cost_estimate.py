@@ -7,7 +7,7 @@ import pytest
 from tiny_experiment import PAPERS
 
 from lsaprobe_jax import search as searches
-from lsaprobe_jax.attacks.lsa_probe import LSAProbe
+from lsaprobe_jax.attacks.lsa_probe import LSAProbe, MaxDegradation
 from lsaprobe_jax.scoring import cost_estimate
 from lsaprobe_jax.scoring.evaluate import estimate_cost
 
@@ -45,6 +45,14 @@ def test_one_climb_of_all_is_timed():
   assert climbs == 10 * 20
   assert (short.search.halvings, short.search.restarts) == (1, 1)
   assert short.search.ascent_steps == bisection.ascent_steps
+  # No rule ends it before its last step.
+  assert (short.search.min_gain, short.search.min_gradient) == (-np.inf, 0)
+
+
+def test_what_has_no_tau_makes_one_trial():
+  bisection = searches.get("bisection", halvings=9, restarts=20)
+  ascent = MaxDegradation(distance=None, search=bisection, eta=0.1)
+  assert cost_estimate.one_climb(ascent)[1] == 20
 
 
 def test_a_ladder_is_timed_whole():

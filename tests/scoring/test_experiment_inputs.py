@@ -68,6 +68,18 @@ def test_other_weights_are_refused(claimed, settings, tmp_path):
   assert "differs in weights.B;" in refusal(claimed, settings, change)
 
 
+def test_another_description_of_the_same_weights_is_refused(
+  claimed, settings, tmp_path
+):
+  params, record = checkpoints.load_model(settings.targets["B"])
+  folder = tmp_path / "B"
+  changed = record["model"] | {"scale": 2 * record["model"]["scale"]}
+  checkpoints.save_model(folder, params, changed, record["training"])
+  rename(claimed, "config", "targets", "B", value=str(folder))
+  line = refusal(claimed, settings, {"targets.B": str(folder)})
+  assert "differs in described.B;" in line
+
+
 def test_other_data_is_refused(claimed, settings, tmp_path, corpus_folder):
   moved = shutil.copytree(corpus_folder, tmp_path / "tiny")
   shutil.copy(moved / "dev" / "dev00.wav", moved / "dev" / "again.wav")
@@ -117,6 +129,10 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
     (
       {"methods": ("relative_degradation",), "search.norm": "linf"},
       r"^methods: relative_degradation compares .* search\.norm is linf",
+    ),
+    (
+      {"methods": ("secmi",), "baselines.secmi.t_ratio": 1.0},
+      r"^baselines\.secmi\.t_ratio=1: SecMI takes a step beyond t",
     ),
     ({"t_ratio": 1.5}, r"^t_ratio.*=1\.5 gives t = 30"),
     ({"part": "train"}, r"^part=train: one of tune, test"),

@@ -137,6 +137,16 @@ def test_a_clip_without_a_score_keeps_no_one_waiting(tmp_path):
   assert SharedRows(tmp_path, "scores", ALONE).to_score(CLIPS) == []
 
 
+def test_a_score_counts_more_than_a_vain_attempt(tmp_path):
+  two, four = shares(tmp_path, 2), shares(tmp_path, 4)
+  mine = [CLIPS[i] for i in two[0].to_score(CLIPS)]
+  two[0].leave_out([mine[0] | {"score": float("nan")}])
+  path = tmp_path / "shards" / "scores-00003-of-00004.jsonl"
+  path.write_text(json.dumps(mine[0]) + "\n")
+  four[0].refresh()
+  assert [r["score"] for r in four[0].rows] == [mine[0]["score"]]
+
+
 def test_a_process_alone_leaves_its_file_as_it_came(tmp_path):
   file = SharedRows(tmp_path, "scores", ALONE)
   file.to_score(CLIPS)

@@ -5,6 +5,7 @@ import tiny_parted
 
 from configs import sweep_mini
 from lsaprobe_jax.errors import ArgumentError, SettingError
+from lsaprobe_jax.scoring.ablations import at_time
 from lsaprobe_jax.scoring.sweep import sweep
 from lsaprobe_jax.scoring.sweep_settings import SweepSettings
 
@@ -81,6 +82,18 @@ def test_a_method_that_is_asked_for_twice_is_compared_once(settings):
     *compared,
     "pia_nfe_matched",
   ]
+
+
+def test_at_another_time_is_what_there_is_to_set(settings):
+  compared = {"sweep.compared": ("lsa_probe", "lsa_probe_anchored", "loss")}
+  changed = settings.changed(compared)
+  without = changed.to_dict()
+  del without["baselines"]["random_stability"]
+  without["sweep"]["methods"] = ("loss",)
+  for own in (changed, SweepSettings.from_dict(without)):
+    moved = own.experiment.changed(at_time(own, 0.3))
+    assert moved.t_ratio == moved.anchored.t_ratio == 0.3
+    assert moved.baselines["loss"]["t_ratio"] == 0.3
 
 
 def test_what_else_is_run_makes_no_row_another(settings):

@@ -93,6 +93,10 @@ def test_a_base_and_budgets_that_cannot_be_are_refused():
   values = tune_mini.get_config("probe").to_dict()
   with pytest.raises(SettingError, match=r"^base\.colour: there is no such setting"):
     Tuning.from_dict(values | {"base": values["base"] | {"colour": 1}})
+  # Nothing is in it but what a cross-over of two models says.
+  alone = values["base"] | {"targets": {"model": "diffwave-multigenre-a"}}
+  with pytest.raises(SettingError, match=r"^grid\[0\]: targets: .* models A and B"):
+    Tuning.from_dict(values | {"base": alone, "grid": [{}]})
   with pytest.raises(SettingError, match=r"^eta_refs=0: above 0"):
     Tuning.from_dict(values | {"eta_refs": (0,)})
 
