@@ -1,7 +1,5 @@
 """The flag of compiled programs, and the devices that a launcher uses."""
 
-import os
-
 from absl import flags
 
 from lsaprobe_jax import compilation_cache, parallel
@@ -16,7 +14,7 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 
 def use_all() -> None:
   """Makes every CPU core a device; a launcher's first act, before JAX starts."""
-  parallel.use_all_cpu_cores(len(os.sched_getaffinity(0)))
+  parallel.use_all_cpu_cores(parallel.usable_cores())
   use_one()
 
 

@@ -12,7 +12,6 @@ ends with status 1 and one line on stderr, an audit without a verdict with statu
 import argparse
 import ast
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -149,7 +148,7 @@ def _use_devices() -> None:
   """Makes every CPU core a device and keeps compiled programs, before JAX starts."""
   from lsaprobe_jax import compilation_cache, parallel
 
-  parallel.use_all_cpu_cores(len(os.sched_getaffinity(0)))
+  parallel.use_all_cpu_cores(parallel.usable_cores())
   compilation_cache.keep_programs()
 
 

@@ -34,6 +34,13 @@ _MOST_ON_ACCELERATOR = 64
 MEMORY_SHARE = 0.8
 
 
+def usable_cores() -> int:
+  """How many cores this process may use, or there are, where nothing says it."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 def use_all_cpu_cores(num_cores: int) -> None:
   """Makes each CPU core a device; call before JAX starts, no effect on accelerators.
 

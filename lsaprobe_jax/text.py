@@ -6,6 +6,7 @@ bytes that are not text (which Python carries as lone surrogates and cannot enco
 Such text passes through `printable` once, where it enters a message or a document.
 """
 
+import math
 import re
 import unicodedata
 from typing import Any
@@ -54,6 +55,13 @@ def printable_leaves(value: Any) -> Any:
   if isinstance(value, tuple):
     return tuple(printable_leaves(item) for item in value)
   return value
+
+
+def rounded(value: float, digits: int = 3) -> str:
+  """Returns a number as people read it: its first digits, and never as 1.6e+04."""
+  if abs(value) >= 10**digits and math.isfinite(value):
+    return f"{value:,.0f}"
+  return f"{value:.{digits}g}"
 
 
 def cell(value: object) -> object:

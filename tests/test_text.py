@@ -84,3 +84,18 @@ def test_values_for_a_message_are_short_whatever_they_are():
 )
 def test_a_slug_is_safe_as_a_file_name(given, name):
   assert text.slug(given) == name
+
+
+@pytest.mark.parametrize(
+  ("value", "digits", "shown"),
+  [
+    (16000.4, 4, "16,000"),
+    (9123, 4, "9123"),
+    (105, 2, "105"),
+    (0.0123456, 3, "0.0123"),
+    (-1234.5, 3, "-1,234"),
+    (float("inf"), 3, "inf"),
+  ],
+)
+def test_numbers_are_shown_as_people_read_them(value, digits, shown):
+  assert text.rounded(value, digits) == shown

@@ -113,7 +113,12 @@ def albums(
   )
   if known[0] < known[1]:
     text += ". Tracks of no known album are taken for independent"
-  if lowest <= alpha:
+  if design.unmoved:
+    text += (
+      f". {design.unmoved} of {design.suspect.sum()} suspects can be exchanged with no"
+      " reference track, so that whatever they score counts for nothing"
+    )
+  if lowest <= alpha and not design.unmoved:
     return Gate(name=name, holds=True, text=text)
   return Gate(
     name=name,

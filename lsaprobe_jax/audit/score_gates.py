@@ -1,9 +1,11 @@
 """Gates of an audit that need scores: enough of them, and the null control."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lsaprobe_jax.audit import gates as input_gates
 from lsaprobe_jax.audit import statistics
 from lsaprobe_jax.audit.gates import LEVEL, Gate, cannot_fail
 from lsaprobe_jax.audit.reference_split import smallest_reference
@@ -38,6 +40,10 @@ def score_gates(
     albums: see `statistics.exchange`.
   """
   enough = enough_scores(scores, alpha=alpha)
+  if albums is not None and enough.holds:
+    exchanged = scored_albums(scores, albums, alpha=alpha, permutations=permutations)
+    if not exchanged.holds:
+      return [enough, exchanged]
   if not any(row["model"] == pivot.REFERENCE for row in rows):
     text = "not run: no reference model, which saw neither side, was given"
     return [enough, Gate(name=NULL_CONTROL, holds=None, text=text)]
@@ -77,6 +83,20 @@ def enough_scores(scores: TrackScores, *, alpha: float) -> Gate:
     if enough
     else f"mend or replace the clips that failed: {needed.comparison} comparison and"
     f" {needed.development} development tracks must have scores",
+  )
+
+
+def scored_albums(
+  scores: TrackScores, albums: Mapping[str, str], *, alpha: float, permutations: int
+) -> Gate:
+  """Asks of the tracks with a score what `gates.albums` asked of all."""
+  sides = [next(iter(scores.suspects.values())), next(iter(scores.comparison.values()))]
+  design = statistics.exchange(*map(list, sides), albums)
+  tracks = [track for side in sides for track in side]
+  known = sum(track in albums for track in tracks), len(tracks)
+  gate = input_gates.albums(design, known, alpha=alpha, permutations=permutations)
+  return dataclasses.replace(
+    gate, name="albums with a score", text=f"of tracks with a score {gate.text}"
   )
 
 

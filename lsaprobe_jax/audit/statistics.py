@@ -49,6 +49,8 @@ _TAKEN_OFF = {
 }
 # Alpha times a whole number is rounded by so much at most.
 _ROUNDING = 1e-9
+# Permutations of each division that tests the level; a page should not wait for more.
+_MOST_FOR_LEVEL = 9_999
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +61,7 @@ class Contrast:
     name: short, as the page shows it.
     design: who the suspects are, and which others could have been.
     scores: by method [n], in the order of the design; the panel is among them.
-    by_album: whether every track's album is known, and albums are exchanged.
+    by_album: whether every track's album is known, and some album has several.
     assumes: what must hold without training for the p-value to be one, in words.
   """
 
@@ -111,11 +113,14 @@ def reference_contrast(
     difficulty_calibration: that of the scores.
   """
   suspects, comparison = sorted(scores.suspects[PANEL]), list(scores.comparison[PANEL])
+  design = exchange(suspects, comparison, albums)
+  # Albums of one track each, as one folder a track would be, tell of no likeness.
+  known = albums is not None and not design.by_track
   return Contrast(
     name=CONTRASTS[difficulty_calibration],
     assumes="without training, suspects and reference tracks could be exchanged,"
     f" {_TAKEN_OFF[difficulty_calibration]}",
-    design=exchange(suspects, comparison, albums),
+    design=design,
     scores={
       method: np.array(
         [scores.suspects[method][track] for track in suspects]
@@ -123,8 +128,7 @@ def reference_contrast(
       )
       for method in scores.methods
     },
-    by_album=albums is not None
-    and all(track in albums for track in (*suspects, *comparison)),
+    by_album=known and all(track in albums for track in (*suspects, *comparison)),
   )
 
 
@@ -209,13 +213,15 @@ def null_rejections(
   """Counts rejections at alpha between random halves of the comparison tracks.
 
   Returns:
-    The rate of the panel's test; None of fewer than four tracks, which have no halves.
+    The rate of the panel's test; None of fewer than four tracks, which have no halves,
+    and at an alpha that would take too many permutations for each of 200 divisions.
   """
   values = np.array(list(scores.comparison[PANEL].values()))
-  if values.size < 4:
+  permutations = max(199, math.ceil(1 / alpha))
+  if values.size < 4 or permutations > _MOST_FOR_LEVEL:
     return None
   return sets.null_rejections(
-    values, np.arange(values.size), alpha=alpha, permutations=199, seed=seed
+    values, np.arange(values.size), alpha=alpha, permutations=permutations, seed=seed
   )
 
 

@@ -30,12 +30,13 @@ def verdict(
     return _refusal([gate for gate in gates if gate.holds is False])
   if findings.mode != BY_REFERENCE:
     return _by_versions(findings)
-  p_value, alpha = findings.p_value, findings.alpha
+  alpha = findings.alpha
+  p = _beside(findings.p_value, alpha)
   plain = difficulty_calibration == "none"
   how = ", not calibrated for difficulty" if plain else ""
   if not findings.evidence:
     return (
-      f"No evidence of training{how} (p = {p_value:.2g}, above {alpha:g});"
+      f"No evidence of training{how} (p = {p}, above {alpha:g});"
       f" {_found_with_power(findings.tests[0].power.detectable)}"
       f"{_UNLIKE * findings.tests[0].albums_exchanged}."
     )
@@ -44,7 +45,7 @@ def verdict(
   less = " less what their twins score," if difficulty_calibration == "twins" else ""
   sentences = [
     f"Evidence of training{how}:{less} {who} above tracks that the model has not seen"
-    f" (p = {p_value:.2g}, at most {alpha:g}).",
+    f" (p = {p}, at most {alpha:g}).",
     "It is about one track: whatever else sets it apart would look the same."
     if single
     else "It is about the set as a whole.",
@@ -64,6 +65,12 @@ def verdict(
   return " ".join(sentences)
 
 
+def _beside(p_value: float, alpha: float) -> str:
+  """p to two digits, or to as many as show on which side of alpha it lies."""
+  shown = (f"{p_value:.{digits}g}" for digits in range(2, 18))
+  return next(p for p in shown if p != f"{alpha:g}" or p_value == alpha)
+
+
 # Power is that of tracks with noise of their own.
 _UNLIKE = ", if tracks of an album were no more alike than others"
 _INDEPENDENT = (
@@ -74,14 +81,15 @@ _INDEPENDENT = (
 
 def _by_versions(findings: Findings) -> str:
   """The verdict of a test that compares tracks with their own other versions."""
-  (test,), p_value, alpha = findings.tests, findings.p_value, findings.alpha
+  (test,), alpha = findings.tests, findings.alpha
+  p = _beside(findings.p_value, alpha)
   held_back = findings.mode == CANARY
   others = "the versions that were held back" if held_back else "their twins"
   first = f"This assumes that {test.assumes}"
   first += "." if held_back else ", and no reference music has checked it."
   if not findings.evidence:
     found = _found_with_power(test.power.detectable)
-    found = f"No evidence of training (p = {p_value:.2g}, above {alpha:g}); {found}."
+    found = f"No evidence of training (p = {p}, above {alpha:g}); {found}."
     return f"{first} {found}"
   # What benchmarks.twin_level allows (results/twins/level.md): unseen tracks of albums
   # that were trained on lie above their twins as well.
@@ -91,7 +99,7 @@ def _by_versions(findings: Findings) -> str:
   sentences = [
     first,
     f"Evidence of training{what}: the suspects score {side} {others} (p ="
-    f" {p_value:.2g}, at most {alpha:g}).",
+    f" {p}, at most {alpha:g}).",
     "It is about the set as a whole.",
   ]
   if not held_back:

@@ -7,6 +7,7 @@ to album-mates that were trained on, and calls it evidence.
 
 import pathlib
 import re
+import unicodedata
 
 import soundfile
 
@@ -18,6 +19,10 @@ from lsaprobe_jax.data import manifest as manifest_lib
 _NO_ALBUM = frozenset(
   ("unknown album", "unknown", "untitled", "no album", "none", "various", "singles")
 )
+# So many artists of one title in one folder are a compilation.
+_COMPILED = 3
+# What stands between an artist and a guest on one track.
+_GUEST = re.compile(r" [(\[]?(?:feat|ft|featuring|with)\b")
 _NO_FOLDER = re.compile(
   r"(cd|dis[ck]|vol(ume)?|side|part)([ _.-]+\w{0,2}|\d{0,2}|[a-d])|"
   r"mp3s?|flacs?|wavs?|ogg|opus|m4a|audio|music|tracks?|songs?|files?|suspects?|"
@@ -30,9 +35,9 @@ def of_tracks(name_or_path, side: str = "") -> dict[str, str]:
   """Finds the albums of what `corpus.open_corpus` opens, by the id of the track.
 
   A built corpus says which package a track was taken from. A plain file's album is that
-  of its tags, with the artist, or else its folder. A folder counts within its side
-  only, and not where it lies at the top or is named for a group
-  (`folder.GROUP_FOLDERS`), a disc or a format.
+  of its tags, with the artist, whatever the case and the guests, or else its folder. A
+  folder counts within its side only, and not where it lies at the top or is named for a
+  group (`folder.GROUP_FOLDERS`), a disc or a format.
 
   Args:
     name_or_path: a shipped corpus, a built one, a folder of audio files, or a file.
@@ -48,25 +53,41 @@ def of_tracks(name_or_path, side: str = "") -> dict[str, str]:
   if (path / manifest_lib.FILENAME).is_file():
     tracks = manifest_lib.read(path).tracks
     return {track.id: track.package for track in tracks if track.package}
+  files = folder_lib.listing(path).files
+  tags = {file.track: _tagged(file.path) for file in files}
+  artists: dict[tuple[pathlib.Path, str], set[str]] = {}
+  for file in files:
+    if tags[file.track]:
+      artist, title = tags[file.track]
+      artists.setdefault((file.path.parent, title), set()).add(artist)
   found = {}
-  for file in folder_lib.listing(path).files:
+  for file in files:
     folder = _folder(file.path, path)
-    album = _tagged(file.path) or (folder and f"{side}/{folder}")
-    if album:
-      found[file.track] = album
+    if tags[file.track]:
+      artist, title = tags[file.track]
+      several = len(artists[file.path.parent, title]) >= _COMPILED
+      found[file.track] = f"{'various' if several else artist}: {title}"
+    elif folder:
+      found[file.track] = f"{side}/{folder}"
   return found
 
 
-def _tagged(path: pathlib.Path) -> str | None:
-  """Reads the tags `artist` and `album`; None where libsndfile finds no album."""
+def _tagged(path: pathlib.Path) -> tuple[str, str] | None:
+  """Reads artist and album, as `_plain`; None where libsndfile finds no album."""
   try:
     with soundfile.SoundFile(path) as file:
       tags = file.copy_metadata()
   # Whatever a damaged file raises, decoding it says so; here it has no tag.
   except Exception:
     return None
-  artist, album = (tags.get(name, "").strip() for name in ("artist", "album"))
-  return None if not album or album.lower() in _NO_ALBUM else f"{artist}: {album}"
+  artist, album = (_plain(tags.get(name, "")) for name in ("artist", "album"))
+  artist = _GUEST.split(artist, maxsplit=1)[0]
+  return None if not album or album in _NO_ALBUM else (artist, album)
+
+
+def _plain(text: str) -> str:
+  """One spelling of a name: case and spaces differ from file to file."""
+  return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _folder(path: pathlib.Path, root: pathlib.Path) -> str | None:

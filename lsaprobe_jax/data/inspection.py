@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lsaprobe_jax.data import audio as audio_lib
 from lsaprobe_jax.data import fingerprints, metering
 from lsaprobe_jax.data.border import border
+from lsaprobe_jax.text import rounded
 
 # The level of a difference between the sides, corrected for the facts compared.
 DIFFERENT = 0.01
@@ -177,8 +178,8 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
     one, other = map(np.median, sides)
     if p_value <= level and abs(one - other) >= _slight(name, max(one, other)):
       lines.append(
-        f"{name}: median {one:.4g} against {other:.4g} (suspects, reference;"
-        f" p = {p_value:.1g})"
+        f"{name}: median {rounded(one, 4)} against {rounded(other, 4)} (suspects,"
+        f" reference; p = {p_value:.1g})"
       )
   for name in _KINDS:
     sides = [[getattr(facts, name) for facts in side] for side in (suspects, reference)]

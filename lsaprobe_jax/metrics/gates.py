@@ -81,8 +81,10 @@ def _read(kind: str, record: dict) -> dict:
   gate = {"kind": kind, "record": record, "holds": None, "leak": None}
   if record["auc_ci"] is not None:
     low, high = record["auc_ci"]
-    gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
     gate["leak"] = (high - low) / 2
+    # Scores that do not vary would hold whatever the models saw.
+    if gate["leak"] > 0:
+      gate["holds"] = low - _ROUNDING <= 0.5 <= high + _ROUNDING
   return gate
 
 
@@ -94,7 +96,10 @@ def _line(gate: dict) -> str:
     name, failure = f"null control, {_setting(record)}", "THE NULL CONTROL FAILS"
   line = f"{name} ({record['corpus']}): AUC {record['auc']:.3f}"
   if gate["holds"] is None:
-    return f"{line}, no interval (a side has a single track): NOT ESTABLISHED"
+    why = "no interval (a side has a single track)"
+    if gate["leak"] is not None:
+      why = "its scores do not vary"
+    return f"{line}, {why}: NOT ESTABLISHED"
   line += f" {tables.interval(record['auc_ci'])} by track, "
   line += "contains 0.5" if gate["holds"] else f"does not contain 0.5: {failure}"
   of = "this classifier" if gate["kind"] == pivot.BLIND else "this method"

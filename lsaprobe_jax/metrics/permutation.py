@@ -15,12 +15,18 @@ The statistic is the mean difference: the mean over the suspects of a track's sc
 the mean of its stratum, times the root of their number, as albums that are exchanged
 may be of unlike size. With one stratum of single tracks it orders all divisions as the
 difference of the two means does.
+
+Albums of unlike size cannot be exchanged exactly. Weighed by the root of their size
+they vary as much where tracks of an album are no more alike than others, and larger
+ones more where they are; with one weight for each album it is smaller ones that vary
+more. So p is then the larger of both: where the suspects' albums are the larger ones,
+or the smaller, one of the two is timid whatever the likeness.
 """
 
 import dataclasses
 import itertools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -73,6 +79,16 @@ class Design:
     """Whether suspects and reference could have changed places."""
     return all(2 * s.taken == len(s.blocks) for s in self.strata)
 
+  @property
+  def uneven(self) -> bool:
+    """Whether blocks are exchanged for each other that are of unlike size."""
+    return any(len({block.size for block in s.blocks}) > 1 for s in self.strata)
+
+  @property
+  def unmoved(self) -> int:
+    """How many suspects are suspects in every arrangement, and so count for nothing."""
+    return sum(s.tracks.size for s in self.strata if s.taken == len(s.blocks))
+
   def lowest(self, permutations: int) -> float:
     """The smallest p-value that `p_values` can give with so many permutations."""
     return 1 / min(self.arrangements, permutations + 1)
@@ -83,6 +99,17 @@ class Design:
     for stratum in self.strata:
       own = scores[..., stratum.tracks]
       scores[..., stratum.tracks] = own - own.mean(axis=-1, keepdims=True)
+    return scores
+
+  def levelled(self, scores) -> np.ndarray:
+    """Scores [..., n] less their stratum's, with one weight for each of its blocks."""
+    scores = np.array(scores, float)
+    for stratum in self.strata:
+      size = stratum.tracks.size / len(stratum.blocks)
+      means = [scores[..., block].mean(axis=-1) for block in stratum.blocks]
+      middle = np.mean(means, axis=0)[..., None]
+      for block in stratum.blocks:
+        scores[..., block] = (scores[..., block] - middle) * size / block.size
     return scores
 
   def masks(self, permutations: int, seed: int) -> tuple[np.ndarray, bool]:
@@ -190,6 +217,29 @@ def mean_difference(masks: np.ndarray, centred: np.ndarray) -> np.ndarray:
   return centred @ masks.T.astype(float) / np.sqrt(masks.sum(axis=1))
 
 
+def total(masks: np.ndarray, levelled: np.ndarray) -> np.ndarray:
+  """The statistic [..., ways] of scores [..., n] with one weight for each block.
+
+  Args:
+    masks: bool [ways, n].
+    levelled: `Design.levelled`.
+  """
+  return levelled @ masks.T.astype(float)
+
+
+Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def forms(design: Design, scores) -> list[tuple[Statistic, np.ndarray]]:
+  """The statistics of a test, all of which have to be large, and what they are of."""
+  found: list[tuple[Statistic, np.ndarray]] = [
+    (mean_difference, design.centred(scores))
+  ]
+  if design.uneven:
+    found.append((total, design.levelled(scores)))
+  return found
+
+
 def p_values(
   design: Design, scores, *, permutations: int, seed: int, two_sided: bool = False
 ) -> np.ndarray:
@@ -197,7 +247,8 @@ def p_values(
 
   Where there are no more ways than `permutations` all are taken and p is exact.
   Otherwise so many are drawn and the observed one is counted in (Phipson and Smyth
-  2010), so that p is never 0. Ties count against the suspects.
+  2010), so that p is never 0. Ties count against the suspects. Where blocks are of
+  unlike size it is the larger of two (see the module).
 
   Args:
     design: see `design`.
@@ -210,12 +261,14 @@ def p_values(
     [...] p-values.
   """
   masks, exact = design.masks(permutations, seed)
-  centred = design.centred(scores)
-  observed = mean_difference(design.suspect[None], centred)
-  drawn = mean_difference(masks, centred)
-  if two_sided:
-    observed, drawn = np.abs(observed), np.abs(drawn)
-  return at_least(drawn, observed, exact, centred)
+  found = []
+  for statistic, centred in forms(design, scores):
+    observed = statistic(design.suspect[None], centred)
+    drawn = statistic(masks, centred)
+    if two_sided:
+      observed, drawn = np.abs(observed), np.abs(drawn)
+    found.append(at_least(drawn, observed, exact, centred))
+  return np.max(found, axis=0)
 
 
 def at_least(drawn, observed, exact: bool, scale) -> np.ndarray:

@@ -33,13 +33,14 @@ def critical_effects(
   Args:
     design: design of the test.
     alpha: its level, in (0, 1).
-    permutations: number of them in the test; more than 999 change power by less than it
-      is known.
+    permutations: number of them in the test; more than 999, or than alpha needs, change
+      power by less than it is known.
 
   Returns:
     Ascending, in standard deviations of tracks; infinite where no p is low enough.
   """
-  masks, exact = design.masks(min(permutations, _PERMUTATIONS), _SEED)
+  most = max(_PERMUTATIONS, math.ceil(1 / alpha))
+  masks, exact = design.masks(min(permutations, most), _SEED)
   if design.lowest(permutations) > alpha:
     return np.full(_NOISES, np.inf)
   ways = len(masks) + (not exact)
@@ -48,13 +49,23 @@ def critical_effects(
   if allowed < 0:
     return np.full(_NOISES, np.inf)
   noise = np.random.default_rng(_SEED).normal(size=(_NOISES, design.suspect.size))
-  noise = design.centred(noise)
-  shift = design.centred(design.suspect)
-  gain = permutation.mean_difference(design.suspect[None], shift)
-  gain = gain - permutation.mean_difference(masks, shift)
+  both = zip(
+    permutation.forms(design, noise),
+    permutation.forms(design, design.suspect),
+    strict=True,
+  )
+  needed = [
+    _critical(design, (masks, exact), form, shift, allowed) for form, (_, shift) in both
+  ]
+  return np.sort(np.max(needed, axis=0))
+
+
+def _critical(design, ways, form, shift, allowed: int) -> np.ndarray:
+  """By noise, the effect from which on one statistic beats all but those allowed."""
+  (masks, exact), (statistic, noise) = ways, form
+  gain = statistic(design.suspect[None], shift) - statistic(masks, shift)
   others = gain > 1e-9
-  lead = permutation.mean_difference(masks, noise)
-  lead = lead - permutation.mean_difference(design.suspect[None], noise)
+  lead = statistic(masks, noise) - statistic(design.suspect[None], noise)
   # What a shift does not tell from the observed way is never beaten.
   effects = np.full(lead.shape, np.inf)
   effects[:, others] = lead[:, others] / gain[others]
@@ -62,7 +73,7 @@ def critical_effects(
   rank = effects.shape[1] - 1 - allowed - int(exact)
   if same > allowed or rank < 0:
     return np.full(_NOISES, np.inf if same > allowed else -np.inf)
-  return np.sort(np.partition(effects, rank, axis=1)[:, rank])
+  return np.partition(effects, rank, axis=1)[:, rank]
 
 
 def detectable(effects: np.ndarray, wanted: float = WANTED) -> float:

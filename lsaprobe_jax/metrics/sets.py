@@ -207,7 +207,7 @@ def format_tests(
     rejections: see `null_rejections`.
 
   Returns:
-    Lines of text.
+    Lines of text; the last says what the tests take for granted.
   """
   header = ["suspects", "tracks", "reference", "difference", "effect"]
   header += ["p", "p Holm", "p Welch", "tracks for 80% power at 1% [95%]"]
@@ -226,6 +226,10 @@ def format_tests(
       f" {r.alpha:g} at a rate of {r.rate:.3f} [{r.ci[0]:.3f}, {r.ci[1]:.3f}]; by"
       f" Welch {r.rate_welch:.3f} [{r.ci_welch[0]:.3f}, {r.ci_welch[1]:.3f}]."
     )
+  lines.append(
+    "Tracks count as independent. Those of an album are alike whoever trained on them:"
+    " a reference of other albums makes one look trained on, or not."
+  )
   return "\n".join(lines)
 
 

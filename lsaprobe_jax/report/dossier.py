@@ -19,10 +19,11 @@ from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import tables
 from lsaprobe_jax.report import figures, html, page
 from lsaprobe_jax.strict_json import to_json
-from lsaprobe_jax.text import cell, first_line, printable, printable_leaves
+from lsaprobe_jax.text import cell, first_line, printable, printable_leaves, rounded
 
 # The score that decides, among the methods of a dossier.
 PANEL = "panel"
+_ALONE = "; here each stands for itself, whatever its album"
 _SIDES = {"member": "suspects", "nonmember": "comparison tracks"}
 _FILE_FACTS = (
   "side",
@@ -121,7 +122,7 @@ def _ranked(tracks: list[dict[str, Any]], facts) -> list[dict[str, Any]]:
 
 def _side(path: str, facts: list[dict[str, Any]], clips: list[str]) -> dict[str, Any]:
   three = lambda values: " / ".join(
-    f"{f(values):.4g}" for f in (np.min, np.median, np.max)
+    rounded(f(values), 4) for f in (np.min, np.median, np.max)
   )
   known = lambda name: [fact[name] for fact in facts if fact[name] is not None]
   counts = lambda name: ", ".join(
@@ -236,6 +237,7 @@ def text(dossier: dict[str, Any]) -> str:
   lines = checks(dossier["gates"], dossier["notes"])
   found = dossier["found"]
   if found is not None:
+    first = found["tests"][0]
     lines += ["", *tables.align(_tests_cells(found["tests"]))]
     lines += [f"{test['name']} assumes: {test['assumes']}" for test in found["tests"]]
     for test in found["tests"]:
@@ -244,7 +246,9 @@ def text(dossier: dict[str, Any]) -> str:
     lines += [
       "",
       f"{found['flagged']} of {len(found['tracks'])} suspects lie beyond the level,"
-      f" {found['expected_flags']:.2g} expected by chance",
+      f" {rounded(found['expected_flags'], 2)} expected by chance"
+      + _ALONE
+      * (first["albums_exchanged"] and found["mode"] == "reference"),
     ]
   return "\n".join([*lines, "", dossier["verdict"]])
 

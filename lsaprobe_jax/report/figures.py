@@ -101,7 +101,9 @@ def methods(records: list[dict]) -> "Figure":
         for m, d, t in names
       ],
     )
-    axes.set_xlabel("AUC, mean of the cross-over (95% by track)")
+    crossed = bool(shown) and shown[0]["model"] == "mean"
+    of = "mean of the cross-over" if crossed else "of one model"
+    axes.set_xlabel(f"AUC, {of} (95% by track)")
     figure.legend(loc="outside lower center", ncols=len(found))
   return figure
 

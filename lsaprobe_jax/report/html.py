@@ -8,7 +8,7 @@ from typing import Any
 
 from lsaprobe_jax import optional
 from lsaprobe_jax.strict_json import to_json
-from lsaprobe_jax.text import printable_leaves
+from lsaprobe_jax.text import printable_leaves, rounded
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -119,4 +119,4 @@ def rate(target: str) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
   """A figure, or a dash where there is none."""
-  return "-" if value is None else f"{value:.{digits}g}"
+  return "-" if value is None else rounded(value, digits)

@@ -10,7 +10,7 @@ from typing import Any
 
 from lsaprobe_jax.metrics import comparisons, gates, pivot, study, summary, tables
 from lsaprobe_jax.report import doses, explorer, headline, walk
-from lsaprobe_jax.report.reading import Results, probe_rows, shortened, title
+from lsaprobe_jax.report.reading import Results, probe_rows, shortened, titles
 
 Rows = list[dict[str, Any]]
 Records = list[dict[str, Any]]
@@ -176,6 +176,7 @@ def curves(rows: Rows, about: dict[str, dict]) -> list[dict[str, Any]] | None:
     `cost`, `score`, `reached` and `points`, [eta, D] by growing eta.
   """
   found: dict[str, dict[str, Any]] = {}
+  named = titles(probe_rows(rows), about)
   for row in probe_rows(rows):
     if not row.get("budgets") or row["model"] == pivot.REFERENCE:
       continue
@@ -191,7 +192,7 @@ def curves(rows: Rows, about: dict[str, dict]) -> list[dict[str, Any]] | None:
     model["clips"].append(
       {
         **{k: row[k] for k in ("clip", "split", "cost", "score", "reached")},
-        "title": title(row, about),
+        "title": named[row["clip"]],
         "points": [[shortened(eta), shortened(value)] for eta, value in sorted(tried)],
       }
     )
@@ -207,6 +208,7 @@ def clips(results: Results, probe: dict[str, Any]) -> list[dict[str, Any]]:
   """
   recording = results.recording
   about = recording.index["about"] if recording else {}
+  named = titles(probe_rows(results.rows), about)
   found = []
   for row in probe_rows(results.rows):
     if row["model"] == pivot.REFERENCE:
@@ -216,7 +218,7 @@ def clips(results: Results, probe: dict[str, Any]) -> list[dict[str, Any]]:
       {
         **{k: row[k] for k in ("clip", "track", "model", "split")},
         **{k: row[k] for k in ("score", "cost", "reached")},
-        "title": title(row, about),
+        "title": named[row["clip"]],
         "author": credits.get("author", ""),
         "licence": credits.get("licence", ""),
       }

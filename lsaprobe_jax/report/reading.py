@@ -1,5 +1,6 @@
 """What a working folder holds, read whole and checked: rows, records, recordings."""
 
+import collections
 import contextlib
 import dataclasses
 import math
@@ -298,6 +299,22 @@ def probe_rows(rows: Rows) -> Rows:
 def title(row: dict[str, Any], about: dict[str, dict]) -> str:
   """What a clip is called in the page: its title where it is known, else its track."""
   return about.get(row["clip"], {}).get("title") or row["track"]
+
+
+def titles(rows: Rows, about: dict[str, dict]) -> dict[str, str]:
+  """Titles by clip; where several clips have one, with the second each begins at."""
+  named = {row["clip"]: title(row, about) for row in rows}
+  count = collections.Counter(named.values())
+  return {
+    clip: f"{name}, at {_begin(clip)} s" if count[name] > 1 else name
+    for clip, name in named.items()
+  }
+
+
+def _begin(clip: str) -> str:
+  """The second at which a clip begins, as its id says."""
+  begin = clip.rpartition("@")[2].partition("+")[0]
+  return f"{int(begin) / 1000:.1f}" if begin.isdecimal() else clip
 
 
 def shortened(value: float) -> float:

@@ -9,6 +9,8 @@ The noise moves with the clip, and so do the random starts of a search. That tak
 change of any attack: what an attack finds of (T x, T eps) under a model is what it
 finds of (x, eps) under the model seen in a mirror, whose denoiser is x -> T' e(T x, t)
 with T' the inverse of T (`Mirrored`). Distances then compare in the frame of the clip.
+What an attack itself does to the audio has to commute with T for that: PFAMI's shift
+does not with playing backwards, and is the other way round there.
 
 A twin finds something where three conditions hold: it keeps the clip's difficulty, it
 leaves the symmetries of the model, and its noise moves with it. `suitability` measures

@@ -34,7 +34,7 @@ def noise(seed):
 def test_whole_albums_are_exchanged_where_they_are_known(folder, tmp_path):
   sides = write_albums(folder, tmp_path, "Theirs")
   inputs = opened(folder, **sides)
-  assert {inputs.albums[track] for track in inputs.suspects.tracks} == {": Theirs"}
+  assert {inputs.albums[track] for track in inputs.suspects.tracks} == {": theirs"}
   named = {track: album for track, album in inputs.albums.items() if "-10" in track}
   assert set(named.values()) == {"reference/album 1"}
   gate = gates(inputs)["albums"]
@@ -59,7 +59,28 @@ def test_what_names_no_album_is_none(tmp_path):
   write_tagged(tmp_path / "one.flac", noise(4), album="Greatest Hits", artist="N")
   write_tagged(tmp_path / "two.flac", noise(5), album="Greatest Hits", artist="M")
   found = {track.split("-")[-1]: a for track, a in albums.of_tracks(tmp_path).items()}
-  assert found == {"z": "/Live", "one": "N: Greatest Hits", "two": "M: Greatest Hits"}
+  assert found == {"z": "/Live", "one": "n: greatest hits", "two": "m: greatest hits"}
+
+
+def test_one_album_is_one_whatever_the_guests_the_case_or_the_artists(tmp_path):
+  for i, (artist, album) in enumerate(
+    [
+      ("X", "Live At"),
+      ("x feat. Y", "Live at "),
+      ("X (ft. Z)", "LIVE  AT"),
+      ("Y", "Best of 1999"),
+      ("Z", "Best of 1999"),
+      ("W & the V", "Best of 1999"),
+      ("Without", "Live At"),
+    ]
+  ):
+    write_tagged(tmp_path / f"t{i}.flac", noise(i), album=album, artist=artist)
+  found = sorted(albums.of_tracks(tmp_path).items())
+  assert [album for _, album in found] == [
+    *["x: live at"] * 3,
+    *["various: best of 1999"] * 3,
+    "without: live at",
+  ]
 
 
 def test_albums_of_a_built_corpus_are_its_packages():

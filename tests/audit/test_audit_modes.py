@@ -239,7 +239,7 @@ def test_a_draw_for_each_track_asks_no_album(folder, canary, tmp_path):
     write_tagged(versions / name, samples, rate)
   given = of_versions(folder, canary, suspects=tmp_path, held_back=versions)
   inputs = prepare(**given)
-  assert set(inputs.albums.values()) == {": Ours"}
+  assert set(inputs.albums.values()) == {": ours"}
   assert gates(inputs)["size of the suspects"].holds is False
   drawn = prepare(**given, canary_randomised=True)
   assert drawn.albums is None

@@ -129,8 +129,28 @@ def test_random_halves_say_nothing_of_albums_that_are_exchanged():
   clips = clips_of(9, 9, 20)
   inputs, rows = inputs_of(clips), score_rows(clips, "loss")
   assert procedure.conclude(inputs, rows).findings.null is not None
-  inputs.albums = {clip.track: clip.track[:2] for clip in clips}
+  # Each album has three suspects and three comparison tracks.
+  inputs.albums = {clip.track: str(int(clip.track[1:]) // 3) for clip in clips}
   assert procedure.conclude(inputs, rows).findings.null is None
+
+
+def test_albums_are_counted_again_once_clips_have_failed():
+  """One album of suspects among twenty of the reference, of which all but five fail."""
+  clips = clips_of(4, 40, 12)
+  albums = {clip.track: clip.track[0] + str(int(clip.track[1:]) // 4) for clip in clips}
+  rows = score_rows(clips, "loss")
+  for kept, holds in ((40, False), (20, False)):
+    own = [r for r in rows if r["clip"] not in {c.id for c in clips[4 + kept : 44]}]
+    scores, _ = tabulate(own, clips)
+    found = score_gates(scores, own, clips, albums=albums, **how())
+    assert (found[1].name == "albums with a score") == (not holds)
+  # With albums of two there are twenty of them, and one in 21 is low enough.
+  albums |= {c.track: f"b{int(c.track[1:]) // 2}" for c in clips if c.group == "b"}
+  for kept, refused in ((40, False), (36, True)):
+    own = [r for r in rows if r["clip"] not in {c.id for c in clips[4 + kept : 44]}]
+    scores, _ = tabulate(own, clips)
+    found = score_gates(scores, own, clips, albums=albums, **how())
+    assert (found[1].name == "albums with a score") == refused
 
 
 def test_a_method_that_does_not_vary_under_the_reference_model_alone():

@@ -127,3 +127,17 @@ def test_without_a_verdict_the_failing_gates_are_named():
   ]
   text = verdict(gates, None, difficulty_calibration="none", reference_unknown=False)
   assert text == "No verdict. A gate fails: size: add 16 more."
+
+
+@pytest.mark.parametrize(
+  ("p_value", "shown"),
+  [
+    (0.0504, "p = 0.0504, above 0.05"),
+    (0.05000001, "p = 0.05000001, above 0.05"),
+    (0.05, "p = 0.05, at most 0.05"),
+    (0.04996, "p = 0.04996, at most 0.05"),
+    (0.123456, "p = 0.12, above 0.05"),
+  ],
+)
+def test_p_is_shown_on_its_side_of_the_level(p_value, shown):
+  assert shown in said(p_value=p_value)

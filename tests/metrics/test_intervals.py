@@ -157,6 +157,12 @@ def test_interval_at_the_edges():
   assert intervals.auc_ci(-scores, labels) == (0, pytest.approx(1 - low))
   assert intervals.auc_ci(np.zeros(20), labels) == (0.5, 0.5)
   assert np.isnan(intervals.auc_ci(scores % 7, labels, labels)).all()
+  # Every track beats as many of the other side, which tells of no spread.
+  alike = [1, 4, 4, 4, 1, 4, 4, 4, 2, 3, 2, 3]
+  sides = np.arange(12) < 8
+  tracks = np.repeat([0, 1, 2, 3], [4, 4, 2, 2])
+  assert intervals.clustered_auc([alike], sides, tracks).auc == pytest.approx(0.75)
+  assert np.isnan(intervals.auc_ci(alike, sides, tracks)).all()
   wide = intervals.auc_ci(scores % 7, labels, cross_fitted=True)
   narrow = intervals.auc_ci(scores % 7, labels)
   logits = [np.diff(stats.logistic.ppf(ci))[0] for ci in (wide, narrow)]

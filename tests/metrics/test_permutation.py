@@ -41,8 +41,14 @@ def test_albums_on_one_side_are_exchanged_whole():
   centred = scores - scores.mean()
   taken = lambda way: centred[[album in way for album in albums]]
   mean = lambda way: taken(way).mean() * len(taken(way)) ** 0.5
+  of_album = {a: scores[[b == a for b in albums]].mean() for a in "pqrst"}
+  equal = lambda way: sum(of_album[album] for album in way)
   ways = list(itertools.combinations("pqrst", 2))
-  expected = np.mean([mean(way) >= mean(("p", "q")) - 1e-12 for way in ways])
+  # Albums are of unlike size: both weights have to be large.
+  expected = max(
+    np.mean([weight(way) >= weight(("p", "q")) - 1e-12 for way in ways])
+    for weight in (mean, equal)
+  )
   made = permutation.design(suspect, albums)
   assert made.arrangements == len(ways) == 10
   assert made.lowest(99) == pytest.approx(1 / 10)
@@ -129,3 +135,39 @@ def test_designs_that_are_none():
     permutation.design([True, True])
   with pytest.raises(ValueError, match="1 albums for tracks"):
     permutation.design([True, False], ["x"])
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize(
+  ("suspects", "reference"),
+  [
+    ([12], [6] * 20),
+    ([10], [1] * 20),
+    ([3], [12] * 20),
+    ([20, 1, 1], [1] * 25),
+    ([2, 2], [9] * 12),
+  ],
+)
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_albums_of_unlike_size_are_no_evidence(suspects, reference, alike, two_sided):
+  """With one weight alone up to one in three of these would be evidence at 5%."""
+  sizes = [*suspects, *reference]
+  albums = np.repeat(np.arange(len(sizes)), sizes)
+  made = permutation.design(albums < len(suspects), albums)
+  assert made.uneven
+  assert made.unmoved == 0
+  rng, draws = np.random.default_rng(7), 1000
+  own = rng.normal(size=(draws, albums.size)) * (1 - alike) ** 0.5
+  scores = own + rng.normal(size=(draws, len(sizes)))[:, albums] * alike**0.5
+  p = permutation.p_values(made, scores, permutations=199, seed=0, two_sided=two_sided)
+  assert np.sum(p <= 0.05) <= stats.binom(draws, 0.05).ppf(0.999)
+
+
+def test_suspects_that_nothing_can_take_the_place_of_count_for_nothing():
+  albums = ["x"] * 2 + ["y"] * 20 + ["x"] * 10
+  made = permutation.design(np.arange(32) < 22, albums)
+  assert made.unmoved == 20
+  scores = np.random.default_rng(0).normal(size=32)
+  raised = scores + 100 * np.array([album == "y" for album in albums])
+  ask = lambda scores: permutation.p_values(made, scores, permutations=999, seed=0)
+  assert ask(scores) == ask(raised)

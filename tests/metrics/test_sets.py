@@ -162,7 +162,8 @@ def test_tests_read_as_text():
     {"album": [5.0, 6.0, 7.5], "no": [1.0, 0.5]}, np.arange(4.0)
   )
   null = sets.null_rejections(np.arange(6.0), np.arange(6), draws=20)
-  _, rule, album, no, last = sets.format_tests(found, null).splitlines()
+  _, rule, album, no, last, taken = sets.format_tests(found, null).splitlines()
+  assert taken.startswith("Tracks count as independent.")
   assert set(rule) == {"-"}
   assert album.split()[:4] == ["album", "3", "4", "+4.667"]
   assert no.endswith("none [none, none]")

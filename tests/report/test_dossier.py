@@ -154,3 +154,20 @@ def test_a_dossier_does_not_hang_on_its_pictures(monkeypatch, tmp_path):
 
   monkeypatch.setattr(dossier, "draw", full)
   assert dossier.draw_if_possible(None, None, [], tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+  ("ci", "kept"), [((0.02, 0.08), True), ((0.0, 0.01), True), ((0.06, 0.14), False)]
+)
+def test_the_level_is_said_to_be_kept_where_it_was(ci, kept):
+  made = built()
+  made["found"]["null"] = {"rate": sum(ci) / 2, "ci": list(ci), "draws": 200}
+  page = html.render_dossier(made, {})
+  assert ("does not exceed its level" in page) == kept
+  assert ("p-values of this page are too low" in page) == (not kept)
+
+
+def test_tracks_stand_for_themselves_where_albums_are_exchanged():
+  last = "here each stands for itself, whatever its album"
+  assert last not in dossier.text(built())
+  assert last in dossier.text(built([TEST | {"albums_exchanged": True}]))

@@ -70,6 +70,9 @@ def test_methods_have_a_mark_for_every_calibration_they_have():
   made = crossover_twins.evaluation()
   records = summarise(made + difficulty.calibrated(made))
   (axes,) = figures.methods(records).axes
+  assert axes.get_xlabel() == "AUC, mean of the cross-over (95% by track)"
+  one = [r for r in records if r["model"] == "A"]
+  assert figures.methods(one).axes[0].get_xlabel().startswith("AUC, of one model")
   drawn = {
     container.get_label(): container.lines[0].get_xdata()
     for container in axes.containers

@@ -162,3 +162,15 @@ def test_data_cannot_end_its_script_element():
   text = html.script_json(value)
   assert not set("<>&\u2028") & set(text)
   assert json.loads(text) == {"a": value["a"], "b": None}
+
+
+def test_clips_of_one_track_are_told_apart():
+  clips = {"long@0030048+1024": "long", "long@0090000+1024": "long", "one@0+1": "one"}
+  rows = [{"clip": clip, "track": track} for clip, track in clips.items()]
+  assert list(reading.titles(rows, {}).values()) == [
+    "long, at 30.0 s",
+    "long, at 90.0 s",
+    "one",
+  ]
+  about = {"one@0+1": {"title": "long"}}
+  assert reading.titles(rows, about)["one@0+1"] == "long, at 0.0 s"

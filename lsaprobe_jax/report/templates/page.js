@@ -59,7 +59,9 @@
     }
     for (const [v, text] of marks(y)) {
       el(svg, "line", { class: "axis", x1: left, x2: width - right, y1: sy(v), y2: sy(v) });
-      el(svg, "text", { x: left - 7, y: sy(v) + 4, "text-anchor": "end" }, text);
+      const name = el(svg, "text", { x: left - 7, y: sy(v) + 4, "text-anchor": "end" }, text);
+      // Long names are made to fit, as they would lose their beginning.
+      if (text.length * 6.8 > left - 9) name.style.fontSize = `${((left - 9) / (0.58 * text.length)).toFixed(1)}px`;
     }
     el(svg, "text", { x: (left + width - right) / 2, y: height - 8, "text-anchor": "middle" }, x.title);
     if (y.title) el(svg, "text", { transform: `translate(14 ${(height - bottom + top) / 2}) rotate(-90)`, "text-anchor": "middle" }, y.title);
@@ -106,10 +108,11 @@
     const which = pick("scores");
     const shown = data.methods.filter((r) => which === "all" || r.difficulty_calibration === which);
     const bounds = shown.flatMap((r) => r.auc_ci || [r.auc]);
+    const longest = 6.8 * Math.max(...shown.map((r) => r.label.length)) + 16;
     const narrow = $("plot-methods").clientWidth < 500;
     const p = axes("plot-methods", "AUC of each method with its interval",
       { domain: [Math.min(0.4, ...bounds), Math.max(0.7, ...bounds)], title: "AUC" },
-      { domain: [shown.length - 0.5, -0.5], names: shown.map((r) => r.label) }, 60 + 24 * shown.length, narrow ? 165 : 220);
+      { domain: [shown.length - 0.5, -0.5], names: shown.map((r) => r.label) }, 60 + 24 * shown.length, Math.min(longest, narrow ? 165 : 310));
     vline(p, 0.5);
     shown.forEach((r, i) => {
       const own = r.method.startsWith("lsa_probe");
@@ -124,7 +127,7 @@
   function walkAndSearch() {
     const w = data.walk;
     const time = $("walk-time");
-    const clip = () => w.clips[Number($("walk-clip").value)];
+    const clip = () => ($("walk-clip").value === "" ? undefined : w.clips[Number($("walk-clip").value)]);
     let at = 0;
     function chooseSide() {
       const own = w.clips.map((c, i) => [i, c]).filter(([, c]) => c.split === pick("side"));
@@ -133,7 +136,12 @@
     }
     function drawWalk() {
       const c = clip();
-      if (!c) return;
+      if (!c) {
+        for (const name of ["x_0", "noisy", "clean", "attacked"]) for (const kind of ["img", "sound"]) $(`${kind}-${name}`).removeAttribute("src");
+        $("plot-walk").replaceChildren();
+        $("walk-text").textContent = "No clip of this side is recorded yet.";
+        return;
+      }
       const i = Number(time.value);
       for (const name of ["x_0", "noisy", "clean", "attacked"]) {
         const panel = name === "x_0" ? c.x_0 : c.panels[name][i];
@@ -142,6 +150,7 @@
         if ($(`sound-${name}`).src !== panel.sound) $(`sound-${name}`).src = panel.sound;
       }
       $("walk-time-text").textContent = `t = ${w.times[i]} T`;
+      time.setAttribute("aria-valuetext", `t = ${w.times[i]} T`);
       const tau = w.taus[i];
       const over = (a, b) => (a >= b ? "above" : "below");
       $("walk-text").textContent = `${c.title}${c.author ? ` by ${c.author}` : ""}${c.licence ? ` (${c.licence})` : ""}: reconstruction distance ${short(c.reconstruction[i])}, ${over(c.reconstruction[i], w.thresholds[i])} its threshold ${short(w.thresholds[i])}. Attacked at ${w.eta_ref}: D = ${short(c.degradation[i])}` +
@@ -155,9 +164,13 @@
       vline(p, w.times[i], "grey");
     }
     const trace = () => clip().searches[$("search-name").value];
-    const flat = () => trace().budgets.flatMap((eta, k) => trace().steps[k].map((value) => ({ eta, value, k })));
+    const flat = () => !clip() ? [] : trace().budgets.flatMap((eta, k) => trace().steps[k].map((value) => ({ eta, value, k })));
     function drawSearch() {
-      if (!clip()) return;
+      if (!clip()) {
+        $("plot-search").replaceChildren();
+        $("search-text").textContent = "No clip of this side is recorded yet.";
+        return;
+      }
       const all = flat();
       const t = trace();
       at = Math.min(at, all.length);
@@ -370,8 +383,8 @@
       const floor = [1 / m.record.n_nonmember, 1 / m.record.n_member];
       const domain = (k) => (log ? [floor[k] / 2, 1] : [0, 1]);
       const q = axes("plot-roc", "ROC", { domain: domain(0), log, title: "false-positive rate" }, { domain: domain(1), log, title: "true-positive rate" }, 300);
-      // Logarithmic axes have no zero: a rate of 0 is drawn at the smallest that can show.
-      const points = m.roc.map(([a, b]) => (log ? [Math.max(a, floor[0]), Math.max(b, floor[1])] : [a, b]));
+      // Logarithmic axes have no zero: a rate of 0 is drawn on the axis.
+      const points = m.roc.map(([a, b]) => (log ? [Math.max(a, domain(0)[0]), Math.max(b, domain(1)[0])] : [a, b]));
       const line = [...Array(41).keys()].map((k) => k / 40).filter((v) => v >= Math.max(domain(0)[0], domain(1)[0]));
       el(q.svg, "path", { class: "grey", d: path(line.map((v) => [v, v]), q) });
       el(q.svg, "path", { class: `c-${e.difficulty_calibration}`, d: steps(points, q) });
@@ -419,8 +432,15 @@
     button.textContent = "Play";
     button.setAttribute("aria-label", `Play ${cell.dataset.title}`);
     button.addEventListener("click", () => {
-      $("clip-sound").src = sound;
-      $("clip-sound").play().catch((error) => { button.textContent = error.name; });
+      const player = $("clip-sound");
+      const playing = !player.paused && player.src === sound;
+      player.pause();
+      document.querySelectorAll("td.sound button").forEach((b) => { b.textContent = "Play"; });
+      if (playing) return;
+      player.src = sound;
+      button.textContent = "Stop";
+      player.onended = () => { button.textContent = "Play"; };
+      player.play().catch((error) => { button.textContent = error.name; });
     });
     cell.append(button);
   });
