@@ -99,7 +99,7 @@ def format_table(records: list[dict[str, Any]]) -> str:
   """The records as a Markdown table."""
   header = ["search", "passes", "s/clip", "cost ratio, median", "P90", "crossing ratio"]
   header += ["tightest", "not reached", "D fell", "AUC"]
-  header += ["minus baseline [95% by track]", "p"]
+  header += ["minus baseline [95% by track]", "p, uncorrected"]
   return "\n".join(tables.markdown([header, *map(_cells, records)]))
 
 
