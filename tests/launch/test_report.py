@@ -205,6 +205,33 @@ def test_players_play_and_pause(opened):
 
 
 @pytest.mark.slow
+def test_a_side_of_which_nothing_is_recorded_is_empty(browser, reported, tmp_path):
+  """As after a recording that was interrupted: members come first."""
+  text = reported.read_text()
+  begin = text.index(">", text.index('id="data"')) + 1
+  end = text.index("</script>", begin)
+  data = json.loads(text[begin:end])
+  walk = data["walk"]
+  walk["clips"] = [clip for clip in walk["clips"] if clip["split"] == "member"]
+  assert walk["clips"]
+  path = tmp_path / "half.html"
+  path.write_text(text[:begin] + json.dumps(data) + text[end:])
+  page = browser.new_page()
+  errors = []
+  page.on("pageerror", lambda error: errors.append(str(error)))
+  page.goto(path.as_uri())
+  assert walk["clips"][0]["title"] in page.inner_text("#walk-text")
+  page.check('input[name="side"][value="nonmember"]')
+  for name in ("walk", "search"):
+    assert page.inner_text(f"#{name}-text") == "No clip of this side is recorded yet."
+  page.click("#search-step")
+  assert page.locator("#img-x_0[src]").count() == 0
+  page.check('input[name="side"][value="member"]')
+  assert walk["clips"][0]["title"] in page.inner_text("#walk-text")
+  assert errors == []
+
+
+@pytest.mark.slow
 def test_sounds_can_be_loaded(opened):
   for name in ("x_0", "noisy", "clean", "attacked"):
     opened.wait_for_function(
@@ -212,6 +239,10 @@ def test_sounds_can_be_loaded(opened):
       arg=f"sound-{name}",
     )
   opened.click("td.sound button >> nth=0")
+  first = opened.locator("td.sound button").first
+  # It says what a click does, also to those who do not see it; half a second ends soon.
+  first.and_(opened.locator("text=Play")).wait_for()
+  assert first.get_attribute("aria-label").startswith("Play ")
   opened.wait_for_function(
     "() => document.getElementById('clip-sound').duration > 0.25"
   )

@@ -25,11 +25,17 @@ def test_promised_power_is_what_simulated_audits_have(suspects, comparison):
   assert power.power(effect, suspects, comparison, 0.05) == pytest.approx(0.8, abs=1e-3)
 
 
-def test_promised_power_holds_where_albums_are_exchanged():
-  albums = [f"s{i // 3}" for i in range(9)] + [f"r{i // 3}" for i in range(36)]
-  made = permutation.design(np.arange(45) < 9, albums)
+@pytest.mark.parametrize(
+  "sizes", [([3] * 3, [3] * 12), ([12], [6] * 25), ([1, 9], [2, 5, 8] * 8)]
+)
+def test_promised_power_holds_where_albums_are_exchanged(sizes):
+  suspects, reference = sizes
+  albums = np.repeat(np.arange(len(suspects) + len(reference)), suspects + reference)
+  made = permutation.design(albums < len(suspects), albums.tolist())
+  assert made.uneven == (len({*suspects, *reference}) > 1)
   effect = power.detectable(power.critical_effects(made, 0.05))
-  tables = np.random.default_rng(0).normal(size=(800, 45)) + effect * made.suspect
+  noise = np.random.default_rng(0).normal(size=(800, albums.size))
+  tables = noise + effect * made.suspect
   found = [
     permutation.p_values(made, scores, permutations=499, seed=draw) <= 0.05
     for draw, scores in enumerate(tables)

@@ -29,8 +29,8 @@ def test_a_gradient_that_is_no_number_is_seen(name):
 
 @pytest.mark.parametrize("samples", [16, 4096])
 def test_when_an_ascent_is_flat_does_not_depend_on_the_length(samples):
-  # Of D = 1e-3 rms(delta)^2 the slope is 2e-3 eta, and a clip's own gradient falls with
-  # its length.
+  # The slope of D = 1e-3 rms(delta)^2 is 2e-3 eta, and the gradient's own size falls
+  # with the clip's length.
   degradation = lambda delta: 1e-3 * jnp.mean(delta**2)
   steps = {}
   for least in (1e-6, 1e-3):

@@ -429,20 +429,23 @@
     if (!sound) return cell.append("not kept");
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "Play";
-    button.setAttribute("aria-label", `Play ${cell.dataset.title}`);
+    const say = (own, text) => {
+      own.textContent = text;
+      own.setAttribute("aria-label", `${text} ${own.parentElement.dataset.title}`);
+    };
     button.addEventListener("click", () => {
-      const player = $("clip-sound");
-      const playing = !player.paused && player.src === sound;
-      player.pause();
-      document.querySelectorAll("td.sound button").forEach((b) => { b.textContent = "Play"; });
+      const heard = $("clip-sound");
+      const playing = !heard.paused && heard.src === sound;
+      heard.pause();
+      document.querySelectorAll("td.sound button").forEach((b) => say(b, "Play"));
       if (playing) return;
-      player.src = sound;
-      button.textContent = "Stop";
-      player.onended = () => { button.textContent = "Play"; };
-      player.play().catch((error) => { button.textContent = error.name; });
+      heard.src = sound;
+      say(button, "Stop");
+      heard.onended = () => say(button, "Play");
+      heard.play().catch((error) => say(button, error.name));
     });
     cell.append(button);
+    say(button, "Play");
   });
   $("copy").addEventListener("click", async () => {
     try {
