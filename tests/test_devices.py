@@ -86,3 +86,10 @@ def test_times_clips_models_and_ragged_batches_share_one_trace():
       done = list(run((model, Loss(draws=1)), *examples))
       assert sum(len(part.score) for _, part in done) == length
   assert traces == 1
+
+
+def test_cores_are_counted_where_no_affinity_is_known(monkeypatch):
+  """As on macOS and Windows."""
+  assert parallel.usable_cores() == len(os.sched_getaffinity(0))
+  monkeypatch.delattr(os, "sched_getaffinity")
+  assert parallel.usable_cores() == os.cpu_count()

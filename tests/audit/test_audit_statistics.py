@@ -220,3 +220,22 @@ def test_album_effects_are_no_part_of_the_effect():
   assert abs(effect) < 1.5
   plain, _ = permutation.effect(permutation.design(design.suspect), scores)
   assert plain > 4
+
+
+def test_albums_of_one_track_each_tell_of_no_likeness():
+  """As one folder a track would be: the verdict then says that tracks stand alone."""
+  found = scores(np.random.default_rng(0))
+  tracks = [*found.suspects[PANEL], *found.comparison[PANEL]]
+  contrast = lambda albums: statistics.reference_contrast(found, albums)
+  assert not contrast({track: track for track in tracks}).by_album
+  assert contrast({track: track[:2] for track in tracks}).by_album
+
+
+def test_the_level_is_looked_at_with_as_many_permutations_as_it_takes(monkeypatch):
+  asked = []
+  note = lambda *args, permutations, **how: asked.append(permutations)
+  monkeypatch.setattr(sets, "null_rejections", note)
+  found = scores(np.random.default_rng(0))
+  for alpha in (0.05, 0.004, 0.001, 1e-6):
+    statistics.null_rejections(found, alpha=alpha)
+  assert asked == [199, 250, 1000]

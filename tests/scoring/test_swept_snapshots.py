@@ -81,20 +81,21 @@ def test_ablations_alone_are_the_same_and_need_no_main_run(parted, tmp_path):
     sweep(settings, tmp_path / "with", ("dose",), main=False)
 
 
-def run_of(settings, **weights):
+def run_of(settings, described="as it was", **weights):
   """An evaluation as far as its rows are taken over."""
   targets = [
-    types.SimpleNamespace(name=n, weights_sha256=w) for n, w in weights.items()
+    types.SimpleNamespace(name=n, weights_sha256=w, described_sha256=described)
+    for n, w in weights.items()
   ]
   stores = {name: RowStore() for name in ("scores", "calibration", "curves")}
   return types.SimpleNamespace(settings=settings, targets=targets, **stores)
 
 
-def brought(parted, changes):
+def brought(parted, changes, described="as it was"):
   """(model, method) of the rows that a run takes over from another."""
   settings = settings_of(parted).experiment.changed(changes)
   earlier = run_of(settings, A="one", reference="base")
-  later = run_of(settings, A="another", reference="base")
+  later = run_of(settings, described, A="another", reference="base")
   row = {"clip": "c", "track": "c", "group": "a", "split": "member", "corpus": "toy"}
   row |= {"distance": None, "t_ratio": 0.1, "difficulty_calibration": "none"}
   row |= {"score": 0.5, "seed": 0, "cost": None, "reached": None, "seconds": 0.1}
@@ -108,6 +109,10 @@ def brought(parted, changes):
 
 def test_what_goes_by_other_models_is_not_taken_over(parted):
   assert brought(parted, {}) == [("reference", "loss")]
+
+
+def test_the_same_weights_on_another_schedule_are_another_model(parted):
+  assert brought(parted, {}, "otherwise") == []
 
 
 def test_random_weights_are_another_models(parted):

@@ -1,11 +1,14 @@
 """The models of one experiment: loaded by name, and alike in what must be alike."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
 
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checkpoints, registry
+from lsaprobe_jax.scoring.experiment_inputs import _check_params
 from lsaprobe_jax.scoring.targets import load_targets
 
 MODEL = {
@@ -78,3 +81,11 @@ def test_different_rates_are_refused(folders):
   match = r"^targets have different sample rates: \{'A': 8000, 'B': 16000\}"
   with pytest.raises(SettingError, match=match):
     load_targets(given)
+
+
+def test_gradients_by_weights_need_weights_that_are_shown():
+  model = types.SimpleNamespace(name="mine", model=types.SimpleNamespace(params={}))
+  _check_params(model, ("loss", "lsa_probe"))
+  for name in ("gradient_norm", "gradient_norm_nfe_matched"):
+    with pytest.raises(SettingError, match=r"^methods: gradient_norm .*\('loss',\)"):
+      _check_params(model, ("loss", name))
