@@ -152,7 +152,7 @@ def interval(
   A >= (alpha / 2)^(1 / c) with c the tracks of the smaller side. At 0.5 (constant
   scores; the cross-over mean of a score that ignores its target) the estimate cannot
   vary, and the interval is that point. Anywhere else every track of a side happens to
-  beat as many of the other, which says nothing of the next: no interval is known.
+  beat as many of the other, which says nothing of the next: any AUC is possible.
 
   Args:
     estimate: k AUCs and their covariance.
@@ -165,7 +165,7 @@ def interval(
       value such an interval misses 0.5 in 15 to 20% of leak-free splits.
 
   Returns:
-    Bounds in [0, 1]; NaN, NaN where one side has a single cluster, or as above.
+    Bounds in [0, 1]; NaN, NaN where one side has a single cluster.
 
   Raises:
     ValueError: where the contrast is not a mean (see `comparisons.compare`).
@@ -183,7 +183,7 @@ def interval(
     bound = ((1 - confidence) / 2) ** (1 / int(sides[contrast > 0].min()))
     return (bound, 1.0) if value > 0.5 else (0.0, 1 - bound)
   if error == 0:
-    return (value, value) if abs(value - 0.5) < 1e-12 else (math.nan, math.nan)
+    return (value, value) if abs(value - 0.5) < 1e-12 else (0.0, 1.0)
   logit = math.log(value / (1 - value))
   half = stats.t.ppf((1 + confidence) / 2, freedom) * error / (value * (1 - value))
   return _expit(logit - half), _expit(logit + half)
