@@ -75,6 +75,7 @@ class SuspectsTest:
     kind: `reference` compares the suspects with other tracks, `versions` with other
       versions of themselves.
     assumes: what must hold without training for the p-value to be one, in words.
+    unmoved: suspects that no other track could have been, and that count for nothing.
   """
 
   name: str
@@ -86,6 +87,7 @@ class SuspectsTest:
   power: Power
   kind: str = REFERENCE
   assumes: str = ""
+  unmoved: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -272,6 +272,7 @@ def _tested(
     sets=tests,
     power=power_of(design, alpha, tests[PANEL], permutations),
     assumes=contrast.assumes,
+    unmoved=design.unmoved,
   )
 
 

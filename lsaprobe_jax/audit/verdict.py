@@ -38,7 +38,7 @@ def verdict(
     return (
       f"No evidence of training{how} (p = {p}, above {alpha:g});"
       f" {_found_with_power(findings.tests[0].power.detectable)}"
-      f"{_UNLIKE * findings.tests[0].albums_exchanged}."
+      f"{_UNLIKE * findings.tests[0].albums_exchanged}.{_without(findings)}"
     )
   single = len(findings.tracks) == 1
   who = "the suspect scores" if single else "the suspects score"
@@ -48,7 +48,7 @@ def verdict(
     f" (p = {p}, at most {alpha:g}).",
     "It is about one track: whatever else sets it apart would look the same."
     if single
-    else "It is about the set as a whole.",
+    else f"It is about the set as a whole.{_without(findings)}",
   ]
   if plain:
     sentences.append(
@@ -63,6 +63,17 @@ def verdict(
   if not findings.tests[0].by_album:
     sentences.append(_INDEPENDENT)
   return " ".join(sentences)
+
+
+def _without(findings: Findings) -> str:
+  """Says how many suspects the answer leaves out; empty for none."""
+  count = findings.tests[0].unmoved
+  if not count:
+    return ""
+  return (
+    f" It leaves out {count} of {len(findings.tracks)} suspects, of albums that the"
+    " reference has nothing to exchange for."
+  )
 
 
 def _beside(p_value: float, alpha: float) -> str:

@@ -26,6 +26,7 @@ def said(
   mode="reference",
   drawn=False,
   difference=1.0,
+  unmoved=0,
 ):
   """The verdict of an audit at 5%."""
   test = SuspectsTest(
@@ -47,6 +48,7 @@ def said(
       )
     },
     power=Power(detectable=None, detectable_auc=None),
+    unmoved=unmoved,
   )
   track = TrackFinding(track="x", score={}, p={}, q=1.0, flagged=False)
   findings = Findings(
@@ -141,3 +143,10 @@ def test_without_a_verdict_the_failing_gates_are_named():
 )
 def test_p_is_shown_on_its_side_of_the_level(p_value, shown):
   assert shown in said(p_value=p_value)
+
+
+@pytest.mark.parametrize("p_value", [0.01, 0.5])
+def test_suspects_that_count_for_nothing_are_left_out_aloud(p_value):
+  left_out = "It leaves out 2 of 5 suspects, of albums"
+  assert left_out in said(p_value=p_value, tracks=5, unmoved=2)
+  assert "leaves out" not in said(p_value=p_value, tracks=5)
