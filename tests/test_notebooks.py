@@ -11,6 +11,8 @@ import pytest
 import tiny_musicldm as tiny
 from jupyter_client import kernelspec, manager
 
+from lsaprobe_jax.audit import AuditSettings
+
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "notebooks"
 
 
@@ -70,6 +72,23 @@ def test_all_notebooks_are_run_here_and_keep_outputs():
   for path in NOTEBOOKS.glob("*.ipynb"):
     assert re.search(rf'run\(\s*"{path.stem}"', source)
     assert any(cell.get("outputs") for cell in json.loads(path.read_text())["cells"])
+
+
+def test_the_outputs_that_are_kept_are_of_audits_as_they_are_now():
+  kept = {
+    name: printed(
+      out
+      for cell in nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+      for out in cell.get("outputs", ())
+    )
+    for name in ("audit_your_folder", "audit_a_lora")
+  }
+  for method in AuditSettings().methods:
+    assert f"\n{method}: 162 clips" in kept["audit_your_folder"]
+  # What the gates say today, which they did not always.
+  for text in kept.values():
+    assert "would often be missed" in text
+    assert "unseen music is centred: " in text
 
 
 @pytest.mark.slow
