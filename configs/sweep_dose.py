@@ -18,11 +18,11 @@ are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 
 The main table is of MusicLDM after 300 passes. `dose_musicldm_piano` is the same base
 fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had among
 its test tracks; nothing was tuned on them. `dose_diffwave_piano` is DiffWave's base
-fine-tuned on the same, for 100 passes. `dose_stable_audio` and `dose_ace_step` are
+fine-tuned on the same. `dose_stable_audio` and `dose_ace_step` are
 of families for which nothing was tuned: they have MusicLDM's settings, at the times of
 the same log-SNR. `cell_stable_audio` and `cell_ace_step` are the methods that decode,
 the probe among them, after 100 passes, and `cell_diffwave` those that search or try
-directions, after 100 and 300 (`cell_diffwave_piano` after 100).
+directions, after 100 and 300 (`cell_diffwave_piano` too).
 """
 
 import hashlib
@@ -41,9 +41,8 @@ _MAIN = "musicldm"
 # Training seeds of the fine-tunes; the first is that of the settings. A family whose
 # settings have not been chosen yet is left out.
 SEEDS = {"musicldm": (0, 1), "diffwave": (0,)}
-# Families that were fine-tuned on chorales too, with the settings of `dose`, and after
-# how many passes they are scored.
-PIANO = {"musicldm": train_dose.DOSES, "diffwave": (1, 3, 10, 30, 100)}
+# Families that were fine-tuned on chorales too, with the settings of `dose`.
+PIANO = ("musicldm", "diffwave")
 # Families on a path in continuous time, which have the settings of the main one, at the
 # times over T that have the log-SNR of its times (`diffusion.matched_t_ratio`).
 _PATHS = {
@@ -78,11 +77,11 @@ def get_config() -> ConfigDict:
       compared[name] = ("lsa_probe", *METHODS, *costly)
     if family in there and family in PIANO:
       name = f"dose_{family}_piano"
-      variants[name] = _variants(family, PIANO[family], music="piano")
+      variants[name] = _variants(family, train_dose.DOSES, music="piano")
       compared[name] = ("lsa_probe", *METHODS)
   for name in ("diffwave", "diffwave_piano") if "diffwave" in there else ():
     at = variants[f"dose_{name}"]
-    variants[f"cell_{name}"] = {str(d): at[str(d)] for d in _CELLS if str(d) in at}
+    variants[f"cell_{name}"] = {str(d): at[str(d)] for d in _CELLS}
     compared[f"cell_{name}"] = _SEARCHING
     compared[f"dose_{name}"] = tuple(m for m in METHODS if m not in _SEARCHING)
   for family in _PATHS:
