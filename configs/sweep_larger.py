@@ -37,6 +37,14 @@ after each of the three passes are an ablation of their own, which needs no main
   python -m launch.sweep --config=configs/sweep_larger.py:core-full \
     --workdir=runs/core-full-passes --nomain --ablations=passes
 
+Weights after each pass are kept in results/core-full/weights, without the list of their
+33,000 clips; whoever has built the corpus need not train:
+
+  for group in a b; do for passes in 1 2 3; do
+    python -m benchmarks.kept --restore=results/core-full/weights/$group-$passes \
+      --to=runs/train/core-full-$group/snapshots/0000$passes
+  done; done
+
   python -m launch.corpus --corpus=piano --chorales \
     --output=runs/corpora/chorales --downloads=/tmp/packages
   for group in a b reference; do
