@@ -5,11 +5,11 @@ python -m benchmarks.kept --keep=runs/train/core-full-a/snapshots/00001 \
 python -m benchmarks.kept --restore=results/core-full/weights/a-1 \
   --to=runs/train/core-full-a/snapshots/00001
 
-A model.json lists the clips that were trained on, with their hashes: 33,099 of them make
-4.6 MB. What is kept is the weights as they are, and the record with the list's hash in
-its place. Whoever has built the corpus has the list: --restore makes it from the corpus
-that the record names, checks it by its hash, and writes the model folder as it was, to
-the byte. It needs no accelerator, and reads all of the corpus.
+A model.json lists the clips that were trained on, with their hashes: 33,099 of them
+make 4.6 MB. What is kept is the weights as they are, and the record with the list's
+hash in its place. Whoever has built the corpus has the list: --restore makes it from
+the corpus that the record names, checks it by its hash, and writes the model folder as
+it was, to the byte. It needs no accelerator, and reads all of the corpus.
 """
 
 import hashlib

@@ -63,7 +63,7 @@ def main(argv):
     if family not in dose.DOSES:
       known = " or ".join(dose.DOSES)
       raise ArgumentError(f"embedded: of {family} no doses are; give --family={known}")
-    passed, targets = dose.DOSES[family], dose.targets
+    passed, targets = dose.DOSES[family], sweep_dose.embedded
   rows = [
     dict(row, model=name, value=passes)
     for method in METHODS

@@ -33,12 +33,6 @@ def get_config(arg: str = "30") -> ConfigDict:
   config.update(sweep_dose.settings(family))
   config.part = "test"
   config.methods = METHODS
-  config.targets = targets(family, int(dose))
+  config.targets = sweep_dose.embedded(family, int(dose))
   config.corpus.update(path="dose", clips_per_track=1, dev_clips_per_track=2)
   return config
-
-
-def targets(family: str, dose: int) -> dict[str, str]:
-  """The embedded fine-tunes of both halves after so many passes, and their base."""
-  tuned = {name.upper(): f"{family}-dose-{name}-{dose:03d}" for name in "ab"}
-  return tuned | {"reference": f"{family}-dose-base"}

@@ -15,7 +15,13 @@ Test tracks are music that no evaluation had read as test tracks before: two thi
 the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune of their
 half has seen. The base model, which saw neither half, is the reference model. Settings
 are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
-The main table is of MusicLDM after 300 passes. `dose_musicldm_piano` is the same base
+The main table is of MusicLDM after 300 passes, some of it at the probe's NFE too;
+`equal_nfe` is that after fewer passes, by the embedded fine-tunes and without twins:
+
+  python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose-nfe \
+    --nomain --ablations=equal_nfe
+
+`dose_musicldm_piano` is the same base
 fine-tuned on 48 chorales a half, one of a tune, of tunes that no evaluation had among
 its test tracks; nothing was tuned on them. `dose_diffwave_piano` is DiffWave's base
 fine-tuned on the same. `dose_stable_audio` and `dose_ace_step` are
@@ -32,6 +38,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from configs import mini, sweep_extra, train_dose, tune_dose
+from lsaprobe_jax.metrics import pivot
 
 METHODS = tuple(name for name in sweep_extra.METHODS if name not in tune_dose.COSTLY)
 # In the main table these are also scored with the probe's NFE.
@@ -57,6 +64,8 @@ _CELL = (100,)
 # What takes most of the time under DiffWave, and the doses at which it is scored.
 _SEARCHING = ("lsa_probe", "lsa_probe_anchored", "random_stability")
 _CELLS = (100, 300)
+# The doses of embedded fine-tunes at which baselines have the probe's NFE besides.
+_EQUAL = (10, 30, 100)
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -90,17 +99,29 @@ def get_config() -> ConfigDict:
       variants[name] = _variants(family, at)
     compared[f"dose_{family}"] = _LATENT
     compared[f"cell_{family}"] = _DECODING
+  cheaper = [f"{name}{pivot.NFE_MATCHED}" for name in NFE_MATCHED]
+  compared["equal_nfe"] = ("lsa_probe", *NFE_MATCHED, *cheaper)
+  equal = {
+    str(dose): {"targets": embedded(_MAIN, dose), "twins": {"names": ()}}
+    for dose in _EQUAL
+  }
   config.sweep = dict(
     methods=(*METHODS, *tune_dose.COSTLY),
     nfe_matched=NFE_MATCHED,
     # The paper's t and tau, with a distance that a CPU has time for.
     paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
-    variants=variants,
+    variants=variants | {"equal_nfe": equal},
     compared_in=compared,
     # The controls of docs/evaluation.md, and so development clips, at every dose.
     with_development=tuple(variants),
   )
   return config
+
+
+def embedded(family: str, dose: int) -> dict[str, str]:
+  """The embedded fine-tunes of both halves after so many passes, and their base."""
+  tuned = {name.upper(): f"{family}-dose-{name}-{dose:03d}" for name in "ab"}
+  return tuned | {"reference": f"{family}-dose-base"}
 
 
 def settings(family: str) -> dict:

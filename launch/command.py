@@ -14,7 +14,12 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
+from lsaprobe_jax.errors import (
+  ArgumentError,
+  LsaProbeError,
+  SettingError,
+  out_of_memory,
+)
 from lsaprobe_jax.files import from_home
 from lsaprobe_jax.text import printable
 
@@ -82,7 +87,9 @@ def ending_in_one_line(kept: str) -> Iterator[None]:
   """
   try:
     yield
-  except MemoryError:
+  except (MemoryError, RuntimeError) as error:
+    if not out_of_memory(error):
+      raise
     fail(
       "out of memory; close other programs or give a smaller --config.batch_size with"
       f" the same command, which goes on from {kept}"

@@ -18,7 +18,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from lsaprobe_jax import __version__
-from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
+from lsaprobe_jax.errors import (
+  ArgumentError,
+  LsaProbeError,
+  SettingError,
+  out_of_memory,
+)
 from lsaprobe_jax.files import from_home
 from lsaprobe_jax.text import printable
 
@@ -52,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A setting that is an option of the command is that option.
     name = re.match(r"[\w.]*", str(error))[0]
     return _fail(f"--{error}" if hasattr(args, name) else f"--set {error}")
-  except MemoryError:
+  except (MemoryError, RuntimeError) as error:
+    if not out_of_memory(error):
+      raise
     return _fail("out of memory; the same command goes on from what is on the disk")
   except (LsaProbeError, OSError) as error:
     return _fail(str(error))

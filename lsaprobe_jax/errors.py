@@ -17,3 +17,13 @@ class SettingError(LsaProbeError):
 
 class ArgumentError(LsaProbeError):
   """An argument cannot be used: `workdir=runs/mini is in use by process 12`."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+  """Whether an error says that memory, or a device's, does not suffice.
+
+  What XLA cannot allocate is a RuntimeError (`jax.errors.JaxRuntimeError`).
+  """
+  if isinstance(error, MemoryError):
+    return True
+  return isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error)

@@ -44,7 +44,8 @@ def from_home(value: Any) -> Any:
     return [from_home(item) for item in value]
   if not isinstance(value, str):
     return value
-  name, given, path = value.rpartition("=")
+  # What stands behind the first `=` alone: a path may have others.
+  name, given, path = ("", "", value) if value[:1] == "~" else value.partition("=")
   home = path == "~" or path.startswith("~/")
   return f"{name}{given}{os.path.expanduser(path)}" if home else value
 

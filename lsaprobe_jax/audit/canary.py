@@ -43,6 +43,18 @@ def version_folders(folder: str) -> dict[str, str]:
   return {f"held_back_{i}": str(p) for i, p in enumerate(found or [path], 1)}
 
 
+def beside_versions(folder: str) -> list[str]:
+  """Notes what lies beside the folders of versions, and so is not read."""
+  path = pathlib.Path(folder).expanduser()
+  taken = set(version_folders(folder).values())
+  if taken == {str(path)}:
+    return []
+  beside = [p.name for p in path.iterdir() if str(p) not in taken]
+  shown = [name for name in beside if not name.startswith(".")]
+  said = f"held_back: beside the versions v1, v2, ..., and not read: {_listed(shown)}"
+  return [said] if shown else []
+
+
 def open_versions(
   suspects: str,
   folders: dict[str, str],
@@ -74,18 +86,21 @@ def open_versions(
     if corpora.kind(suspects) != "files":
       raise ValueError("a folder of audio files is wanted beside versions held back")
   given = {"suspect": suspects, **folders}
-  paths = {side: _files(side, path) for side, path in given.items()}
+  listed = {side: _listing(side, path) for side, path in given.items()}
+  paths = {
+    side: {file.track: file.path for file in own.files} for side, own in listed.items()
+  }
   _check_names(paths, folders)
   how = {"sample_rate": sample_rate, "channels": channels, "clip_seconds": clip_seconds}
   parts: dict[str, list[Corpus]] = {side: [] for side in paths}
-  notes = []
+  notes = [f"{side}: {line}" for side, own in listed.items() for _, line in own.skipped]
   for track in paths["suspect"]:
     own, failed = _open_track(track, paths, clips_per_track, how)
     notes += failed
     for side, corpus in own.items():
       parts[side].append(corpus)
   if not parts["suspect"]:
-    raise ArgumentError(f"suspects: no track can be used in all versions: {notes[0]}")
+    raise ArgumentError(f"suspects: no track can be used in all versions: {notes[-1]}")
   counts = [len(corpus) for corpus in parts["suspect"]]
   if min(counts) < clips_per_track:
     notes.append(
@@ -96,10 +111,9 @@ def open_versions(
   return {side: _joined(least(own)) for side, own in parts.items()}, notes
 
 
-def _files(side: str, path: str) -> dict[str, pathlib.Path]:
-  """Audio files by the name of their track."""
+def _listing(side: str, path: str) -> folder_lib.Listing:
   with sides.blaming(side):
-    return {file.track: file.path for file in folder_lib.listing(path).files}
+    return folder_lib.listing(path)
 
 
 def _check_names(paths: dict[str, dict], folders: dict[str, str]) -> None:
@@ -128,12 +142,13 @@ def _open_track(
   track: str, paths: dict[str, dict], most: int, how: dict
 ) -> tuple[dict[str, Corpus], list[str]]:
   """(clips of a track by side, what to say where it is left out)."""
-  opened = {}
+  opened, notes = {}, []
   for side, files in paths.items():
     try:
       opened[side] = corpora.open_corpus(files[track], **how)
     except AudioError as error:
-      return {}, [f"left out: {printable(track)}: {error}"]
+      return {}, [*notes, f"left out: {printable(track)}: {error}"]
+    notes += [f"{side}: {line}" for _, line in opened[side].errors]
   at = {
     side: {round(1000 * clip.start_seconds): i for i, clip in enumerate(corpus.clips)}
     for side, corpus in opened.items()
@@ -143,11 +158,11 @@ def _open_track(
   starts = [start for start in at["suspect"] if start in shared][:most]
   if not starts:
     reason = "no clip at the same place of all versions"
-    return {}, [f"left out: {printable(track)}: {reason}"]
+    return {}, [*notes, f"left out: {printable(track)}: {reason}"]
   return {
     side: _named(corpus.take(at[side][start] for start in starts), f"{side}-{track}")
     for side, corpus in opened.items()
-  }, []
+  }, notes
 
 
 def _named(corpus: Corpus, track: str) -> Corpus:

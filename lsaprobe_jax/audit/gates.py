@@ -139,13 +139,11 @@ def recorded(model: TrainedModel, corpus: Corpus) -> dict[str, bool]:
   Returns:
     Whether each such track is known by its samples, by name.
   """
-  members = model.members or {}
-  samples = set(members.values())
-  names = {clip_id.rpartition("@")[0] for clip_id in members}
+  samples = set((model.members or {}).values())
   found: dict[str, bool] = {}
   for clip in corpus.clips:
     same = clip.sha256 in samples
-    if same or clip.track.partition("-")[2] in names:
+    if same or clip.track.partition("-")[2] in model.member_tracks:
       found[clip.track] = found.get(clip.track, False) or same
   return found
 

@@ -140,7 +140,10 @@ def with_held_back(
       version_gates.other_recordings(facts),
       version_gates.not_trained_on(targets[0], versions),
     ],
-    notes=notes + left_out + _seen(targets[0], published),
+    notes=canary.beside_versions(held_back)
+    + notes
+    + left_out
+    + _seen(targets[0], published),
   )
 
 

@@ -94,7 +94,7 @@ def _folder(path: pathlib.Path, root: pathlib.Path) -> str | None:
   if path == root:
     return None
   parts = list(path.relative_to(root).parts[:-1])
-  if parts and parts[0].lower() in folder_lib.GROUP_FOLDERS:
+  if parts and folder_lib.group_of(parts[0]):
     del parts[0]
   while parts and _NO_FOLDER.fullmatch(parts[-1].strip()):
     del parts[-1]

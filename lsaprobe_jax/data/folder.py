@@ -9,7 +9,9 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 import stat
+import unicodedata
 from collections.abc import Iterable
 
 from lsaprobe_jax.data import sniffing
@@ -25,7 +27,8 @@ SUFFIXES = frozenset(
     *(".m4a", ".aac", ".wma"),
   )
 )
-# Top-level folders that say which group their files are in.
+# Top-level folders that say which group their files are in, without regard to case and
+# to what stands between words: `Non-Members` is `nonmembers`.
 GROUP_FOLDERS = {
   "a": "a",
   "member": "a",
@@ -36,7 +39,9 @@ GROUP_FOLDERS = {
   "dev": "dev",
   "development": "dev",
   "calib": "dev",
+  "calibration": "dev",
   "reference": "reference",
+  "references": "reference",
 }
 
 
@@ -58,10 +63,13 @@ class Listing:
     files: audio files, one track each, ordered by track.
     skipped: (path, one line) for what is not taken: one for each folder, link or
       audio file, and one for all hidden files and for all that is no audio.
+    remarks: (path, one line) on what is taken and may not be what was meant: files
+      outside the folders of groups beside them, and files of one name.
   """
 
   files: tuple[File, ...]
   skipped: tuple[tuple[str, str], ...] = ()
+  remarks: tuple[tuple[str, str], ...] = ()
 
 
 def listing(folder) -> Listing:
@@ -70,6 +78,7 @@ def listing(folder) -> Listing:
   The group is the top-level folder's, where that is named for one (`GROUP_FOLDERS`),
   and otherwise a hash of the track's name: 40/40/12/8 for a/b/dev/reference. The
   group's folder is no part of the track's name, so that ids do not tell the group.
+  Files that differ in their suffix alone may be one recording, and share a group.
 
   Raises:
     AudioError: the folder went away meanwhile, or may not be read.
@@ -77,12 +86,13 @@ def listing(folder) -> Listing:
   folder = pathlib.Path(folder)
   if folder.is_file():
     name = printable(folder.stem)
-    track = slug(name)
+    track = _track(name)
     group = hashed_group(track)
     return Listing(files=(File(path=folder, track=track, title=name, group=group),))
   with border(folder, "check the folder"):
     found = _Found(folder)
-    return Listing(files=_named(folder, found.audio), skipped=found.skipped())
+    files, remarks = _named(folder, found.audio)
+    return Listing(files=files, skipped=found.skipped(), remarks=remarks)
 
 
 class _Found:
@@ -171,24 +181,75 @@ def _first(names: list[str], most: int = 3) -> str:
   return f"{shown}, ..." if len(names) > most else shown
 
 
-def _named(folder: pathlib.Path, paths: Iterable[pathlib.Path]) -> tuple[File, ...]:
-  """Returns files with the tracks that they make, ordered by track."""
+def _named(
+  folder: pathlib.Path, paths: Iterable[pathlib.Path]
+) -> tuple[tuple[File, ...], tuple[tuple[str, str], ...]]:
+  """Returns files with the tracks that they make, by track, and remarks on them."""
   names = {path: _name(path.relative_to(folder)) for path in sorted(paths)}
-  count = collections.Counter(slug(name) for _, name in names.values())
+  count = collections.Counter(_track(name) for _, name in names.values())
   files = []
   for path, (group, name) in names.items():
-    track = slug(name)
+    track = named = _track(name)
     if count[track] > 1:
-      # The whole path tells namesakes apart; the hash keeps it short and safe.
+      # The whole path tells namesakes apart; the hash keeps it short and safe. The
+      # suffix is no part of what decides the group, as it is none of the music.
       whole = os.fsencode(path.relative_to(folder).as_posix())
-      track = f"{track}-{hashlib.sha256(whole).hexdigest()[:8]}"
-    group = group or hashed_group(track)
+      track = f"{named}-{hashlib.sha256(whole).hexdigest()[:8]}"
+    group = group or hashed_group(named)
     files.append(File(path=path, track=track, title=printable(path.stem), group=group))
-  return tuple(sorted(files, key=lambda file: file.track))
+  remarks = (*_outside(folder, names), *_namesakes(folder, names))
+  return tuple(sorted(files, key=lambda file: file.track)), remarks
+
+
+def _outside(folder: pathlib.Path, names: dict) -> Iterable[tuple[str, str]]:
+  """Says which files lie in no group's folder, where others do."""
+  outside = [path for path, (group, _) in names.items() if group is None]
+  if 0 < len(outside) < len(names):
+    shown = _first([str(path.relative_to(folder)) for path in outside])
+    yield (
+      printable(folder),
+      f"{printable(folder)}: {len(outside)} files lie in no folder of a group"
+      f" ({', '.join(GROUP_FOLDERS)}), as others do, and were dealt to groups by a hash"
+      f" of their names: {shown}",
+    )
+
+
+def _namesakes(folder: pathlib.Path, names: dict) -> Iterable[tuple[str, str]]:
+  """Says which files differ in their suffix alone."""
+  alike = collections.defaultdict(list)
+  for path, own in names.items():
+    alike[own].append(str(path.relative_to(folder)))
+  pairs = [own for own in alike.values() if len(own) > 1]
+  if pairs:
+    shown = "; ".join(_first(own) for own in pairs[:3]) + "; ..." * (len(pairs) > 3)
+    yield (
+      printable(folder),
+      f"{printable(folder)}: {len(pairs)} names stand for several files, and each was"
+      f" taken as a track; remove what is one recording twice: {shown}",
+    )
+
+
+def group_of(folder: str) -> str | None:
+  """Returns the group that a folder's name says, if it says one."""
+  return GROUP_FOLDERS.get(re.sub(r"[-_ .]", "", folder.lower()))
+
+
+def _track(name: str) -> str:
+  """Returns the track that a file's name makes: ASCII, and its own.
+
+  Of a name in another alphabet too little is left to tell tracks apart, and a hash
+  stands for it.
+  """
+  kept = unicodedata.normalize("NFKD", name)
+  lost = any(letter.isalnum() and not letter.isascii() for letter in kept)
+  if not lost:
+    return slug(name)
+  whole = unicodedata.normalize("NFC", name).encode("utf-8", "surrogatepass")
+  return f"{slug(name)}-{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 def _name(relative: pathlib.Path) -> tuple[str | None, str]:
   """Returns the top-level folder's group, if any, and the rest as a track name."""
   parts = relative.with_suffix("").parts
-  group = GROUP_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
+  group = group_of(parts[0]) if len(parts) > 1 else None
   return group, "/".join(parts[1:] if group else parts)

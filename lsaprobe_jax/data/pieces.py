@@ -15,10 +15,11 @@ from lsaprobe_jax.data import decoding, preparation
 from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
 from lsaprobe_jax.data.border import AudioError, border
+from lsaprobe_jax.data.splits import GROUPS
 from lsaprobe_jax.text import printable
 
 # A raw folder is cut into segments as long as those of the embedded corpora.
-_FOLDER_SEGMENT_SECONDS = 4.0
+FOLDER_SEGMENT_SECONDS = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,9 @@ def raw(
   """
   listing = folder_lib.listing(path)
   errors += listing.skipped
+  # Of what is not divided by group no group is wrong.
+  if set(wanted.groups) != set(GROUPS):
+    errors += listing.remarks
   if not listing.files:
     first = f"; {listing.skipped[0][1]}" if listing.skipped else ""
     raise AudioError(f"{printable(path)}: no audio files in it{first}; give another")
@@ -192,7 +196,7 @@ def raw(
     segments, messages = preparation.prepare_or_say(
       file.path,
       sample_rate=wanted.sample_rate,
-      segment_seconds=max(_FOLDER_SEGMENT_SECONDS, wanted.clip_seconds),
+      segment_seconds=max(FOLDER_SEGMENT_SECONDS, wanted.clip_seconds),
       min_seconds=wanted.clip_seconds,
       max_segments=wanted.clips_per_track,
       on_wrong_rate=wanted.on_wrong_rate,

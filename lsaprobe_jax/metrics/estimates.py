@@ -73,6 +73,8 @@ def _estimate(rows, development, dropped, how) -> Estimates:
     for s, label in zip(scores, labels, strict=True)
   ]
   tracks = [row["track"] for row in rows[0]]
+  for own in labels:
+    _check_tracks(tracks, own.tolist())
   sides = [row["group"] for row in rows[0]]
   hashable = lambda table: tuple(map(tuple, table.tolist()))
   tpr_ci = _bootstrapped_tpr(
@@ -117,6 +119,17 @@ def is_member(row: dict) -> bool:
   return (
     row["group"] == "a" if row["model"] == pivot.REFERENCE else row["split"] == "member"
   )
+
+
+def _check_tracks(tracks: list[str], labels: list[bool]) -> None:
+  """Refuses a track with clips on both sides, which are alike."""
+  members = {track for track, label in zip(tracks, labels, strict=True) if label}
+  others = {track for track, label in zip(tracks, labels, strict=True) if not label}
+  if both := members & others:
+    raise ValueError(
+      f"{len(both)} tracks have clips on both sides, e.g. {min(both)}: a track is"
+      " trained on or it is not"
+    )
 
 
 def _check_cross_over(first: dict, second: dict) -> None:

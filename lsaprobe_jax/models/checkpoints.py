@@ -121,6 +121,17 @@ def save_model(
   shutil.copymode(folder / MODEL_FILE, folder / WEIGHTS_FILE)
 
 
+def training_there(folder: pathlib.Path) -> dict[str, Any] | None:
+  """What the model in a folder says of its training; None where there is no model.
+
+  A damaged one is none: whoever reads it is told to export it again.
+  """
+  try:
+    return read_record(folder).get("training") or {}
+  except CheckpointError:
+    return None
+
+
 def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:
   """Reads a model folder; weights of every floating-point type become float32.
 

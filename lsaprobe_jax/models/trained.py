@@ -5,6 +5,7 @@ JAX functions.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ class Clip(Protocol):
   """What the split of a clip depends on (`data.clips.Clip`)."""
 
   id: str
+  track: str
   group: str
   sha256: str
 
@@ -71,6 +73,11 @@ class TrainedModel:
     """The rate of the audio that the model takes, in Hz."""
     return self.model.sample_rate
 
+  @functools.cached_property
+  def member_tracks(self) -> frozenset[str]:
+    """Names of the tracks of which clips were trained on, as far as recorded."""
+    return frozenset(clip_id.rpartition("@")[0] for clip_id in self.members or ())
+
   @property
   def channels(self) -> int:
     """Channels of the audio that the model takes; 1 where it does not say."""
@@ -89,8 +96,8 @@ class TrainedModel:
 
     Raises:
       LsaProbeError: the clip is neither a member nor none: other samples under the id
-        of a member, a development clip that is a member, or another clip of the group
-        that the model was trained on.
+        of a member, a development clip that is a member, or another clip of a track,
+        or of the group, that the model was trained on.
     """
     if self.members is None:
       return _SPLITS.get(clip.group, "dev")
@@ -103,11 +110,14 @@ class TrainedModel:
       raise LsaProbeError(
         f"{clip.id}: {self.name} was trained on this development clip"
       )
-    if not member and clip.group == self.group:
+    # A model that went on from another's weights has seen clips of several groups.
+    same = clip.track in self.member_tracks
+    if not member and (same or clip.group == self.group):
+      whose = f"track {clip.track}" if same else f"group {self.group}"
       raise LsaProbeError(
-        f"{clip.id}: {self.name} was trained on group {self.group} but not on this"
-        f" clip of it; {_REOPEN} a track; or, if this is other music, say so with"
-        " score(..., members=[]), or with folders b and dev"
+        f"{clip.id}: {self.name} was trained on {whose} but not on this clip of it;"
+        f" {_REOPEN} a track; or, if this is other music, say so with score(...,"
+        " members=[]), or with other names of its files and folders b and dev"
       )
     return "dev" if clip.group == "dev" else "member" if member else "nonmember"
 

@@ -72,7 +72,10 @@ def open_inputs(settings: Experiment, limit: int | None = None) -> Inputs:
     except ValueError as error:
       raise SettingError(f"corpus.scored_seconds: {error}") from error
   _check_sides(settings, halves)
-  return fit_inputs(settings, targets, halves, development)
+  inputs = fit_inputs(settings, targets, halves, development)
+  for target in inputs.targets:
+    _check_members(target, halves.clips)
+  return inputs
 
 
 def fit_inputs(
@@ -193,6 +196,29 @@ def _check_target(target: TrainedModel, times: dict[str, float], clips) -> None:
       target.split(clip)
   except ValueError as error:
     raise SettingError(f"corpus: {error}") from error
+
+
+def _check_members(target: TrainedModel, halves: Sequence[Clip]) -> None:
+  """Refuses a target with one side alone, and a null control that saw a side."""
+  members = [clip.id for clip in halves if target.split(clip) == "member"]
+  if target.name == REFERENCE:
+    if members and target.members is not None:
+      raise SettingError(
+        f"targets: {REFERENCE} was trained on {len(members)} of the clips that are"
+        f" judged, such as {members[0]}; scores less its own would count them twice:"
+        " give a model that saw neither side"
+      )
+  elif not members or len(members) == len(halves):
+    raise SettingError(
+      f"corpus: {'no' if not members else 'every'} clip is a member of {target.name} by"
+      f" its record{_trained_length(target)}; an evaluation needs both sides: open the"
+      " corpus as it was for training, or give another one"
+    )
+
+
+def _trained_length(target: TrainedModel) -> str:
+  seconds = target.clip_seconds
+  return "" if seconds is None else f", which has clips of {seconds:g} s"
 
 
 def _check_params(target: TrainedModel, methods: Sequence[str]) -> None:

@@ -158,13 +158,14 @@ def calibrate_tau(
 
 
 def _unseen(model: TrainedModel, clips: Corpus) -> TrainedModel:
-  """The model without its record, which names none of these clips by their samples."""
+  """The model without its record, which names none of these clips or their tracks."""
   seen = set((model.members or {}).values())
   for clip in clips.clips:
-    if clip.sha256 in seen:
+    if clip.sha256 in seen or clip.track in model.member_tracks:
+      what = "it" if clip.sha256 in seen else f"track {printable(clip.track)}"
       raise ArgumentError(
-        f"clips: {printable(clip.id)}: {model.name} was trained on it; calibrate tau on"
-        " other music"
+        f"clips: {printable(clip.id)}: {model.name} was trained on {what}; calibrate"
+        " tau on other music, or rename files that only bear the same name"
       )
   return dataclasses.replace(model, group=None, members=None)
 

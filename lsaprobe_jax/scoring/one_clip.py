@@ -12,7 +12,7 @@ from lsaprobe_jax import diffusion, parallel
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import DegradationCurve, read_costs
 from lsaprobe_jax.data import audio as audio_files
-from lsaprobe_jax.data import decoding
+from lsaprobe_jax.data import decoding, pieces
 from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError
 from lsaprobe_jax.models.trained import TrainedModel
@@ -132,6 +132,9 @@ def load_clip(
 ) -> np.ndarray:
   """Reads one clip of a file, float32 [samples], or [channels, samples] of two.
 
+  Its level is set as `load_audio` sets that of a folder's clips: tau, and a model on
+  waveforms, are of clips at that level.
+
   Args:
     path: an audio file.
     sample_rate: of the clip, Hz.
@@ -140,7 +143,7 @@ def load_clip(
     channels: of the clip, 1 or 2 (`decoding.decode`).
 
   Raises:
-    AudioError: the file cannot be used, or is too short.
+    AudioError: the file cannot be used, is too short, or is silent there.
   """
   path = pathlib.Path(path)
   samples, first = round(seconds * sample_rate), round(start * sample_rate)
@@ -152,7 +155,26 @@ def load_clip(
   if len(clip) < samples:
     raise AudioError(f"{path}: {len(clip)} samples are left, not {samples}")
   audio_files.check(clip, path)
+  begin, end = _segment(len(whole), first, samples, sample_rate)
+  try:
+    segment = audio_files.normalise_loudness(whole[begin:end], sample_rate)
+  except AudioError as error:
+    raise AudioError(f"{path}: {error}") from error
+  clip = segment[first - begin : first - begin + samples]
   return np.ascontiguousarray(clip.T)
+
+
+def _segment(length: int, first: int, samples: int, sample_rate: int):
+  """Where the segment begins and ends by whose level a clip's is set.
+
+  A folder's files are cut into segments from their beginning (`data.preparation`). A
+  clip that lies across two has that of the one it begins in, and of what it has beyond.
+  """
+  each = max(round(pieces.FOLDER_SEGMENT_SECONDS * sample_rate), samples)
+  if length < each:
+    each = length // samples * samples
+  begin = first // each * each
+  return begin, max(begin + each, first + samples)
 
 
 def _check(probe: LSAProbe) -> None:

@@ -5,13 +5,16 @@ none and a rerun finds what is there. Several processes share a folder by
 `scoring.shared_rows`. All that score work on any of the three.
 """
 
+import contextlib
+import fcntl
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from absl import logging
 
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import open_own
 from lsaprobe_jax.rows import (
   Row,
@@ -178,6 +181,29 @@ class RowFile(RowStore):
       file.write(row_lines(rows))
       file.flush()
       os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def alone(path: pathlib.Path) -> Iterator[None]:
+  """Keeps other processes that would score into a file of rows off it.
+
+  Two that append would both add a clip's row, and a file with two is refused.
+
+  Raises:
+    ArgumentError: another has it; it begins with `path`.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with open_own(path, os.O_RDWR | os.O_CREAT, "r+b") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise ArgumentError(
+        f"path={printable(path)}: another call scores into it; wait for that, or choose"
+        " another file"
+      ) from error
+    except OSError as error:
+      logging.warning("%s cannot be locked: %s", path, error)
+    yield
 
 
 def whole_lines(data: bytes) -> int:

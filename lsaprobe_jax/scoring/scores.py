@@ -1,5 +1,6 @@
 """Scores of clips under one model by one method, in memory or into a file."""
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -17,6 +18,7 @@ from lsaprobe_jax.metrics import difficulty, pivot, summary
 from lsaprobe_jax.models.fingerprint import fingerprint
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.rows import Row, has_score, row_lines
+from lsaprobe_jax.scoring import row_store
 from lsaprobe_jax.scoring.method import LSAProbe, method_name
 from lsaprobe_jax.scoring.row_store import RowFile, RowStore
 from lsaprobe_jax.scoring.scorer import Scorer, check_channels
@@ -42,10 +44,12 @@ class Scores:
   Attributes:
     rows: one a clip (`rows.Row`).
     failed: ids of clips that came to no score, which the log explains.
+    recorded: whether the rows' sides are those of the model's own training record.
   """
 
   rows: tuple[Row, ...]
   failed: tuple[str, ...] = ()
+  recorded: bool = False
 
   def __repr__(self) -> str:
     """The scores in a line."""
@@ -118,8 +122,20 @@ class Scores:
       reference: scores by the same method under a model that saw none of the clips.
 
     Raises:
-      ArgumentError: no clip is scored by the same method under both.
+      ArgumentError: no clip is scored by the same method under both, or the reference
+        model was trained on one of them by its record.
     """
+    own = set(self.clips)
+    seen = [
+      row["clip"]
+      for row in reference.rows
+      if row["split"] == "member" and row["clip"] in own
+    ]
+    if seen and reference.recorded:
+      raise ArgumentError(
+        f"reference: its model was trained on {len(seen)} of these clips, such as"
+        f" {seen[0]}; give scores by one that saw none of them"
+      )
     renamed = [dict(row, model=pivot.REFERENCE) for row in reference.rows]
     rows = difficulty.by_reference([*self.rows, *renamed])
     if not rows:
@@ -185,9 +201,9 @@ def score(
     SettingError: a twin is unknown, or carries no signal under the model.
     ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
       not there, the clips do not have the model's sample rate or have more channels
-      than it, or the file at `path` holds rows of these clips and names at another tau,
-      in another number of channels, for other members, or by other weights, settings
-      or samples.
+      than it, or the file at `path` is in use, or holds rows of these clips and names
+      at another tau, in another number of channels, for other members, or by other
+      weights, settings or samples.
     RowError: the file at `path` holds what is no row.
   """
   if clips.sample_rate != model.sample_rate:
@@ -212,21 +228,24 @@ def score(
   if twins:
     twin_library.check(model.model, np.asarray(clips.audio[:4]), twins, seed=seed)
     attack = Twinned.by_names(attack, twins)
-  store = RowStore() if path is None else RowFile(pathlib.Path(path))
-  kind = names | {"model": model.name, "corpus": clips.name, "seed": seed}
-  stored = [row for row in store.rows if kind.items() <= row.items()]
-  _check_stored(path, stored, model, clips, tau, twins)
-  made_by = None
-  if path is not None:
-    computed = f"{fingerprint(model.model)} {fingerprint(attack)}"
-    computed += f" {clips.audio.shape[-1]} samples"
-    made_by = lambda clip: _short_hash(f"{computed} {clip.sha256}")
-    _check_made(path, stored, {clip.id: made_by(clip) for clip in clips.clips})
-  scorer = Scorer(seed, batch_size, len(clips))
-  rows = scorer(store, attack, model, clips, made_by=made_by, **names)
+  path = None if path is None else pathlib.Path(path)
+  with contextlib.nullcontext() if path is None else row_store.alone(path):
+    store = RowStore() if path is None else RowFile(path)
+    kind = names | {"model": model.name, "corpus": clips.name, "seed": seed}
+    stored = [row for row in store.rows if kind.items() <= row.items()]
+    _check_stored(path, stored, model, clips, tau, twins)
+    made_by = None
+    if path is not None:
+      computed = f"{fingerprint(model.model)} {fingerprint(attack)}"
+      computed += f" {clips.audio.shape[-1]} samples"
+      made_by = lambda clip: _short_hash(f"{computed} {clip.sha256}")
+      _check_made(path, stored, {clip.id: made_by(clip) for clip in clips.clips})
+    scorer = Scorer(seed, batch_size, len(clips))
+    rows = scorer(store, attack, model, clips, made_by=made_by, **names)
   scored = {row["clip"] for row in rows}
   failed = tuple(clip.id for clip in clips.clips if clip.id not in scored)
-  return Scores(rows=tuple(rows), failed=failed)
+  recorded = members is None and model.members is not None
+  return Scores(rows=tuple(rows), failed=failed, recorded=recorded)
 
 
 def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau, twins) -> None:

@@ -178,8 +178,13 @@ def _create(path: pathlib.Path, text: str) -> None:
     os.link(temporary, path)
   except FileExistsError:
     pass
+  except OSError as error:
+    # exFAT and some network disks have none; a process alone needs none.
+    logging.warning("%s: no hard links (%s); give it to one process", path, error)
+    if not path.exists():
+      temporary.replace(path)
   finally:
-    temporary.unlink()
+    temporary.unlink(missing_ok=True)
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

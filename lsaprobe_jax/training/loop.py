@@ -8,9 +8,11 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from lsaprobe_jax.errors import SettingError
-from lsaprobe_jax.models.checkpoints import save_model
+from lsaprobe_jax.errors import ArgumentError, SettingError
+from lsaprobe_jax.models import checkpoints
 from lsaprobe_jax.scoring import workdir as workdirs
+from lsaprobe_jax.strict_json import to_json
+from lsaprobe_jax.text import printable
 from lsaprobe_jax.training.checkpoints import TrainingCheckpoints
 from lsaprobe_jax.training.loss_log import LossLog
 from lsaprobe_jax.training.preparation import Preparation, prepare
@@ -37,10 +39,13 @@ def train(
 
   Raises:
     SettingError: a setting cannot be used, or the loss is no longer a finite number.
-    ArgumentError: the workdir belongs to another run, or is in use.
+    ArgumentError: the workdir belongs to another run, or is in use, or `export` holds
+      another model.
     LsaProbeError: the log of losses is damaged.
   """
   workdir = pathlib.Path(workdir)
+  if export is not None:
+    _check_export(pathlib.Path(export), settings)
   export = pathlib.Path(export or workdir / "model")
   run = prepare(settings)
   identity = {"config": settings.to_dict(), "data": run.corpus.fingerprint()}
@@ -51,6 +56,16 @@ def train(
   keeper.save(export, state, settings.epochs)
   logging.info("wrote %s", export)
   return export
+
+
+def _check_export(export: pathlib.Path, settings: TrainSettings) -> None:
+  """Refuses to replace, in the end, a model that other settings trained."""
+  there = checkpoints.training_there(export)
+  if there is not None and there.get("config") != to_json(settings.to_dict()):
+    raise ArgumentError(
+      f"export={printable(export)}: it holds another model; name another folder, or"
+      " delete that"
+    )
 
 
 class _Keeper:
@@ -88,7 +103,7 @@ class _Keeper:
     )
     params, model = run.trainable.export(stored, self.examples)
     params = jax.tree.map(lambda x: np.asarray(x, dtype), params)
-    save_model(folder, params, model, record)
+    checkpoints.save_model(folder, params, model, record)
 
 
 def _train_epochs(

@@ -309,9 +309,19 @@ def test_a_version_that_cannot_be_read_is_left_out_on_all_sides(
 ):
   shutil.copytree(canary / "held" / "v1", tmp_path / "h")
   soundfile.write(tmp_path / "h" / "4.wav", np.zeros(8000), 8000)
+  (tmp_path / "h" / "5.wv").touch()
   inputs = prepare(**of_versions(folder, canary, held_back=tmp_path / "h"))
   assert "suspect-4" not in inputs.suspects.tracks
   assert any(note.startswith("left out: 4: ") for note in inputs.notes)
+  assert any(n.startswith("held_back_1: ") and "5.wv" in n for n in inputs.notes)
+
+
+def test_what_lies_beside_the_folders_of_versions_is_noted(folder, canary, tmp_path):
+  held = shutil.copytree(canary / "held", tmp_path / "h")
+  (held / "v2_final").mkdir()
+  inputs = prepare(**of_versions(folder, canary, held_back=held))
+  (note,) = (n for n in inputs.notes if n.startswith("held_back: beside"))
+  assert note.endswith("not read: v2_final")
 
 
 @pytest.mark.parametrize(

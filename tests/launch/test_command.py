@@ -19,6 +19,7 @@ from lsaprobe_jax.rows import RowError
   [
     (OSError(28, "No space left on device"), "No space left"),
     (MemoryError(), "out of memory"),
+    (RuntimeError("RESOURCE_EXHAUSTED: 9 bytes"), "out of memory"),
     (AudioError("x.wav: empty"), r"x\.wav: empty"),
     (RowError("scores.jsonl: c: score is nan"), "score is nan"),
     (OSError("caf\udce9\n\x1b[31m.wav"), r"caf\\udce9 \\x1b\[31m\.wav"),
@@ -38,7 +39,7 @@ def test_what_happens_to_files_ends_in_one_line(error, match):
 
 
 @pytest.mark.parametrize(
-  "error", [ZeroDivisionError(), SettingError("seed=-1: least 0")]
+  "error", [ZeroDivisionError(), SettingError("seed=-1: least 0"), RuntimeError("x")]
 )
 def test_a_fault_of_the_code_and_a_setting_pass_through(error):
   with pytest.raises(type(error)), command.ending_in_one_line("the rows"):
@@ -104,6 +105,9 @@ def test_a_path_in_the_home_folder_is_no_folder_called_tilde(launcher):
     (["a~", "B=~"], ["a~", "B=HOME"]),
     ("~other/x", "~other/x"),
     ("a/~/b", "a/~/b"),
+    ("~/lr=0.1", "HOME/lr=0.1"),
+    ("A=~/lr=0.1", "A=HOME/lr=0.1"),
+    ("lr=0.1/~", "lr=0.1/~"),
     (3, 3),
   ],
 )

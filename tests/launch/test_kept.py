@@ -4,6 +4,8 @@ import filecmp
 import json
 import shutil
 
+import pytest
+
 from lsaprobe_jax.models import checkpoints
 
 
@@ -22,7 +24,8 @@ def test_a_model_that_was_kept_is_restored_to_the_byte(trained, launcher, tmp_pa
   model, kept = keep_one(trained, launcher, tmp_path)
   text = (kept / "model.json").read_text()
   clips = checkpoints.read_record(model)["training"]["clips"]
-  assert clips and not any(clip["sha256"] in text for clip in clips)
+  assert clips
+  assert not any(clip["sha256"] in text for clip in clips)
   done = restore(launcher, kept, tmp_path / "again")
   assert done.returncode == 0, done.stderr
   names = ["model.json", "weights.safetensors"]
@@ -33,12 +36,8 @@ def test_a_model_that_was_kept_is_restored_to_the_byte(trained, launcher, tmp_pa
 
 def test_what_is_kept_is_no_model_that_has_seen_nothing(trained, launcher, tmp_path):
   _, kept = keep_one(trained, launcher, tmp_path)
-  try:
+  with pytest.raises(checkpoints.CheckpointError, match="training is no record of cl"):
     checkpoints.load_model(kept)
-  except checkpoints.CheckpointError as error:
-    assert "training is no record of clips" in str(error)
-  else:
-    raise AssertionError("it was taken for a model whose clips are known")
 
 
 def test_another_corpus_and_a_changed_record_are_refused(trained, launcher, tmp_path):
@@ -53,7 +52,8 @@ def test_another_corpus_and_a_changed_record_are_refused(trained, launcher, tmp_
     (config["corpus"] if "groups" in change else config).update(change)
     (folder / "model.json").write_text(json.dumps(record, indent=1) + "\n")
     done = restore(launcher, folder, tmp_path / "out")
-    assert done.returncode and said in done.stderr
+    assert done.returncode
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -61,4 +61,5 @@ def test_another_corpus_and_a_changed_record_are_refused(trained, launcher, tmp_
 def test_one_way_at_a_time(launcher, tmp_path):
   for flags in ((), ("--keep=a",), ("--keep=a", "--in=b", "--restore=c", "--to=d")):
     done = launcher.run("benchmarks.kept", *flags)
-    assert done.returncode and "give --keep and --in" in done.stderr
+    assert done.returncode
+    assert "give --keep and --in" in done.stderr

@@ -216,6 +216,23 @@ def test_a_file_in_place_of_the_output_folder_is_refused(tmp_path):
     convert(tmp_path / "none.pt", tmp_path / "model")
 
 
+def test_another_model_in_the_output_folder_is_not_replaced(convert_tree, tmp_path):
+  tree = {"model": lmnt_state(), "params": SETTINGS, "step": 3}
+  record = convert_tree(tree) / "model.json"
+  before = record.read_bytes()
+  other = tmp_path / "other.pt"
+  other.write_bytes(b"the reader is a stand-in")
+  with pytest.raises(ArgumentError, match=r"^output=.*model holds another model"):
+    convert(other, tmp_path / "model")
+  assert record.read_bytes() == before
+  # What the same source gave, or what is damaged, is.
+  convert_tree(tree | {"step": 4})
+  assert record.read_bytes() != before
+  record.write_text("{")
+  convert(other, tmp_path / "model")
+  assert json.loads(record.read_text())["training"]["converted_from"] == "other.pt"
+
+
 @pytest.mark.parity
 def test_a_file_that_pytorch_wrote(tmp_path):
   torch = pytest.importorskip("torch")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import types
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from lsaprobe_jax import attacks, diffusion, distances, search
-from lsaprobe_jax.errors import ArgumentError, LsaProbeError, SettingError
+from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models import DiffusionModel, checkpoints, registry
 from lsaprobe_jax.models.trained import TrainedModel, from_denoiser, load_model
 from lsaprobe_jax.probe import clip_noise
@@ -305,35 +304,3 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path):
   match = rf"^{tmp_path}: its model\.json does not describe a model \(network\.layers"
   with pytest.raises(checkpoints.CheckpointError, match=match):
     load_model(tmp_path)
-
-
-def clip(name, group, sha256="h"):
-  return types.SimpleNamespace(id=name, group=group, sha256=sha256)
-
-
-RECORDED = TrainedModel(name="A", model=None, group="a", members={"x": "h", "d": "h"})
-
-
-def test_a_clips_split_follows_the_training_record():
-  assert RECORDED.split(clip("x", "a")) == "member"
-  assert RECORDED.split(clip("y", "b")) == "nonmember"
-  assert RECORDED.split(clip("z", "dev")) == "dev"
-
-
-def test_without_a_record_group_a_is_taken_for_the_members():
-  model = TrainedModel(name="A", model=None)
-  splits = [model.split(clip("x", group)) for group in ("a", "b", "dev", "other")]
-  assert splits == ["member", "nonmember", "dev", "dev"]
-
-
-@pytest.mark.parametrize(
-  ("bad", "message"),
-  [
-    (clip("x", "a", "other"), "^x: A was trained on other samples under this id"),
-    (clip("d", "dev"), "^d: A was trained on this development clip"),
-    (clip("w", "a"), "^w: A was trained on group a but not .*members=\\[\\]"),
-  ],
-)
-def test_a_clip_of_no_known_side_is_refused(bad, message):
-  with pytest.raises(LsaProbeError, match=message):
-    RECORDED.split(bad)

@@ -142,7 +142,7 @@ def test_a_file_of_rows_that_cannot_be_read_is_named(claimed, settings):
       {"corpus.dev_clips_per_track": 1},
       r"only 7 development clips to calibrate tau on",
     ),
-    ({"corpus.clips_per_track": 2}, r"^corpus: .* on group .* but not on this clip"),
+    ({"corpus.clips_per_track": 2}, r"^corpus: .* on track .* but not on this clip"),
     (
       {"stop_at": "mel"},
       r"^stop_at|^distance=log_mel needs waveforms; with stop_at=mel",
@@ -178,6 +178,21 @@ def test_a_null_control_alone_is_refused(settings):
   values = settings.to_dict() | {"targets": {"reference": settings.targets["A"]}}
   with pytest.raises(SettingError, match=r"^targets: reference is the null control"):
     experiment_inputs.open_inputs(Experiment.from_dict(values))
+
+
+def test_a_null_control_that_was_trained_on_a_side_is_refused(settings):
+  targets = {"model": settings.targets["A"], "reference": settings.targets["B"]}
+  values = Experiment.from_dict(settings.to_dict() | {"targets": targets})
+  with pytest.raises(SettingError, match=r"^targets: reference was trained on \d+ of"):
+    experiment_inputs.open_inputs(values)
+
+
+def test_a_model_of_which_no_clip_is_a_member_is_refused(settings):
+  """So is what an evaluation at another length of clips comes to."""
+  values = settings.to_dict()
+  targets = {"model": settings.targets["reference"]}
+  with pytest.raises(SettingError, match=r"^corpus: no clip is a member of model by"):
+    experiment_inputs.open_inputs(Experiment.from_dict(values | {"targets": targets}))
 
 
 def test_more_times_than_the_schedule_has_are_refused(settings):

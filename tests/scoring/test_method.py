@@ -81,6 +81,10 @@ def test_tau_is_calibrated_on_any_music_that_was_not_trained_on():
   seen = dataclasses.replace(recorded, members={"theirs": clips.clips[3].sha256})
   with pytest.raises(ArgumentError, match=r"^clips: a\d+: A was trained on it"):
     calibrate_tau(seen, probe, clips)
+  track = {f"{clips.clips[3].track}@9+1": "other samples"}
+  other = dataclasses.replace(recorded, members=track)
+  with pytest.raises(ArgumentError, match=r"^clips: a\d+: A was trained on track a-tr"):
+    calibrate_tau(other, probe, clips)
 
 
 def test_a_search_without_curves_climbs_at_eta_ref():

@@ -10,6 +10,7 @@ import toy_corpus
 import toy_model
 
 from lsaprobe_jax import search as searches
+from lsaprobe_jax.data import corpus as corpora
 from lsaprobe_jax.data.border import AudioError
 from lsaprobe_jax.errors import ArgumentError, LsaProbeError
 from lsaprobe_jax.scoring.method import LSAProbe
@@ -132,12 +133,27 @@ def test_a_clip_is_cut_where_it_begins_and_at_the_rate_of_the_model(tmp_path):
   samples = np.random.default_rng(0).normal(scale=0.1, size=4000).astype(np.float32)
   soundfile.write(path, samples, 8000, "FLOAT")
   cut = load_clip(path, 8000, seconds=0.25, start=0.125)
-  np.testing.assert_array_equal(cut, samples[1000:3000])
+  gain = cut[0] / samples[1000]
+  np.testing.assert_allclose(cut, gain * samples[1000:3000], rtol=1e-5)
   assert load_clip(path, 16000, seconds=0.25).shape == (4000,)
   with pytest.raises(AudioError, match="3000 samples are left, not 4000"):
     load_clip(path, 8000, seconds=0.5, start=0.125)
   with pytest.raises(AudioError, match=r"none\.wav: no such file"):
     load_clip(tmp_path / "none.wav", 8000, seconds=0.5)
+
+
+@pytest.mark.parametrize("seconds", [9.0, 3.0])
+def test_a_clip_has_the_level_that_a_corpus_gives_it(tmp_path, seconds):
+  """That which tau and the model are of, whatever the file's own is."""
+  path = tmp_path / "clip.wav"
+  rng = np.random.default_rng(0)
+  swell = np.linspace(0.01, 0.3, round(44100 * seconds))
+  soundfile.write(path, swell * rng.normal(size=len(swell)), 44100, "FLOAT")
+  corpus = corpora.open_corpus(path, sample_rate=8000, clip_seconds=0.5)
+  assert len(corpus) >= 4
+  for clip, audio in zip(corpus.clips, corpus.audio, strict=True):
+    own = load_clip(path, 8000, seconds=0.5, start=clip.start_seconds)
+    np.testing.assert_allclose(own, audio, atol=1e-6)
 
 
 def test_a_level_a_little_above_full_scale_is_probed(tmp_path):

@@ -4,6 +4,8 @@ import json
 import numpy as np
 import pytest
 
+from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.scoring import row_store
 from lsaprobe_jax.scoring.row_store import RowFile
 from lsaprobe_jax.scoring.shared_rows import ALONE, Shard, SharedRows
 from lsaprobe_jax.strict_json import rows_to_json
@@ -186,3 +188,14 @@ def test_json_holds_no_nan():
   rows[1]["tpr_ci"]["0.01"][1] = float("nan")
   with pytest.raises(ValueError, match=r"row 1, tpr_ci, 0.01\[1\] is nan"):
     rows_to_json(rows)
+
+
+def test_two_calls_do_not_score_into_one_file(tmp_path):
+  path = tmp_path / "deep" / "rows.jsonl"
+  with row_store.alone(path):
+    match = r"^path=.*rows\.jsonl: another call scores"
+    with pytest.raises(ArgumentError, match=match), row_store.alone(path):
+      pass
+    RowFile(path).append([row("x")])
+  with row_store.alone(path):
+    assert len(RowFile(path).rows) == 1

@@ -314,5 +314,18 @@ def test_a_distance_of_ones_own():
   assert untimed(score(MODEL, by_object, CLIPS).rows) == untimed(usual.rows)
 
 
+def test_a_reference_that_was_trained_on_these_clips_is_refused():
+  own = score(MODEL, LOSS, CLIPS, t_ratio=0.4)
+  seen = dataclasses.replace(MODEL, members={"a0": CLIPS.clips[0].sha256})
+  with pytest.raises(ArgumentError, match=r"trained on 1 of these clips, such as a0;"):
+    own.by_reference(score(seen, LOSS, CLIPS, t_ratio=0.4))
+  # What nobody recorded is taken on trust, and so are members that a caller names.
+  for reference in (
+    score(MODEL, LOSS, CLIPS, t_ratio=0.4),
+    score(MODEL, LOSS, CLIPS, t_ratio=0.4, members=["a-track0"]),
+  ):
+    assert len(own.by_reference(reference)) == len(own)
+
+
 def test_no_scores_are_a_line_too():
   assert repr(Scores(rows=(), failed=("x",))) == "Scores(0 clips by  under , 1 failed)"

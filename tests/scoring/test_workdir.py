@@ -35,6 +35,21 @@ def test_rows_without_the_settings_they_were_made_by_are_refused(tmp_path, made)
   workdir.claim(tmp_path, {"seed": 0})
 
 
+def test_a_disk_without_hard_links_has_a_folder_claimed_all_the_same(
+  tmp_path, monkeypatch, caplog
+):
+  def refused(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+  monkeypatch.setattr(os, "link", refused)
+  workdir.claim(tmp_path, {"seed": 0})
+  assert "no hard links" in caplog.text
+  assert json.loads((tmp_path / "run.json").read_text()) == {"seed": 0}
+  assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+  with pytest.raises(ArgumentError, match="differs in seed"):
+    workdir.claim(tmp_path, {"seed": 1})
+
+
 @pytest.mark.parametrize(
   "text", ["", "{", "5", "[]", "null", "[" * 10**5, '{"a": NaN}']
 )

@@ -163,6 +163,18 @@ def test_an_estimate_writes_nothing(settings, tmp_path, monkeypatch):
   assert not list(tmp_path.iterdir())
 
 
+def test_another_model_in_the_place_of_the_export_is_not_replaced(
+  tmp_path, trained, settings
+):
+  export = shutil.copytree(trained / "model", tmp_path / "export")
+  before = (export / "model.json").read_bytes()
+  with pytest.raises(ArgumentError, match=r"^export=.*: it holds another model"):
+    train(settings.changed({"seed": 9}), tmp_path / "run", export)
+  assert (export / "model.json").read_bytes() == before
+  # Nothing was begun.
+  assert not (tmp_path / "run").exists()
+
+
 def test_goes_on_from_another_model_and_counts_its_clips(tmp_path, trained, settings):
   changes = {"initial": str(trained / "model"), "corpus.groups": ["b"], "epochs": 2}
   changes |= {"learning_rate": 1e-7, "final_learning_rate": 1e-7}
