@@ -77,8 +77,9 @@ def _ascend(degradation, settings, x_t, clean, delta, eta, tau) -> tuple[float, 
     best = max(best, value)
     gain = (value - before) / max(before, 1e-12)
     stalled = stalled + 1 if gain < settings.min_gain else 0
-    flat = float(gradient.norm()) < settings.min_gradient
-    if value >= tau or stalled >= settings.patience or flat:
+    # D's slope by unit of budget, which is the root mean square of delta.
+    slope = float(gradient.norm()) * gradient.numel() ** 0.5
+    if value >= tau or stalled >= settings.patience or slope < settings.min_gradient:
       return best, taken
     before = value
     momentum = settings.momentum * momentum + unit(gradient)

@@ -38,7 +38,9 @@ after each of the three passes are an ablation of their own, which needs no main
     --workdir=runs/core-full-passes --nomain --ablations=passes
 
 Weights after each pass are kept in results/core-full/weights, without the list of their
-33,000 clips; whoever has built the corpus need not train:
+33,000 clips. They are of the training behind `passes`; that behind the main table and
+`epochs`, of the same settings on an earlier building, is lost. Whoever has built the
+corpus need not train:
 
   for group in a b; do for passes in 1 2 3; do
     python -m benchmarks.kept --restore=results/core-full/weights/$group-$passes \
