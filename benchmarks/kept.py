@@ -38,11 +38,17 @@ def keep(folder: pathlib.Path, output: pathlib.Path) -> None:
   """Copies a model folder, with hashes in the place of the list of its clips.
 
   Raises:
-    CheckpointError: it is damaged, or not whole.
+    CheckpointError: it is damaged, or its list is not that of one corpus.
   """
   _, record = checkpoints.load_model(folder)
   text, weights = ((folder / name).read_bytes() for name in _FILES)
-  clips = record["training"]["clips"]
+  training = record["training"] or {}
+  clips = training.get("clips")
+  if not clips or training.get("initial") or _text(record).encode() != text:
+    raise checkpoints.CheckpointError(
+      f"{folder}: it could not be restored; give a model that launch.train made of one"
+      " corpus, and of no other model"
+    )
   # In its place, so that the order of the record stays.
   record["training"]["clips"] = {
     "count": len(clips),
@@ -62,8 +68,13 @@ def restore(folder: pathlib.Path, output: pathlib.Path) -> None:
       damaged.
   """
   record = strict_json.loads((folder / _FILES[0]).read_bytes())
-  training = record["training"]
-  told, settings = training["clips"], TrainSettings.from_dict(training["config"])
+  training = record["training"] or {}
+  told = training.get("clips")
+  if not isinstance(told, dict):
+    raise checkpoints.CheckpointError(
+      f"{folder}: it is nothing that --keep has written"
+    )
+  settings = TrainSettings.from_dict(training["config"])
   corpus = corpora.open_corpus(
     settings.corpus.path,
     sample_rate=record["model"]["sample_rate"],
@@ -106,7 +117,10 @@ def main(argv):
     raise app.UsageError("give --keep and --in, or --restore and --to")
   ((do, paths),) = asked.items()
   source, output = (pathlib.Path(path.value) for path in paths)
-  do(source, output)
+  with command.ending_in_one_line(str(source)):
+    if (output / _FILES[0]).exists():
+      raise FileExistsError(f"{output}: there is a model in it; name another folder")
+    do(source, output)
   logging.info("wrote %s", output)
 
 

@@ -17,6 +17,7 @@ from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import difficulty, summary
 from lsaprobe_jax.rows import has_score, parse_rows
 from lsaprobe_jax.scoring.evaluate import TABLES, long_tables
+from lsaprobe_jax.text import printable_leaves
 
 _FOLDER = flags.DEFINE_string("folder", None, "Of the rows; the tables go there too.")
 
@@ -35,6 +36,7 @@ def main(argv):
       resamples=config["bootstrap_resamples"],
       seed=config["seed"],
     )
+    rows, records = printable_leaves((rows, records))
     write_whole(folder / TABLES, long_tables(rows, records) + "\n")
   logging.info("wrote %s", folder / TABLES)
 

@@ -109,6 +109,10 @@ def _guarded(main: Callable[[list[str]], Any], argv: list[str]) -> Any:
     fail(f"--{error}")
   except (app.UsageError, LsaProbeError) as error:
     fail(error)
+  except (MemoryError, RuntimeError) as error:
+    if not out_of_memory(error):
+      raise
+    fail("out of memory; close other programs, or ask for less at once")
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_experiment
@@ -14,6 +15,7 @@ from tiny_tracks import MODEL, tiny_weights, write_track
 
 import lsaprobe_jax
 from lsaprobe_jax import cli
+from lsaprobe_jax.errors import out_of_memory
 from lsaprobe_jax.models import checkpoints
 from lsaprobe_jax.models.trained import load_model
 from lsaprobe_jax.scoring.row_store import read_rows
@@ -255,3 +257,22 @@ def test_it_is_a_command(tmp_path, sides):
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
   assert done.returncode == 3, done.stderr
   assert "No verdict." in done.stdout
+
+
+@pytest.mark.parametrize(
+  "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
+)
+def test_too_little_memory_ends_in_one_line(monkeypatch, capsys, error):
+  def run(_):
+    raise error
+
+  monkeypatch.setattr(cli, "_convert", run)
+  assert cli.main(["convert", "--source=x", "--output=y"]) == 1
+  assert capsys.readouterr().err.startswith("error: out of memory;")
+
+
+def test_what_jax_cannot_allocate_is_out_of_memory():
+  with pytest.raises(RuntimeError) as caught:
+    jnp.zeros(1 << 50, jnp.uint8).block_until_ready()
+  assert out_of_memory(caught.value)
+  assert not out_of_memory(RuntimeError("INVALID_ARGUMENT"))

@@ -9,7 +9,9 @@ from lsaprobe_jax.data.clips import Clip, Corpus
 RATE = 8000
 
 
-def clip(name: str, group: str = "dev", track: str | None = None, sha256="h") -> Clip:
+def clip(
+  name: str, group: str = "dev", track: str | None = None, sha256: str | None = None
+) -> Clip:
   """A clip of which nothing matters but its names, its group and its hash."""
   return Clip(
     id=name,
@@ -20,7 +22,7 @@ def clip(name: str, group: str = "dev", track: str | None = None, sha256="h") ->
     author="",
     licence="",
     start_seconds=0.0,
-    sha256=sha256,
+    sha256=f"of {name}" if sha256 is None else sha256,
   )
 
 

@@ -113,7 +113,10 @@ def open_versions(
 
 def _listing(side: str, path: str) -> folder_lib.Listing:
   with sides.blaming(side):
-    return folder_lib.listing(path)
+    listing = folder_lib.listing(path)
+    if not listing.files:
+      raise ValueError("there is no audio file in it")
+    return listing
 
 
 def _check_names(paths: dict[str, dict], folders: dict[str, str]) -> None:

@@ -108,8 +108,8 @@ def open_corpus(
     name_or_path: `multigenre` or `piano` (inside the package, no network); a folder
       with a manifest.json, of files or of records (`data.build`); or a folder with
       audio files at any depth, where top-level folders a, b, dev, reference (or
-      member, nonmember, calib) name the group and other files get one by a hash of
-      their name.
+      members, non-members, calibration and the like) name the group and other files
+      get one by a hash of their name.
     sample_rate: of the clips, Hz.
     clip_seconds: length of a clip; clips do not overlap.
     clips_per_track: take at most so many clips of a track, spread over it.

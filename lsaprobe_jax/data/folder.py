@@ -27,6 +27,7 @@ SUFFIXES = frozenset(
     *(".m4a", ".aac", ".wma"),
   )
 )
+_LOSSY = frozenset((".ogg", ".oga", ".opus", ".mp3", ".mp2", ".m4a", ".aac", ".wma"))
 # Top-level folders that say which group their files are in, without regard to case and
 # to what stands between words: `Non-Members` is `nonmembers`.
 GROUP_FOLDERS = {
@@ -64,7 +65,7 @@ class Listing:
     skipped: (path, one line) for what is not taken: one for each folder, link or
       audio file, and one for all hidden files and for all that is no audio.
     remarks: (path, one line) on what is taken and may not be what was meant: files
-      outside the folders of groups beside them, and files of one name.
+      outside the folders of groups that others lie in.
   """
 
   files: tuple[File, ...]
@@ -78,19 +79,20 @@ def listing(folder) -> Listing:
   The group is the top-level folder's, where that is named for one (`GROUP_FOLDERS`),
   and otherwise a hash of the track's name: 40/40/12/8 for a/b/dev/reference. The
   group's folder is no part of the track's name, so that ids do not tell the group.
-  Files that differ in their suffix alone may be one recording, and share a group.
+  Files of a folder that differ in their suffix alone are one recording in several
+  formats: one is taken, and the others are among what is skipped.
 
   Raises:
     AudioError: the folder went away meanwhile, or may not be read.
   """
   folder = pathlib.Path(folder)
   if folder.is_file():
-    name = printable(folder.stem)
-    track = _track(name)
-    group = hashed_group(track)
-    return Listing(files=(File(path=folder, track=track, title=name, group=group),))
+    track = _track(folder.stem)
+    title, group = printable(folder.stem), hashed_group(track)
+    return Listing(files=(File(path=folder, track=track, title=title, group=group),))
   with border(folder, "check the folder"):
     found = _Found(folder)
+    found.skip_formats()
     files, remarks = _named(folder, found.audio)
     return Listing(files=files, skipped=found.skipped(), remarks=remarks)
 
@@ -151,6 +153,18 @@ class _Found:
   def _relative(self, path: pathlib.Path) -> str:
     return str(path.relative_to(self._folder))
 
+  def skip_formats(self) -> None:
+    """Leaves one of the files that differ in their suffix alone, lossless if any is."""
+    alike = collections.defaultdict(list)
+    for path in self.audio:
+      alike[path.with_suffix("")].append(path)
+    self.audio = []
+    for paths in alike.values():
+      first, *others = sorted(paths, key=lambda p: (_loses(p.suffix), p.suffix))
+      self.audio.append(first)
+      for path in others:
+        self._skip(path, f"left out, as {printable(first.name)} beside it is taken")
+
   def _skip(self, path: pathlib.Path, reason: str) -> None:
     self._single.append((printable(path), f"{printable(path)}: {reason}"))
 
@@ -171,6 +185,11 @@ class _Found:
     )
 
 
+def _loses(suffix: str) -> bool:
+  """Whether a format leaves out what is hard to hear."""
+  return suffix.lower() in _LOSSY
+
+
 def _reason(error: OSError) -> str:
   return printable(error.strerror) if error.strerror else first_line(error)
 
@@ -189,15 +208,14 @@ def _named(
   count = collections.Counter(_track(name) for _, name in names.values())
   files = []
   for path, (group, name) in names.items():
-    track = named = _track(name)
+    track = _track(name)
     if count[track] > 1:
-      # The whole path tells namesakes apart; the hash keeps it short and safe. The
-      # suffix is no part of what decides the group, as it is none of the music.
+      # The whole path tells namesakes apart; the hash keeps it short and safe.
       whole = os.fsencode(path.relative_to(folder).as_posix())
-      track = f"{named}-{hashlib.sha256(whole).hexdigest()[:8]}"
-    group = group or hashed_group(named)
+      track = f"{track}-{hashlib.sha256(whole).hexdigest()[:8]}"
+    group = group or hashed_group(track)
     files.append(File(path=path, track=track, title=printable(path.stem), group=group))
-  remarks = (*_outside(folder, names), *_namesakes(folder, names))
+  remarks = tuple(_outside(folder, names))
   return tuple(sorted(files, key=lambda file: file.track)), remarks
 
 
@@ -208,24 +226,9 @@ def _outside(folder: pathlib.Path, names: dict) -> Iterable[tuple[str, str]]:
     shown = _first([str(path.relative_to(folder)) for path in outside])
     yield (
       printable(folder),
-      f"{printable(folder)}: {len(outside)} files lie in no folder of a group"
-      f" ({', '.join(GROUP_FOLDERS)}), as others do, and were dealt to groups by a hash"
-      f" of their names: {shown}",
-    )
-
-
-def _namesakes(folder: pathlib.Path, names: dict) -> Iterable[tuple[str, str]]:
-  """Says which files differ in their suffix alone."""
-  alike = collections.defaultdict(list)
-  for path, own in names.items():
-    alike[own].append(str(path.relative_to(folder)))
-  pairs = [own for own in alike.values() if len(own) > 1]
-  if pairs:
-    shown = "; ".join(_first(own) for own in pairs[:3]) + "; ..." * (len(pairs) > 3)
-    yield (
-      printable(folder),
-      f"{printable(folder)}: {len(pairs)} names stand for several files, and each was"
-      f" taken as a track; remove what is one recording twice: {shown}",
+      f"{printable(folder)}: {len(outside)} files are in groups by a hash of their"
+      f" names, as they lie in none of the folders {', '.join(GROUP_FOLDERS)}, in which"
+      f" others lie: {shown}",
     )
 
 
@@ -237,12 +240,15 @@ def group_of(folder: str) -> str | None:
 def _track(name: str) -> str:
   """Returns the track that a file's name makes: ASCII, and its own.
 
-  Of a name in another alphabet too little is left to tell tracks apart, and a hash
-  stands for it.
+  Of a name in another alphabet, of signs or of bytes that are no text too little is
+  left to tell tracks apart, and a hash stands behind it.
   """
   kept = unicodedata.normalize("NFKD", name)
-  lost = any(letter.isalnum() and not letter.isascii() for letter in kept)
-  if not lost:
+  lost = (
+    not letter.isascii() and unicodedata.category(letter)[0] in "LNSC"
+    for letter in kept
+  )
+  if any(letter.isascii() and letter.isalnum() for letter in kept) and not any(lost):
     return slug(name)
   whole = unicodedata.normalize("NFC", name).encode("utf-8", "surrogatepass")
   return f"{slug(name)}-{hashlib.sha256(whole).hexdigest()[:8]}"

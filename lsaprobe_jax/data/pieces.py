@@ -15,7 +15,6 @@ from lsaprobe_jax.data import decoding, preparation
 from lsaprobe_jax.data import folder as folder_lib
 from lsaprobe_jax.data import manifest as manifest_lib
 from lsaprobe_jax.data.border import AudioError, border
-from lsaprobe_jax.data.splits import GROUPS
 from lsaprobe_jax.text import printable
 
 # A raw folder is cut into segments as long as those of the embedded corpora.
@@ -183,10 +182,7 @@ def raw(
     AudioError: there is no audio file, or the folder cannot be listed.
   """
   listing = folder_lib.listing(path)
-  errors += listing.skipped
-  # Of what is not divided by group no group is wrong.
-  if set(wanted.groups) != set(GROUPS):
-    errors += listing.remarks
+  errors += listing.skipped + listing.remarks
   if not listing.files:
     first = f"; {listing.skipped[0][1]}" if listing.skipped else ""
     raise AudioError(f"{printable(path)}: no audio files in it{first}; give another")

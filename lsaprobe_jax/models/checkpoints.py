@@ -83,7 +83,12 @@ def flatten(params: Any) -> dict[str, np.ndarray]:
 
 
 def save_model(
-  folder: str | pathlib.Path, params: Any, model: dict[str, Any], training: Any
+  folder: str | pathlib.Path,
+  params: Any,
+  model: dict[str, Any],
+  training: Any,
+  *,
+  replace: bool = True,
 ) -> None:
   """Writes a model folder.
 
@@ -93,9 +98,12 @@ def save_model(
     model: the model configuration (`models.registry.build_model`).
     training: JSON-able record of where the weights come from; what is not a finite
       number in it becomes null.
+    replace: whether a model of other weights may be replaced that is in the folder; a
+      damaged one always is.
 
   Raises:
-    OSError: the folder cannot be written; a model that was in it is as it was.
+    OSError: the folder cannot be written, or holds a model of other weights; what was
+      in it is as it was.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +117,8 @@ def save_model(
       "training": strict_json.to_json(training),
       "weights_sha256": _sha256(weights),
     }
+    if not replace and _other_weights(folder, record["weights_sha256"]):
+      raise FileExistsError("it holds another model; name another folder, or delete it")
     # The record last: one that is there describes weights that are whole.
     (folder / MODEL_FILE).unlink(missing_ok=True)
     weights.replace(folder / WEIGHTS_FILE)
@@ -121,15 +131,12 @@ def save_model(
   shutil.copymode(folder / MODEL_FILE, folder / WEIGHTS_FILE)
 
 
-def training_there(folder: pathlib.Path) -> dict[str, Any] | None:
-  """What the model in a folder says of its training; None where there is no model.
-
-  A damaged one is none: whoever reads it is told to export it again.
-  """
+def _other_weights(folder: pathlib.Path, weights_sha256: str) -> bool:
+  """Whether a folder holds a model that is not damaged, of other weights than these."""
   try:
-    return read_record(folder).get("training") or {}
+    return read_record(folder).get("weights_sha256") != weights_sha256
   except CheckpointError:
-    return None
+    return False
 
 
 def load_model(folder: str | pathlib.Path) -> tuple[Any, dict[str, Any]]:

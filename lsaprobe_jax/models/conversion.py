@@ -70,8 +70,8 @@ def convert(
   Raises:
     CheckpointError: the source cannot be read, or its tensors do not fit; the message
       begins with the source.
-    ArgumentError: the output is no folder that can be written, or holds a model of
-      another source, or the LoRA cannot be used; it begins with the argument.
+    ArgumentError: the output is no folder that can be written, or holds another model,
+      or the LoRA cannot be used; it begins with the argument.
   """
   source, output = os.fspath(source), pathlib.Path(output)
   if output.exists() and not output.is_dir():
@@ -82,15 +82,8 @@ def convert(
   adapter = lora_files.read_given(lora, lora_scale)
   with checkpoints.reading(f"{shown}: {{}}"):
     read = _read(source, prompt, embedding, adapter)
-  there = checkpoints.training_there(output)
-  name = "converted_from"
-  if there is not None and there.get(name) != read.training.get(name):
-    raise ArgumentError(
-      f"output={printable(output)} holds another model; name another folder, or delete"
-      " that"
-    )
   try:
-    checkpoints.save_model(output, *read)
+    checkpoints.save_model(output, *read, replace=False)
   except OSError as error:
     raise ArgumentError(
       f"output={printable(output)} cannot be written: {printable(error)}"

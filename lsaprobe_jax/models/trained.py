@@ -78,6 +78,10 @@ class TrainedModel:
     """Names of the tracks of which clips were trained on, as far as recorded."""
     return frozenset(clip_id.rpartition("@")[0] for clip_id in self.members or ())
 
+  @functools.cached_property
+  def _member_samples(self) -> frozenset[str]:
+    return frozenset((self.members or {}).values())
+
   @property
   def channels(self) -> int:
     """Channels of the audio that the model takes; 1 where it does not say."""
@@ -96,8 +100,8 @@ class TrainedModel:
 
     Raises:
       LsaProbeError: the clip is neither a member nor none: other samples under the id
-        of a member, a development clip that is a member, or another clip of a track,
-        or of the group, that the model was trained on.
+        of a member, or its samples under another id, a development clip that is a
+        member, or another clip of a track, or of the group, that was trained on.
     """
     if self.members is None:
       return _SPLITS.get(clip.group, "dev")
@@ -110,14 +114,19 @@ class TrainedModel:
       raise LsaProbeError(
         f"{clip.id}: {self.name} was trained on this development clip"
       )
+    if not member and clip.sha256 in self._member_samples:
+      raise LsaProbeError(
+        f"{clip.id}: {self.name} was trained on these samples under another id;"
+        f" {_REOPEN}, and names of files"
+      )
     # A model that went on from another's weights has seen clips of several groups.
     same = clip.track in self.member_tracks
     if not member and (same or clip.group == self.group):
       whose = f"track {clip.track}" if same else f"group {self.group}"
       raise LsaProbeError(
         f"{clip.id}: {self.name} was trained on {whose} but not on this clip of it;"
-        f" {_REOPEN} a track; or, if this is other music, say so with score(...,"
-        " members=[]), or with other names of its files and folders b and dev"
+        f" {_REOPEN} a track; or, if this is other music, give its file another name"
+        " and put it into a folder b or dev, or say so with score(..., members=[])"
       )
     return "dev" if clip.group == "dev" else "member" if member else "nonmember"
 

@@ -210,15 +210,10 @@ def _check_members(target: TrainedModel, halves: Sequence[Clip]) -> None:
       )
   elif not members or len(members) == len(halves):
     raise SettingError(
-      f"corpus: {'no' if not members else 'every'} clip is a member of {target.name} by"
-      f" its record{_trained_length(target)}; an evaluation needs both sides: open the"
-      " corpus as it was for training, or give another one"
+      f"corpus: {'every' if members else 'no'} clip is a member of {target.name} by its"
+      " record, and an evaluation needs both sides; give the corpus that it was trained"
+      " on, and others' clips in the other group"
     )
-
-
-def _trained_length(target: TrainedModel) -> str:
-  seconds = target.clip_seconds
-  return "" if seconds is None else f", which has clips of {seconds:g} s"
 
 
 def _check_params(target: TrainedModel, methods: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ def calibrate_tau(
   probe_settings: LSAProbe,
   clips: Corpus,
   *,
+  members: Collection[str] | None = None,
   seed: int = 0,
   batch_size: int = 0,
 ) -> LSAProbe:
@@ -102,6 +104,8 @@ def calibrate_tau(
     model: the model under audit.
     probe_settings: the probe; its tau is replaced.
     clips: development clips, at least 20, of which none was trained on.
+    members: names of tracks that the model was trained on; what its own record says by
+      default. Give `[]` where the clips are other music under the same names.
     seed: of the draws of noise.
     batch_size: clips on a device at once; 0 finds what fits.
 
@@ -115,7 +119,7 @@ def calibrate_tau(
   """
   _check_count(len(clips))
   check_channels(model, clips)
-  model = _unseen(model, clips).for_length(clips.audio.shape[-1])
+  model = _unseen(model, clips, members).for_length(clips.audio.shape[-1])
   distance, search = (
     probe_settings.make_distance(model.sample_rate),
     probe_settings.make_search(),
@@ -157,15 +161,18 @@ def calibrate_tau(
   return dataclasses.replace(probe_settings, tau=tau)
 
 
-def _unseen(model: TrainedModel, clips: Corpus) -> TrainedModel:
+def _unseen(
+  model: TrainedModel, clips: Corpus, members: Collection[str] | None
+) -> TrainedModel:
   """The model without its record, which names none of these clips or their tracks."""
   seen = set((model.members or {}).values())
+  tracks = model.member_tracks if members is None else members
   for clip in clips.clips:
-    if clip.sha256 in seen or clip.track in model.member_tracks:
+    if clip.sha256 in seen or clip.track in tracks:
       what = "it" if clip.sha256 in seen else f"track {printable(clip.track)}"
       raise ArgumentError(
         f"clips: {printable(clip.id)}: {model.name} was trained on {what}; calibrate"
-        " tau on other music, or rename files that only bear the same name"
+        " tau on other music, or say with members=[] that it only bears the same name"
       )
   return dataclasses.replace(model, group=None, members=None)
 

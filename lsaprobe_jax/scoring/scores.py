@@ -95,7 +95,8 @@ class Scores:
     """AUC of members against non-members, with its 95% interval by track.
 
     Raises:
-      ArgumentError: the rows hold no members, or no non-members, or too few tracks.
+      ArgumentError: the rows hold no members, or no non-members, too few tracks, or a
+        track on both sides.
     """
     splits = {row["split"] for row in self.rows}
     if not {"member", "nonmember"} <= splits:
@@ -106,7 +107,10 @@ class Scores:
     # One model's scores, whatever it is called: evaluations keep the name `reference`
     # for a control.
     rows = [dict(row, model="model") for row in self.rows]
-    records = summary.summarise(rows, resamples=1)
+    try:
+      records = summary.summarise(rows, resamples=1)
+    except ValueError as error:
+      raise ArgumentError(f"clips: {error}") from error
     record = next(record for record in records if record["model"] == "model")
     if record["auc_ci"] is None:
       raise ArgumentError(
@@ -228,12 +232,13 @@ def score(
   if twins:
     twin_library.check(model.model, np.asarray(clips.audio[:4]), twins, seed=seed)
     attack = Twinned.by_names(attack, twins)
+  splits = {clip.id: model.split(clip) for clip in clips.clips}
   path = None if path is None else pathlib.Path(path)
   with contextlib.nullcontext() if path is None else row_store.alone(path):
     store = RowStore() if path is None else RowFile(path)
     kind = names | {"model": model.name, "corpus": clips.name, "seed": seed}
     stored = [row for row in store.rows if kind.items() <= row.items()]
-    _check_stored(path, stored, model, clips, tau, twins)
+    _check_stored(path, stored, splits, clips, tau, twins)
     made_by = None
     if path is not None:
       computed = f"{fingerprint(model.model)} {fingerprint(attack)}"
@@ -248,10 +253,9 @@ def score(
   return Scores(rows=tuple(rows), failed=failed, recorded=recorded)
 
 
-def _check_stored(path, rows: Sequence[Row], model, clips: Corpus, tau, twins) -> None:
+def _check_stored(path, rows: Sequence[Row], splits, clips: Corpus, tau, twins) -> None:
   """Refuses stored rows of the same kind that this call would not have made."""
   wanted = ",".join(twins)
-  splits = {clip.id: model.split(clip) for clip in clips.clips}
   for row in rows:
     if tau is not None and "tau" in row and np.float32(row["tau"]) != np.float32(tau):
       raise ArgumentError(

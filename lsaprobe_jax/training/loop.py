@@ -59,13 +59,30 @@ def train(
 
 
 def _check_export(export: pathlib.Path, settings: TrainSettings) -> None:
-  """Refuses to replace, in the end, a model that other settings trained."""
-  there = checkpoints.training_there(export)
-  if there is not None and there.get("config") != to_json(settings.to_dict()):
+  """Refuses to replace, in the end, a model that other settings trained.
+
+  Settings that one of the two versions of this package did not have do not count.
+
+  Raises:
+    ArgumentError: it begins with `export`.
+  """
+  try:
+    there = checkpoints.read_record(export).get("training")
+  except checkpoints.CheckpointError:
+    return  # There is none, or a damaged one.
+  there = there if isinstance(there, dict) else {}
+  if not _alike(there.get("config"), to_json(settings.to_dict())):
     raise ArgumentError(
       f"export={printable(export)}: it holds another model; name another folder, or"
       " delete that"
     )
+
+
+def _alike(one: Any, other: Any) -> bool:
+  """Whether two nested dicts have the same values where both have one."""
+  if isinstance(one, dict) and isinstance(other, dict):
+    return all(_alike(one[key], other[key]) for key in one.keys() & other.keys())
+  return one == other
 
 
 class _Keeper:

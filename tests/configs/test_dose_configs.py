@@ -87,6 +87,18 @@ def test_what_searches_is_scored_under_diffwave_at_few_doses(name):
     assert changes == variants[f"dose_{name}"][dose]
 
 
+def test_equal_nfe_is_of_embedded_fine_tunes_and_differs_in_nothing_else():
+  config = sweep_dose.get_config()
+  compared = config.sweep.compared_in.equal_nfe
+  assert [name for name in compared if name.endswith("_nfe_matched")] == [
+    f"{name}_nfe_matched" for name in sweep_dose.NFE_MATCHED
+  ]
+  assert "equal_nfe" not in config.sweep.with_development
+  for changes in config.sweep.variants.equal_nfe.values():
+    assert all(map(checkpoints.find_model, changes.targets.values()))
+    assert sorted(changes) == ["targets", "twins"]
+
+
 @pytest.mark.parametrize("family", sweep_dose.PIANO)
 def test_chorales_are_judged_under_their_own_fine_tunes(family):
   config = sweep_dose.get_config()

@@ -56,6 +56,31 @@ def test_another_corpus_and_a_changed_record_are_refused(trained, launcher, tmp_
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+  model = tmp_path / "model"
+  for flags, said in (
+    ((f"--restore={model}", f"--to={tmp_path / 'out'}"), "nothing that --keep"),
+    ((f"--restore={tmp_path / 'none'}", f"--to={tmp_path / 'out'}"), "No such file"),
+    ((f"--keep={model}", f"--in={model}"), "there is a model in it"),
+    ((f"--restore={kept}", f"--to={model}"), "there is a model in it"),
+  ):
+    shutil.copytree(trained / "snapshots" / "00012", model, dirs_exist_ok=True)
+    done = launcher.run("benchmarks.kept", *flags)
+    assert done.returncode
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fine_tune_whose_list_is_of_two_models_is_not_kept(
+  trained, launcher, tmp_path
+):
+  model = shutil.copytree(trained / "snapshots" / "00012", tmp_path / "model")
+  record = json.loads((model / "model.json").read_text())
+  record["training"]["initial"] = "0" * 64
+  (model / "model.json").write_text(json.dumps(record, indent=1) + "\n")
+  done = launcher.run("benchmarks.kept", f"--keep={model}", f"--in={tmp_path / 'out'}")
+  assert done.returncode
+  assert "it could not be restored" in done.stderr
+  assert not (tmp_path / "out").exists()
 
 
 def test_one_way_at_a_time(launcher, tmp_path):

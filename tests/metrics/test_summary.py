@@ -264,6 +264,9 @@ def test_refuses_rows_that_contradict():
     _summarise([{**row, "split": "member"} for row in rows])
   with pytest.raises(ValueError, match="0 non-members"):
     _summarise(rows[:2])
+  split = [{**row, "track": "t"} for row in rows]
+  with pytest.raises(ValueError, match=r"1 tracks have clips on both sides, e\.g\. t:"):
+    _summarise(split)
 
 
 def test_gates_and_table_read_as_text():

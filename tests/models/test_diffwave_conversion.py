@@ -219,18 +219,18 @@ def test_a_file_in_place_of_the_output_folder_is_refused(tmp_path):
 def test_another_model_in_the_output_folder_is_not_replaced(convert_tree, tmp_path):
   tree = {"model": lmnt_state(), "params": SETTINGS, "step": 3}
   record = convert_tree(tree) / "model.json"
-  before = record.read_bytes()
-  other = tmp_path / "other.pt"
-  other.write_bytes(b"the reader is a stand-in")
-  with pytest.raises(ArgumentError, match=r"^output=.*model holds another model"):
-    convert(other, tmp_path / "model")
-  assert record.read_bytes() == before
-  # What the same source gave, or what is damaged, is.
+  weights = record.with_name("weights.safetensors")
+  before = record.read_bytes(), weights.read_bytes()
+  with pytest.raises(ArgumentError, match=r"^output=.*: it holds another model;"):
+    convert_tree(tree | {"model": lmnt_state(1)})
+  assert (record.read_bytes(), weights.read_bytes()) == before
+  assert len(list(record.parent.iterdir())) == 2
+  # The same weights are, and what is damaged.
   convert_tree(tree | {"step": 4})
-  assert record.read_bytes() != before
+  assert record.read_bytes() != before[0]
   record.write_text("{")
-  convert(other, tmp_path / "model")
-  assert json.loads(record.read_text())["training"]["converted_from"] == "other.pt"
+  convert_tree(tree | {"model": lmnt_state(1)})
+  assert weights.read_bytes() != before[1]
 
 
 @pytest.mark.parity

@@ -187,12 +187,20 @@ def test_a_null_control_that_was_trained_on_a_side_is_refused(settings):
     experiment_inputs.open_inputs(values)
 
 
-def test_a_model_of_which_no_clip_is_a_member_is_refused(settings):
-  """So is what an evaluation at another length of clips comes to."""
-  values = settings.to_dict()
-  targets = {"model": settings.targets["reference"]}
-  with pytest.raises(SettingError, match=r"^corpus: no clip is a member of model by"):
-    experiment_inputs.open_inputs(Experiment.from_dict(values | {"targets": targets}))
+@pytest.mark.parametrize(("own", "what"), [("", "no"), ("ab", "every")])
+def test_a_model_of_which_one_side_alone_is_judged_is_refused(
+  settings, tmp_path, own, what
+):
+  model = shutil.copytree(settings.targets["reference"], tmp_path / "model")
+  record = json.loads((model / "model.json").read_text())
+  corpus = open_evaluation(settings, tmp_path / "run").halves
+  seen = [{"id": c.id, "sha256": c.sha256} for c in corpus.clips if c.group in own]
+  record["training"]["clips"] += seen
+  (model / "model.json").write_text(json.dumps(record))
+  targets = {"targets": {"model": str(model)}}
+  changed = Experiment.from_dict(settings.to_dict() | targets)
+  with pytest.raises(SettingError, match=rf"^corpus: {what} clip is a member of model"):
+    experiment_inputs.open_inputs(changed)
 
 
 def test_more_times_than_the_schedule_has_are_refused(settings):
@@ -286,7 +294,7 @@ def made_target(name, members, group=None):
 def test_a_cross_over_has_every_clip_on_one_side_of_each_model():
   """Two converted models have no records, and both would have group a for members."""
   clips = [toy_corpus.clip(name, name[0]) for name in ("a0", "a1", "b0", "b1")]
-  a, b = ({f"{g}{i}": "h" for i in range(2)} for g in "ab")
+  a, b = ({f"{g}{i}": f"of {g}{i}" for i in range(2)} for g in "ab")
   good = [made_target("A", a, "a"), made_target("B", b, "b")]
   check = lambda *targets: experiment_inputs.check_cross_over(targets, clips)
   check(*good, made_target("reference", None))

@@ -144,7 +144,7 @@ def test_a_clip_is_cut_where_it_begins_and_at_the_rate_of_the_model(tmp_path):
 
 @pytest.mark.parametrize("seconds", [9.0, 3.0])
 def test_a_clip_has_the_level_that_a_corpus_gives_it(tmp_path, seconds):
-  """That which tau and the model are of, whatever the file's own is."""
+  """Tau and the model are of clips at that level, whatever the file's own is."""
   path = tmp_path / "clip.wav"
   rng = np.random.default_rng(0)
   swell = np.linspace(0.01, 0.3, round(44100 * seconds))

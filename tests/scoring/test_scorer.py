@@ -16,7 +16,9 @@ from lsaprobe_jax.scoring.row_store import RowFile, RowStore
 from lsaprobe_jax.scoring.scorer import Scorer, clip_number
 from lsaprobe_jax.scoring.shared_rows import Shard, SharedRows
 
-TARGET = dataclasses.replace(toy_model.model(), group="a", members={"x": "h", "d": "h"})
+TARGET = dataclasses.replace(
+  toy_model.model(), group="a", members={"x": "of x", "d": "of d"}
+)
 
 
 def test_split_follows_the_training_record():

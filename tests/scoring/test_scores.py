@@ -19,6 +19,7 @@ from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import difficulty, summary
 from lsaprobe_jax.models import registry
 from lsaprobe_jax.rows import RowError
+from lsaprobe_jax.scoring import row_store
 from lsaprobe_jax.scoring.method import LSAProbe
 from lsaprobe_jax.scoring.scores import Scores, score
 
@@ -312,6 +313,15 @@ def test_a_distance_of_ones_own():
   assert {row["distance"] for row in scores.rows} == {"halved"}
   by_object = dataclasses.replace(PROBE, distance=distances.Waveform())
   assert untimed(score(MODEL, by_object, CLIPS).rows) == untimed(usual.rows)
+
+
+def test_two_calls_do_not_score_into_one_file(tmp_path):
+  path = tmp_path / "rows.jsonl"
+  with row_store.alone(path):
+    with pytest.raises(ArgumentError, match=r"^path=.*another call scores into it"):
+      score(MODEL, LOSS, CLIPS, t_ratio=0.4, path=path)
+    assert not path.read_bytes()
+  assert len(score(MODEL, LOSS, CLIPS, t_ratio=0.4, path=path)) == len(CLIPS)
 
 
 def test_a_reference_that_was_trained_on_these_clips_is_refused():

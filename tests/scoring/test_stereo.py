@@ -16,6 +16,7 @@ import lsaprobe_jax as lsa
 from configs import mini
 from lsaprobe_jax import cli
 from lsaprobe_jax.attacks import get
+from lsaprobe_jax.data.corpus import open_corpus
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models import checkpoints, registry
 from lsaprobe_jax.report import html, page, reading, reproduction, walk
@@ -246,9 +247,12 @@ def test_a_clip_of_a_file_has_channels_first(folder):
   clip = load_clip(track, RATE, seconds=0.1, start=0.2, channels=2)
   whole = soundfile.read(track, dtype="float32")[0]
   cut = whole[8820:13230].T
-  # One gain for both: the balance stays.
+  # One gain for both: the balance stays, and the level is that of a corpus.
   gain = clip[0, 0] / cut[0, 0]
   np.testing.assert_allclose(clip, gain * cut, rtol=1e-5)
+  corpus = open_corpus(track, sample_rate=RATE, clip_seconds=0.1, channels=2)
+  at = [round(clip.start_seconds, 3) for clip in corpus.clips].index(0.2)
+  np.testing.assert_allclose(clip, corpus.audio[at], atol=1e-6)
   mono = load_clip(track, RATE, seconds=0.1, start=0.2)
   gain = mono[0] / cut[:, 0].mean()
   np.testing.assert_allclose(mono, gain * cut.mean(axis=0), atol=1e-6)
