@@ -60,6 +60,7 @@ def test_of_one_recording_in_several_formats_one_is_taken(tmp_path):
     # Names in an old encoding, which are no text here, and signs alone.
     tuple(os.fsdecode(f"песня {i}".encode("cp1251")) for i in "абвг"),
     ("♥", "★", "!!!", "?"),
+    ("1 ♥", "1 ★", "1 ♫", "1"),
   ],
 )
 def test_names_of_which_little_is_left_make_tracks_of_their_own(tmp_path, names):
