@@ -316,6 +316,12 @@ def test_a_version_that_cannot_be_read_is_left_out_on_all_sides(
   assert any(n.startswith("held_back_1: ") and "5.wv" in n for n in inputs.notes)
 
 
+def test_empty_sides_of_a_canary_are_refused(folder, canary, tmp_path):
+  given = of_versions(folder, canary, suspects=tmp_path, held_back=tmp_path)
+  with pytest.raises(ArgumentError, match=r"^suspects: there is no audio file in it"):
+    prepare(**given)
+
+
 def test_what_lies_beside_the_folders_of_versions_is_noted(folder, canary, tmp_path):
   held = shutil.copytree(canary / "held", tmp_path / "h")
   (held / "v2_final").mkdir()

@@ -173,6 +173,11 @@ def test_another_model_in_the_place_of_the_export_is_not_replaced(
   assert (export / "model.json").read_bytes() == before
   # Nothing was begun.
   assert not (tmp_path / "run").exists()
+  # What a version before had no setting for does not tell models apart.
+  record = json.loads(before)
+  del record["training"]["config"]["lora_rank"]
+  (export / "model.json").write_text(json.dumps(record))
+  loop._check_export(export, settings)
 
 
 def test_goes_on_from_another_model_and_counts_its_clips(tmp_path, trained, settings):
