@@ -1,5 +1,7 @@
 """Runs of a sweep that differ in their models alone share what is the same."""
 
+import json
+import shutil
 import types
 
 import pytest
@@ -8,6 +10,7 @@ from stored_rows import read_rows
 
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
+from lsaprobe_jax.models import checkpoints
 from lsaprobe_jax.scoring import ablations, scorer
 from lsaprobe_jax.scoring.row_store import RowStore
 from lsaprobe_jax.scoring.sweep import sweep
@@ -15,13 +18,22 @@ from lsaprobe_jax.scoring.sweep import sweep
 
 @pytest.fixture(scope="module")
 def parted(tmp_path_factory):
-  return tiny_parted.changes(tmp_path_factory.mktemp("of"))
+  folder = tmp_path_factory.mktemp("of")
+  found = tiny_parted.changes(folder)
+  # Another base than that of the main table: other weights, and the same record.
+  other = shutil.copytree(found["targets.B"], folder / "another base")
+  base = checkpoints.read_record(found["targets.reference"])["training"]
+  record = checkpoints.read_record(other) | {"training": base}
+  (other / "model.json").write_text(json.dumps(record))
+  return found | {"another base": str(other)}
 
 
 def settings_of(parted, labels=("1", "2", "3")):
+  parted = dict(parted)
+  another = parted.pop("another base")
   a, b = parted["targets.A"], parted["targets.B"]
   # Another model under the name of the reference, and the same A and B.
-  other = {"targets": {"A": a, "B": b, "reference": b}}
+  other = {"targets": {"A": a, "B": b, "reference": another}}
   variants = {"1": other, "2": {}, "3": other | {"anchored": {"t_ratio": 0.4}}}
   few = {"sweep.methods": ("loss",), "sweep.nfe_matched": (), "sweep.paper": {}}
   few |= {"sweep.variants": {"dose": {label: variants[label] for label in labels}}}
