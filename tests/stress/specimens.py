@@ -131,12 +131,15 @@ def _write_workdir(folder: pathlib.Path) -> None:
 def _write_built(
   folder: pathlib.Path, music: np.ndarray, rate: int, groups: dict[str, str]
 ) -> None:
-  """A built corpus of one piece [samples] under several ids (id -> group)."""
+  """A built corpus of one piece [samples] under several ids (id -> group).
+
+  Each begins elsewhere in it: no model has seen the samples of another's track.
+  """
   folder.mkdir(parents=True)
   tracks = []
   for serial, (name, group) in enumerate(groups.items()):
     file = folder / f"{name}.ogg"
-    vorbis.write(file, music, rate, serial=serial)
+    vorbis.write(file, np.roll(music, 101 * serial), rate, serial=serial)
     track = manifests.Track(
       id=name, title="t", author="a", package="p", path="x", licence="CC0",
       group=group, duplicates=name, file=file.name, changes="none",
