@@ -254,7 +254,7 @@ def test_a_condition_encoder_that_does_not_fit_lists_both(saved, tmp_path):
     r" left over: \['stranger.weight'\]; missing: \['text_projector.weight'\]"
   )
   with pytest.raises(checkpoints.CheckpointError, match=message):
-    conversion.convert(folder, tmp_path / "model", prompt="solo piano")
+    conversion.convert(folder, tmp_path / "asked", prompt="solo piano")
   # The null condition needs nothing of it but what is stored.
   conversion.convert(folder, tmp_path / "model")
 
@@ -292,5 +292,5 @@ def test_a_turbo_is_better_asked_under_a_prompt(saved, tmp_path, caplog):
     conversion.convert(folder, tmp_path / "model")
   assert "never runs under the null condition" in caplog.text
   caplog.clear()
-  conversion.convert(folder, tmp_path / "model", prompt="solo piano")
+  conversion.convert(folder, tmp_path / "asked", prompt="solo piano")
   assert not caplog.text
