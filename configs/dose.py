@@ -16,7 +16,7 @@ from configs import mini, sweep_dose
 
 # By family, the passes over a clip after which the embedded fine-tunes were kept.
 DOSES = {"musicldm": (10, 30, 100), "diffwave": (10, 30, 100, 300)}
-# Few enough for four minutes of two cores, half of which go into compiling the probe.
+# Few enough for four minutes of two idle cores, installation included.
 METHODS = ("loss", "sima", "lsa_probe")
 
 

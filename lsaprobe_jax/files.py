@@ -1,10 +1,13 @@
 """Files of a working folder: replaced whole, and never by way of a link."""
 
 import errno
+import fcntl
 import os
 import pathlib
 import uuid
 from typing import IO, Any
+
+from absl import logging
 
 
 def write_whole(path: pathlib.Path, data: str | bytes) -> None:
@@ -48,6 +51,24 @@ def from_home(value: Any) -> Any:
   name, given, path = ("", "", value) if value[:1] == "~" else value.partition("=")
   home = path == "~" or path.startswith("~/")
   return f"{name}{given}{os.path.expanduser(path)}" if home else value
+
+
+def lock(file: IO, how: int) -> None:
+  """Locks an open file without waiting; where a disk offers no locks it warns.
+
+  Args:
+    file: held until it is closed, or the process ends.
+    how: `fcntl.LOCK_SH` or `fcntl.LOCK_EX`.
+
+  Raises:
+    BlockingIOError: another has it.
+  """
+  try:
+    fcntl.flock(file, how | fcntl.LOCK_NB)
+  except BlockingIOError:
+    raise
+  except OSError as error:
+    logging.warning("%s cannot be locked: %s", file.name, error)
 
 
 def open_own(path: pathlib.Path, flags: int, mode: str) -> IO:

@@ -15,7 +15,7 @@ from typing import Any
 from absl import logging
 
 from lsaprobe_jax.errors import ArgumentError
-from lsaprobe_jax.files import open_own
+from lsaprobe_jax.files import lock, open_own
 from lsaprobe_jax.rows import (
   Row,
   RowError,
@@ -195,14 +195,12 @@ def alone(path: pathlib.Path) -> Iterator[None]:
   path.parent.mkdir(parents=True, exist_ok=True)
   with open_own(path, os.O_RDWR | os.O_CREAT, "r+b") as file:
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      lock(file, fcntl.LOCK_EX)
     except BlockingIOError as error:
       raise ArgumentError(
         f"path={printable(path)}: another call scores into it; wait for that, or choose"
         " another file"
       ) from error
-    except OSError as error:
-      logging.warning("%s cannot be locked: %s", path, error)
     yield
 
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 import jax
 from absl import logging
 
-from lsaprobe_jax import strict_json
+from lsaprobe_jax import files, strict_json
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import open_own, temporary_beside, write_whole
 
@@ -115,15 +115,13 @@ def _hold(workdir: pathlib.Path, name: str, how: int) -> None:
 
 def _lock(file: IO, workdir: pathlib.Path, how: int) -> None:
   try:
-    fcntl.flock(file, how | fcntl.LOCK_NB)
+    files.lock(file, how)
   except BlockingIOError as error:
     who = os.pread(file.fileno(), 200, 0).decode("utf-8", "replace").strip()
     raise ArgumentError(
       f"workdir={workdir} is in use by {who or 'another process'};"
       " wait for it, end it, or choose a new folder"
     ) from error
-  except OSError as error:
-    logging.warning("%s cannot be locked: %s", workdir, error)
 
 
 def note_environment(workdir: pathlib.Path) -> None:

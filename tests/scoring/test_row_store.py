@@ -1,4 +1,5 @@
 import concurrent.futures
+import fcntl
 import json
 
 import numpy as np
@@ -188,6 +189,20 @@ def test_json_holds_no_nan():
   rows[1]["tpr_ci"]["0.01"][1] = float("nan")
   with pytest.raises(ValueError, match=r"row 1, tpr_ci, 0.01\[1\] is nan"):
     rows_to_json(rows)
+
+
+def test_a_disk_without_locks_is_written_to_with_a_warning(
+  tmp_path, monkeypatch, caplog
+):
+  def refused(*_):
+    raise OSError(95, "Operation not supported")
+
+  monkeypatch.setattr(fcntl, "flock", refused)
+  path = tmp_path / "rows.jsonl"
+  with row_store.alone(path):
+    RowFile(path).append([row("x")])
+  assert f"{path} cannot be locked" in caplog.text
+  assert len(RowFile(path).rows) == 1
 
 
 def test_two_calls_do_not_score_into_one_file(tmp_path):
