@@ -25,9 +25,9 @@ The main table is of MusicLDM after 300 passes, some of it at the probe's NFE to
 of tunes that no evaluation had among its test tracks; nothing was tuned on them.
 `dose_diffwave_piano` is DiffWave's base fine-tuned on the same. `dose_stable_audio` and
 `dose_ace_step` are of families for which nothing was tuned: they have MusicLDM's
-settings, at the times of the same log-SNR. `cell_stable_audio` and `cell_ace_step` are the methods that decode,
-the probe among them, after 100 passes, and `cell_diffwave` those that search or try
-directions, after 100 and 300 (`cell_diffwave_piano` too).
+settings, at the times of the same log-SNR. `cell_stable_audio` and `cell_ace_step` are
+the methods that decode, the probe among them, after 100 passes, and `cell_diffwave`
+those that search or try directions, after 100 and 300 (`cell_diffwave_piano` too).
 """
 
 import hashlib

@@ -53,12 +53,13 @@ def from_home(value: Any) -> Any:
   return f"{name}{given}{os.path.expanduser(path)}" if home else value
 
 
-def lock(file: IO, how: int) -> None:
+def lock(file: IO, how: int, name: object) -> None:
   """Locks an open file without waiting; where a disk offers no locks it warns.
 
   Args:
     file: held until it is closed, or the process ends.
     how: `fcntl.LOCK_SH` or `fcntl.LOCK_EX`.
+    name: what the warning calls it.
 
   Raises:
     BlockingIOError: another has it.
@@ -68,7 +69,7 @@ def lock(file: IO, how: int) -> None:
   except BlockingIOError:
     raise
   except OSError as error:
-    logging.warning("%s cannot be locked: %s", file.name, error)
+    logging.warning("%s cannot be locked: %s", name, error)
 
 
 def open_own(path: pathlib.Path, flags: int, mode: str) -> IO:

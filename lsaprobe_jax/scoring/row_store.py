@@ -195,7 +195,7 @@ def alone(path: pathlib.Path) -> Iterator[None]:
   path.parent.mkdir(parents=True, exist_ok=True)
   with open_own(path, os.O_RDWR | os.O_CREAT, "r+b") as file:
     try:
-      lock(file, fcntl.LOCK_EX)
+      lock(file, fcntl.LOCK_EX, path)
     except BlockingIOError as error:
       raise ArgumentError(
         f"path={printable(path)}: another call scores into it; wait for that, or choose"

@@ -115,7 +115,7 @@ def _hold(workdir: pathlib.Path, name: str, how: int) -> None:
 
 def _lock(file: IO, workdir: pathlib.Path, how: int) -> None:
   try:
-    files.lock(file, how)
+    files.lock(file, how, workdir)
   except BlockingIOError as error:
     who = os.pread(file.fileno(), 200, 0).decode("utf-8", "replace").strip()
     raise ArgumentError(
