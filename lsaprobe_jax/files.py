@@ -7,8 +7,6 @@ import pathlib
 import uuid
 from typing import IO, Any
 
-from absl import logging
-
 
 def write_whole(path: pathlib.Path, data: str | bytes) -> None:
   """Replaces a file at once: who reads it, or is killed, sees all of it or none.
@@ -69,6 +67,9 @@ def lock(file: IO, how: int, name: object) -> None:
   except BlockingIOError:
     raise
   except OSError as error:
+    # The command line reads this module before it knows whether it will log.
+    from absl import logging
+
     logging.warning("%s cannot be locked: %s", name, error)
 
 
