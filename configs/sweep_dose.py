@@ -16,10 +16,11 @@ the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune 
 half has seen. The base model, which saw neither half, is the reference model. Settings
 are those of configs/dose_settings.json, chosen on tune tracks after 30 and 300 passes.
 The main table is of MusicLDM after 300 passes, some of it at the probe's NFE too;
-`equal_nfe` is that after fewer passes, by the embedded fine-tunes and without twins:
+`equal_nfe` is that after fewer passes, and `equal_nfe_diffwave` of DiffWave, by the
+embedded fine-tunes and without twins:
 
   python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose-nfe \
-    --nomain --ablations=equal_nfe
+    --nomain --ablations=equal_nfe,equal_nfe_diffwave
 
 `dose_musicldm_piano` is the same base fine-tuned on 48 chorales a half, one of a tune,
 of tunes that no evaluation had among its test tracks; nothing was tuned on them.
@@ -27,7 +28,8 @@ of tunes that no evaluation had among its test tracks; nothing was tuned on them
 `dose_ace_step` are of families for which nothing was tuned: they have MusicLDM's
 settings, at the times of the same log-SNR. `cell_stable_audio` and `cell_ace_step` are
 the methods that decode, the probe among them, after 100 passes, and `cell_diffwave`
-those that search or try directions, after 100 and 300 (`cell_diffwave_piano` too).
+those that search or try directions: after every dose, and under the fine-tunes on
+chorales after 100 and 300 (`cell_diffwave_piano`).
 """
 
 import hashlib
@@ -62,9 +64,9 @@ _DECODING = ("lsa_probe", "lsa_probe_anchored", "rediffuse", "random_stability")
 _CELL = (100,)
 # What takes most of the time under DiffWave, and the doses at which it is scored.
 _SEARCHING = ("lsa_probe", "lsa_probe_anchored", "random_stability")
-_CELLS = (100, 300)
+_CELLS = {"diffwave": train_dose.DOSES, "diffwave_piano": (100, 300)}
 # The doses of embedded fine-tunes at which baselines have the probe's NFE besides.
-_EQUAL = (10, 30, 100)
+_EQUAL = {"musicldm": (10, 30, 100), "diffwave": (10, 30, 100, 300)}
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
 
 
@@ -87,9 +89,9 @@ def get_config() -> ConfigDict:
       name = f"dose_{family}_piano"
       variants[name] = _variants(family, train_dose.DOSES, music="piano")
       compared[name] = ("lsa_probe", *METHODS)
-  for name in ("diffwave", "diffwave_piano") if "diffwave" in there else ():
+  for name, cells in _CELLS.items() if "diffwave" in there else ():
     at = variants[f"dose_{name}"]
-    variants[f"cell_{name}"] = {str(d): at[str(d)] for d in _CELLS}
+    variants[f"cell_{name}"] = {str(d): at[str(d)] for d in cells}
     compared[f"cell_{name}"] = _SEARCHING
     compared[f"dose_{name}"] = tuple(m for m in METHODS if m not in _SEARCHING)
   for family in _PATHS:
@@ -99,22 +101,31 @@ def get_config() -> ConfigDict:
     compared[f"dose_{family}"] = _LATENT
     compared[f"cell_{family}"] = _DECODING
   cheaper = [f"{name}{pivot.NFE_MATCHED}" for name in NFE_MATCHED]
-  compared["equal_nfe"] = ("lsa_probe", *NFE_MATCHED, *cheaper)
-  equal = {
-    str(dose): {"targets": embedded(_MAIN, dose), "twins": {"names": ()}}
-    for dose in _EQUAL
-  }
+  equal = {}
+  for family in [family for family in _EQUAL if family in there]:
+    name = "equal_nfe" + ("" if family == _MAIN else f"_{family}")
+    compared[name] = ("lsa_probe", *NFE_MATCHED, *cheaper)
+    equal[name] = {str(dose): _equal(family, dose) for dose in _EQUAL[family]}
   config.sweep = dict(
     methods=(*METHODS, *tune_dose.COSTLY),
     nfe_matched=NFE_MATCHED,
     # The paper's t and tau, with a distance that a CPU has time for.
     paper=dict(t_ratio=0.6, distance="mr_stft", tau=dict(eta_ref=0.05)),
-    variants=variants | {"equal_nfe": equal},
+    variants=variants | equal,
     compared_in=compared,
     # The controls of docs/evaluation.md, and so development clips, at every dose.
     with_development=tuple(variants),
   )
   return config
+
+
+def _equal(family: str, dose: int) -> dict:
+  """Changes that make embedded fine-tunes, without twins, of the main run."""
+  changes = {"targets": embedded(family, dose), "twins": {"names": ()}}
+  if family == _MAIN:
+    return changes
+  own = settings(family)
+  return own | changes | {"twins": own["twins"] | changes["twins"]}
 
 
 def embedded(family: str, dose: int) -> dict[str, str]:

@@ -76,27 +76,42 @@ def test_targets_are_snapshots_of_the_trainings():
         assert targets["reference"] == f"runs/train/dose-{family}-base/model"
 
 
-@pytest.mark.parametrize("name", ["diffwave", "diffwave_piano"])
-def test_what_searches_is_scored_under_diffwave_at_few_doses(name):
+CELLS = {"diffwave": train_dose.DOSES, "diffwave_piano": (100, 300)}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_what_searches_is_scored_apart_under_diffwave(name):
   config = sweep_dose.get_config()
   compared, variants = config.sweep.compared_in, config.sweep.variants
   both = [*compared[f"dose_{name}"], *compared[f"cell_{name}"]]
   assert sorted(both) == sorted(("lsa_probe", *sweep_dose.METHODS))
-  assert sorted(variants[f"cell_{name}"]) == ["100", "300"]
+  assert tuple(sorted(map(int, variants[f"cell_{name}"]))) == CELLS[name]
   for dose, changes in variants[f"cell_{name}"].items():
     assert changes == variants[f"dose_{name}"][dose]
 
 
-def test_equal_nfe_is_of_embedded_fine_tunes_and_differs_in_nothing_else():
+@pytest.mark.parametrize("name", ["equal_nfe", "equal_nfe_diffwave"])
+def test_equal_nfe_is_of_embedded_fine_tunes_and_differs_in_nothing_else(name):
   config = sweep_dose.get_config()
-  compared = config.sweep.compared_in.equal_nfe
+  compared = config.sweep.compared_in[name]
   assert [name for name in compared if name.endswith("_nfe_matched")] == [
     f"{name}_nfe_matched" for name in sweep_dose.NFE_MATCHED
   ]
-  assert "equal_nfe" not in config.sweep.with_development
-  for changes in config.sweep.variants.equal_nfe.values():
+  assert name not in config.sweep.with_development
+  diffwave = name.endswith("diffwave")
+  for dose, changes in config.sweep.variants[name].items():
     assert all(map(checkpoints.find_model, changes.targets.values()))
-    assert sorted(changes) == ["targets", "twins"]
+    family = "diffwave" if diffwave else "musicldm"
+    assert changes.targets.to_dict() == sweep_dose.embedded(family, int(dose))
+    assert not changes.twins.names
+    # All else is as beside twins.
+    own = changes.to_dict()
+    there = config.sweep.variants[f"dose_{family}"][dose].to_dict()
+    if diffwave:
+      there["twins"] |= {"names": ()}
+    else:
+      own.pop("twins")
+    assert own == there | {"targets": own["targets"]}
 
 
 @pytest.mark.parametrize("family", sweep_dose.PIANO)
