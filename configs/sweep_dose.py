@@ -28,8 +28,7 @@ of tunes that no evaluation had among its test tracks; nothing was tuned on them
 `dose_ace_step` are of families for which nothing was tuned: they have MusicLDM's
 settings, at the times of the same log-SNR. `cell_stable_audio` and `cell_ace_step` are
 the methods that decode, the probe among them, after 100 passes, and `cell_diffwave`
-those that search or try directions: after every dose, and under the fine-tunes on
-chorales after 100 and 300 (`cell_diffwave_piano`).
+those that search or try directions (`cell_diffwave_piano` under those on chorales).
 """
 
 import hashlib
@@ -62,9 +61,8 @@ _PATHS = {
 _LATENT = ("loss", "path_error", "pia", "sima")
 _DECODING = ("lsa_probe", "lsa_probe_anchored", "rediffuse", "random_stability")
 _CELL = (100,)
-# What takes most of the time under DiffWave, and the doses at which it is scored.
+# What takes most of the time under DiffWave, and is scored in parts of its own.
 _SEARCHING = ("lsa_probe", "lsa_probe_anchored", "random_stability")
-_CELLS = {"diffwave": train_dose.DOSES, "diffwave_piano": (100, 300)}
 # The doses of embedded fine-tunes at which baselines have the probe's NFE besides.
 _EQUAL = {"musicldm": (10, 30, 100), "diffwave": (10, 30, 100, 300)}
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
@@ -89,9 +87,8 @@ def get_config() -> ConfigDict:
       name = f"dose_{family}_piano"
       variants[name] = _variants(family, train_dose.DOSES, music="piano")
       compared[name] = ("lsa_probe", *METHODS)
-  for name, cells in _CELLS.items() if "diffwave" in there else ():
-    at = variants[f"dose_{name}"]
-    variants[f"cell_{name}"] = {str(d): at[str(d)] for d in cells}
+  for name in ("diffwave", "diffwave_piano") if "diffwave" in there else ():
+    variants[f"cell_{name}"] = variants[f"dose_{name}"]
     compared[f"cell_{name}"] = _SEARCHING
     compared[f"dose_{name}"] = tuple(m for m in METHODS if m not in _SEARCHING)
   for family in _PATHS:
