@@ -76,14 +76,16 @@ def test_targets_are_snapshots_of_the_trainings():
         assert targets["reference"] == f"runs/train/dose-{family}-base/model"
 
 
-@pytest.mark.parametrize("name", ["diffwave", "diffwave_piano"])
-def test_what_searches_is_scored_apart_under_diffwave(name):
-  config = sweep_dose.get_config()
-  compared, variants = config.sweep.compared_in, config.sweep.variants
-  both = [*compared[f"dose_{name}"], *compared[f"cell_{name}"]]
-  assert sorted(both) == sorted(("lsa_probe", *sweep_dose.METHODS))
-  assert sorted(map(int, variants[f"cell_{name}"])) == list(train_dose.DOSES)
-  assert variants[f"cell_{name}"] == variants[f"dose_{name}"]
+@pytest.mark.parametrize("family", tune_dose.FAMILIES)
+def test_every_method_with_settings_is_scored_at_every_dose(family):
+  compared = sweep_dose.get_config().sweep.compared_in
+  settings = json.loads(sweep_dose.SETTINGS.read_text())[family]["settings"]
+  chosen = {*settings["baselines"], "lsa_probe", "lsa_probe_anchored"}
+  assert {*compared[f"dose_{family}"]} == chosen
+  # The costliest are not scored on chorales.
+  assert {*compared[f"dose_{family}_piano"]} == chosen - {*tune_dose.COSTLY}
+  for seed in sweep_dose.SEEDS[family][1:]:
+    assert compared[f"dose_{family}_seed{seed}"] == compared[f"dose_{family}"]
 
 
 @pytest.mark.parametrize("name", ["equal_nfe", "equal_nfe_diffwave"])
