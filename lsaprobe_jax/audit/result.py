@@ -119,7 +119,7 @@ class AuditResult:
     if not self.rows:
       claim_unscored(folder)
       return
-    workdir.claim(folder, self.inputs.identity())
+    workdir.claim(folder, self.inputs.identity(), ["config.batch_size"])
     if not (folder / _SCORES).exists():
       scored = [row for row in self.rows if row["difficulty_calibration"] == "none"]
       write_whole(folder / _SCORES, row_lines(scored))

@@ -32,7 +32,9 @@ def from_pieces(
     cut = _cut(piece, wanted, errors)
     for clip, window in cut[: wanted.clips_per_track]:
       clips.append(clip)
-      windows.append(window)
+      # A window is a view, which would keep its whole track in memory.
+      part = window.base is not None and window.base.size > window.size
+      windows.append(window.copy() if part else window)
   audio = np.empty((len(windows), *wanted.shape), np.float32)
   for i, window in enumerate(windows):
     # Long clips are let go as they are copied, so that they are not there twice.

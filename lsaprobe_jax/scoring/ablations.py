@@ -5,15 +5,18 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple, Self
 
+from lsaprobe_jax import search as searches
 from lsaprobe_jax.metrics import study
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED
+from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.rows import CURVE, Row
 from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
-from lsaprobe_jax.scoring.factories import ANCHORED, PROBE, probe_form
+from lsaprobe_jax.scoring.factories import ANCHORED, PROBE, make_search, probe_form
 from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
 from lsaprobe_jax.scoring.probe_rows import read_probe_rows, with_costs
+from lsaprobe_jax.scoring.row_store import RowStore
 from lsaprobe_jax.scoring.sweep_settings import SweepSettings
 
 Rows = list[Row]
@@ -98,7 +101,7 @@ def t_ratio(runs: Runs) -> Values:
 def equal_compute(runs: Runs) -> Values:
   """`t_ratio` again, and baselines that may spend the probe's NFE."""
   for value in runs.settings.sweep.equal_compute:
-    run = runs.vary(at_time(runs.settings, value))
+    run = _matched(runs, f"equal_compute-{value:g}", at_time(runs.settings, value))
     yield value, run_methods(run, runs.settings.sweep.compared_names)
 
 
@@ -115,7 +118,19 @@ def distance(runs: Runs) -> Values:
   """The probe and its baselines by distance, all at the probe's own t."""
   for value in runs.settings.sweep.distance:
     changes = at_time(runs.settings, runs.settings.t_ratio) | {"distance": value}
-    yield value, run_methods(runs.vary(changes), runs.settings.sweep.compared_names)
+    run = _matched(runs, f"distance-{value}", changes)
+    yield value, run_methods(run, runs.settings.sweep.compared_names)
+
+
+def _matched(runs: Runs, name: str, changes: dict[str, Any]) -> Evaluation:
+  """The main run with changes, among whose baselines are some at the probe's NFE.
+
+  Where a search's NFE depend on t and distance those of a baseline do too, which its
+  rows do not tell apart: such a run has a folder of its own.
+  """
+  if searches.gives_curves(make_search(runs.settings.search)):
+    return runs.vary(changes)
+  return runs.open(name, changes)
 
 
 def eta_max(runs: Runs) -> Values:
@@ -167,44 +182,60 @@ def variant(name: str, runs: Runs) -> Values:
   variants = sweep.variants[name]
   names = sweep.compared_in.get(name, sweep.compared_names)
   cuts = name in sweep.with_development
-  opened: list[Evaluation] = []
+  scored: list[_Scored] = []
+  main = None
   if "main" in vars(runs) or not all(variants.values()):
-    opened.append(runs.main if cuts else runs.plain)
+    main = runs.main if cuts else runs.plain
+    scored.append(_Scored.of(main))
   # Labels that are numbers in their order; a ConfigDict's come in that of the alphabet.
   for label in sorted(variants, key=lambda label: (len(label), label)):
     changes = variants[label]
-    run = runs.open(f"{name}-{label}", changes, cuts=cuts) if changes else opened[0]
-    _bring(run, opened)
-    opened.append(run)
+    run = runs.open(f"{name}-{label}", changes, cuts=cuts) if changes else main
+    if run is not main:
+      _bring(run, scored)
+      scored.append(_Scored.of(run))
     # Another corpus or rate is another test of the split, with a blind baseline.
     yield _number(label), run_blind(run) + run_methods(run, names)
 
 
-def _bring(run: Evaluation, earlier: list[Evaluation]) -> None:
+class _Scored(NamedTuple):
+  """What is kept of a run: its rows, and not its models and clips."""
+
+  settings: dict[str, Any]  # Models left out.
+  models: set[tuple[str, str | None, str | None]]
+  stores: dict[str, RowStore]
+
+  @classmethod
+  def of(cls, run: Evaluation) -> Self:
+    return cls(
+      run.settings.to_dict() | {"targets": {}},
+      {_model(target) for target in run.targets},
+      {name: getattr(run, name) for name in ("scores", "calibration", "curves")},
+    )
+
+
+def _model(target: TrainedModel) -> tuple[str, str | None, str | None]:
+  return target.name, target.weights_sha256, target.described_sha256
+
+
+def _bring(run: Evaluation, earlier: list[_Scored]) -> None:
   """Takes over rows of models that earlier runs have scored under the same settings.
 
   Snapshots of a training share their reference model, a third of what is scored. What
   is matched to the probe's NFE goes by those of the other models too, and is left out.
   """
+  now = _Scored.of(run)
   for other in earlier:
     # Random weights are another model's, whatever the file.
-    alike = other is not run and _but_targets(other) == _but_targets(run)
-    if not alike or run.settings.untrained:
+    if other.settings != now.settings or run.settings.untrained:
       continue
-    model = lambda t: (t.name, t.weights_sha256, t.described_sha256)
-    known = {model(target) for target in other.targets}
-    same = {target.name for target in run.targets if model(target) in known}
-    for name in ("scores", "calibration", "curves"):
-      own, rows = getattr(run, name), getattr(other, name).rows
+    same = {name for name, *_ in now.models & other.models}
+    for name, own in now.stores.items():
+      rows = other.stores[name].rows
       rows = [row for row in rows if row["model"] in same and row not in own]
       rows = [row for row in rows if not row["method"].endswith(NFE_MATCHED)]
       if rows:
         own.append(rows)
-
-
-def _but_targets(run: Evaluation) -> dict[str, Any]:
-  """What decides the rows of an evaluation, its models left out."""
-  return run.settings.to_dict() | {"targets": {}}
 
 
 def _number(label: str) -> int | str:

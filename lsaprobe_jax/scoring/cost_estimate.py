@@ -10,6 +10,7 @@ import jax
 
 from lsaprobe_jax.attacks.twinned import Twinned
 from lsaprobe_jax.data.clips import Corpus
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED, REFERENCE
 from lsaprobe_jax.models.trained import TrainedModel
 from lsaprobe_jax.scoring import factories
@@ -145,6 +146,11 @@ def one_climb(attack: Any) -> tuple[Any, int]:
 def _mean_nfe(store: RowStore) -> float:
   """NFE on a clip, on average, forward and backward."""
   spent = [row["nfe_forward"] + row["nfe_backward"] for row in store.rows]
+  if not spent:
+    raise ArgumentError(
+      "dry_run: a method has a score on none of the first clips; the log says which and"
+      " why"
+    )
   return sum(spent) / len(spent)
 
 

@@ -14,7 +14,7 @@ from lsaprobe_jax.metrics import (
   summary,
   within_clip,
 )
-from lsaprobe_jax.rows import Row
+from lsaprobe_jax.rows import Row, row_lines
 from lsaprobe_jax.scoring import recording, workdir
 from lsaprobe_jax.scoring.cost_estimate import CostEstimate, estimate_evaluation
 from lsaprobe_jax.scoring.experiment import Evaluation, finish, open_evaluation
@@ -28,6 +28,7 @@ from lsaprobe_jax.strict_json import rows_to_json
 from lsaprobe_jax.text import printable_leaves
 
 TABLES = "tables.txt"
+_ROWS = "scores.jsonl"
 _MORE = (
   f"{{}} the long tables in {TABLES}: gates, each model, operating points, comparisons."
 )
@@ -70,8 +71,11 @@ class EvaluationResult:
     return list(self.rows)
 
   def save(self, folder: str | pathlib.Path) -> None:
-    """Writes summary.json, tables.txt and what ran beside the rows that are there."""
+    """Writes summary.json, tables.txt, what ran, and rows where there are none yet."""
     folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _ROWS).exists():
+      write_whole(folder / _ROWS, row_lines(self.rows))
     write_whole(folder / "summary.json", rows_to_json(self.records))
     rows, records = printable_leaves((self.rows, self.records))
     write_whole(folder / TABLES, long_tables(rows, records) + "\n")

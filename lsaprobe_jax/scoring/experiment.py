@@ -14,7 +14,7 @@ from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import experiment_inputs, workdir
 from lsaprobe_jax.scoring.row_store import RowStore
 from lsaprobe_jax.scoring.scorer import Scorer
-from lsaprobe_jax.scoring.settings import Experiment
+from lsaprobe_jax.scoring.settings import WITHOUT_EFFECT, Experiment
 from lsaprobe_jax.scoring.shared_rows import ALONE, Shard, SharedRows
 
 
@@ -135,7 +135,7 @@ def _stores(
   names = ("scores", "calibration", "curves")
   if folder is None:
     return {name: RowStore() for name in names}
-  workdir.claim(folder, identity)
+  workdir.claim(folder, identity, [f"config.{name}" for name in WITHOUT_EFFECT])
   share = f"share-{shard.index}-of-{shard.count}"
   workdir.lock(folder, share if shard.count > 1 else None)
   try:

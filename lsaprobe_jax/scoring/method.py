@@ -22,7 +22,7 @@ from lsaprobe_jax.rows import CURVE
 from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 from lsaprobe_jax.scoring.factories import ANCHORED, MAX_DEGRADATION, PROBE
 from lsaprobe_jax.scoring.row_store import RowStore
-from lsaprobe_jax.scoring.scorer import Scorer, check_channels
+from lsaprobe_jax.scoring.scorer import Scorer, check_clips
 from lsaprobe_jax.text import printable
 
 
@@ -103,7 +103,8 @@ def calibrate_tau(
   Args:
     model: the model under audit.
     probe_settings: the probe; its tau is replaced.
-    clips: development clips, at least 20, of which none was trained on.
+    clips: development clips, at least 20, of which none was trained on; as long as
+      those that will be scored.
     members: names of tracks that the model was trained on; what its own record says by
       default. Give `[]` where the clips are other music under the same names.
     seed: of the draws of noise.
@@ -114,11 +115,12 @@ def calibrate_tau(
 
   Raises:
     ArgumentError: there are too few clips, one of them was trained on by the model's
-      own record, they have more channels than the model, D on them is no measure of
+      own record, they have another rate than the model or more channels, D on them is
+      no measure of
       degradation, or eta_ref is beyond the curves of the search.
   """
   _check_count(len(clips))
-  check_channels(model, clips)
+  check_clips(model, clips)
   model = _unseen(model, clips, members).for_length(clips.audio.shape[-1])
   distance, search = (
     probe_settings.make_distance(model.sample_rate),

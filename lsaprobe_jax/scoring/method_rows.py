@@ -7,6 +7,7 @@ import numpy as np
 
 from lsaprobe_jax import attacks
 from lsaprobe_jax.attacks.blind import blind_scores
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics.pivot import NFE_MATCHED, REFERENCE
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring import factories
@@ -101,4 +102,9 @@ def _nfe_of_probe(run: Evaluation) -> int:
     for row in run.scores.asked
     if own.items() <= row.items() and row["model"] != REFERENCE
   ]
+  if not spent:
+    raise ArgumentError(
+      "methods: the probe has a score on no clip, and so there are no NFE to match; the"
+      " log says why, and methods without _nfe_matched can be scored alone"
+    )
   return round(np.median(spent))

@@ -52,12 +52,19 @@ def row_identity(
   }
 
 
-def check_channels(target: TrainedModel, corpus: Corpus) -> None:
-  """Refuses clips of more channels than a model takes; of one it may make several.
+def check_clips(target: TrainedModel, corpus: Corpus) -> None:
+  """Refuses clips at another rate than the model's, or of more channels than it takes.
+
+  Of one channel a model may make several.
 
   Raises:
-    ArgumentError: they have more.
+    ArgumentError: they have.
   """
+  if corpus.sample_rate != target.sample_rate:
+    raise ArgumentError(
+      f"clips: they have {corpus.sample_rate} Hz and the model {target.sample_rate} Hz;"
+      " open them with load_audio(PATH, like=model)"
+    )
   if corpus.channels > target.channels:
     raise ArgumentError(
       f"clips: they have {corpus.channels} channels and the model {target.channels};"

@@ -21,7 +21,7 @@ from lsaprobe_jax.rows import Row, has_score, row_lines
 from lsaprobe_jax.scoring import row_store
 from lsaprobe_jax.scoring.method import LSAProbe, method_name
 from lsaprobe_jax.scoring.row_store import RowFile, RowStore
-from lsaprobe_jax.scoring.scorer import Scorer, check_channels
+from lsaprobe_jax.scoring.scorer import Scorer, check_clips
 from lsaprobe_jax.text import printable
 
 
@@ -126,9 +126,15 @@ class Scores:
       reference: scores by the same method under a model that saw none of the clips.
 
     Raises:
-      ArgumentError: no clip is scored by the same method under both, or the reference
-        model was trained on one of them by its record.
+      ArgumentError: no clip is scored by the same method under both, the draws are of
+        other seeds, or the reference model was trained on one of them by its record.
     """
+    seeds = [{row["seed"] for row in scores.rows} for scores in (self, reference)]
+    if all(seeds) and seeds[0] != seeds[1]:
+      raise ArgumentError(
+        f"reference: scored with seed {min(seeds[1])} where these are of seed"
+        f" {min(seeds[0])}; a clip's draws have to be the same under both"
+      )
     own = set(self.clips)
     seen = [
       row["clip"]
@@ -191,7 +197,7 @@ def score(
     model: the model under audit.
     method: an `LSAProbe` with tau, or any attack (`attacks`).
     clips: the clips (`load_audio`).
-    t_ratio: an attack's time over T; an `LSAProbe` has its own.
+    t_ratio: an attack's time over T; an `LSAProbe` has its own, and takes no other.
     twins: names of twins that are scored beside each clip (`twins.names`), for
       `Scores.by_twins`.
     members: names of tracks that the model was trained on; what the model's own record
@@ -203,24 +209,25 @@ def score(
 
   Raises:
     SettingError: a twin is unknown, or carries no signal under the model.
-    ArgumentError: tau is not calibrated, an attack has no time, a track of `members` is
+    ArgumentError: tau is not calibrated, an attack has no time or an `LSAProbe` would
+      have a second one, a track of `members` is
       not there, the clips do not have the model's sample rate or have more channels
       than it, or the file at `path` is in use, or holds rows of these clips and names
       at another tau, in another number of channels, for other members, or by other
       weights, settings or samples.
     RowError: the file at `path` holds what is no row.
   """
-  if clips.sample_rate != model.sample_rate:
-    raise ArgumentError(
-      f"clips: they have {clips.sample_rate} Hz and the model {model.sample_rate} Hz;"
-      " open them with load_audio(PATH, like=model)"
-    )
-  check_channels(model, clips)
+  check_clips(model, clips)
   model = _with_members(model, clips, members).for_length(clips.audio.shape[-1])
   names = {"method": method_name(method), "distance": None}
   if isinstance(method, LSAProbe):
     attack = method.attack(model.sample_rate)
     names |= {"t_ratio": method.t_ratio, "distance": method.distance_name}
+    if t_ratio not in (None, method.t_ratio):
+      raise ArgumentError(
+        f"t_ratio={t_ratio:g}: this LSAProbe has t_ratio={method.t_ratio:g}, at which"
+        " its tau was calibrated; make another: LSAProbe(t_ratio=...)"
+      )
   else:
     attack, own = method, getattr(method, "t_ratio", None)
     distance = getattr(method, "distance", None)

@@ -183,6 +183,9 @@ EXPERIMENT_RULES: tuple[Rule, ...] = (
   *SEARCH_RULES,
   *BASELINE_RULES,
 )
+# Settings of an experiment that decide none of its rows, and may change on the way: a
+# smaller batch where memory ran out, more resamples for the same rows.
+WITHOUT_EFFECT = ("batch_size", "bootstrap_resamples")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

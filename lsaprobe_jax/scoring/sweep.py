@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from lsaprobe_jax import distances
+from lsaprobe_jax import diffusion, distances
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import study
+from lsaprobe_jax.metrics.pivot import NFE_MATCHED
 from lsaprobe_jax.scoring import factories, workdir
-from lsaprobe_jax.scoring.ablations import OFF_CURVES, Rows, Runs, ablations
+from lsaprobe_jax.scoring.ablations import OFF_CURVES, Rows, Runs, ablations, at_time
 from lsaprobe_jax.scoring.experiment_inputs import fewest_timesteps
 from lsaprobe_jax.scoring.factories import PROBE
 from lsaprobe_jax.scoring.method_rows import run_blind, run_methods
@@ -24,6 +25,8 @@ from lsaprobe_jax.strict_json import to_json
 PAPER = "lsa_probe_paper"
 # At this rate distances are tried; whether one is there does not depend on it.
 _ANY_RATE = 16_000
+# Ablations over times.
+_TIMES = ("t_ratio", "equal_compute")
 
 
 def sweep(
@@ -109,6 +112,8 @@ def check(settings: SweepSettings, names: Sequence[str], *, main: bool = True) -
     field = "t_ratio" if name == "times" else name
     if not getattr(settings.sweep, field, settings.sweep.variants.get(name)):
       raise ArgumentError(f"ablations={name}: the setting sweep.{field} is empty")
+    if field in _TIMES:
+      _check_times(settings, field)
   read_off = set(OFF_CURVES).intersection(names)
   if read_off and not searches.gives_curves(factories.make_search(settings.search)):
     raise ArgumentError(
@@ -139,6 +144,23 @@ def _check_baselines(settings: SweepSettings) -> None:
   for name in settings.baselines:
     ratio, attack = factories.make_baseline(settings, name, distance=None)
     factories.check_times(name, attack, ratio, fewest)
+
+
+def _check_times(settings: SweepSettings, field: str) -> None:
+  """Refuses times of an ablation that a schedule does not have."""
+  targets = _load(settings)
+  fewest = fewest_timesteps(targets)
+  compared = {name.removesuffix(NFE_MATCHED) for name in settings.sweep.compared_names}
+  for value in getattr(settings.sweep, field):
+    try:
+      for target in targets:
+        diffusion.timestep(target.model.schedule, value)
+      changed = settings.experiment.changed(at_time(settings, value))
+      for name in compared & set(changed.baselines):
+        ratio, attack = factories.make_baseline(changed, name, distance=None)
+        factories.check_times(name, attack, ratio, fewest)
+    except (SettingError, ArgumentError) as error:
+      raise SettingError(f"sweep.{field}: {error}") from error
 
 
 def _check_variant(named: str, settings: SweepSettings, changes) -> None:

@@ -10,6 +10,7 @@ from lsaprobe_jax.scoring.factories import (
   ANCHORED,
   PROBE,
   check_eta_ref,
+  check_once,
   check_order,
   check_searches,
 )
@@ -144,4 +145,11 @@ def _check_names(settings: SweepSettings) -> None:
       raise SettingError(
         f"sweep.{field}: {min(unknown)!r} is not one of {', '.join(sorted(known))}"
       )
+    check_once(f"sweep.{field}", names)
     check_order(f"sweep.{field}", names)
+  for field in ("t_ratio", "equal_compute", "eta_max", "eta_ref", "distance", "draws"):
+    check_once(f"sweep.{field}", getattr(sweep, field))
+  if PROBE in sweep.methods:
+    raise SettingError(f"sweep.methods: {PROBE} is always the first; leave it out")
+  if sweep.equal_compute or sweep.distance:
+    check_order("sweep.compared, then sweep.nfe_matched", sweep.compared_names)

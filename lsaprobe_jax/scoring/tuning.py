@@ -16,11 +16,12 @@ from lsaprobe_jax.scoring.experiment import Evaluation, open_evaluation
 from lsaprobe_jax.scoring.factories import ANCHORED, PROBE
 from lsaprobe_jax.scoring.method_rows import run_methods
 from lsaprobe_jax.scoring.probe_rows import read_probe_rows, run_curves
-from lsaprobe_jax.scoring.settings import Experiment
+from lsaprobe_jax.scoring.settings import WITHOUT_EFFECT, Experiment
 from lsaprobe_jax.settings import above, check, plain
 
 _COLUMNS = ("method", "model", "difficulty_calibration", "auc", "auc_ci", "reached")
 _SPENT = ("nfe_forward", "nfe_backward")
+_PARTS = ("base", "eta_refs", "grid")
 # Intervals of what is only tried are looked at roughly.
 _RESAMPLES = 200
 
@@ -50,6 +51,11 @@ class Tuning:
       SettingError: a change of what is no setting, or to what it cannot be, or an
         experiment on other tracks than tune tracks.
     """
+    if missing := [name for name in _PARTS if name not in values]:
+      raise SettingError(
+        f"{missing[0]}: the config has none; one that launch.tune tries has"
+        f" {', '.join(_PARTS)}, as configs/tune_mini.py does"
+      )
     check(values, (above(0, 1e6, "eta_refs"),))
     try:
       base = Experiment.from_dict(values["base"])
@@ -66,6 +72,11 @@ class Tuning:
         raise SettingError(
           f"grid[{number}]: targets: what is tried is judged by the cross-over of the"
           f" models {' and '.join(pivot.CROSS_OVER)}"
+        )
+      if matched := [m for m in changed.methods if m.endswith(pivot.NFE_MATCHED)]:
+        raise SettingError(
+          f"grid[{number}].methods: {matched[0]} goes by the NFE of a probe that is"
+          " chosen first; try the baseline itself"
         )
       if changed.part != "tune":
         raise SettingError(
@@ -114,10 +125,7 @@ def tune(
   folder.mkdir(parents=True, exist_ok=True)
   scorer, lines = None, []
   for number, (changes, settings) in enumerate(tuning.grid):
-    name = hashlib.sha256(
-      json.dumps(settings.to_dict(), sort_keys=True).encode()
-    ).hexdigest()[:12]
-    run = open_evaluation(settings, folder / name, cuts=False)
+    run = open_evaluation(settings, folder / _folder_name(settings), cuts=False)
     # One scorer for all: settings that differ in traced values share a compilation.
     scorer = scorer or run.scorer
     run = dataclasses.replace(run, scorer=scorer.reseeded(settings.seed))
@@ -128,6 +136,15 @@ def tune(
     write_whole(folder / "tried.jsonl", "".join(f"{json.dumps(x)}\n" for x in lines))
     write_whole(folder / "tried.md", table(lines))
   return table(lines)
+
+
+def _folder_name(settings: Experiment) -> str:
+  """A hash of the settings that decide rows."""
+  values = settings.to_dict()
+  for field in dataclasses.fields(Experiment):
+    if field.name in WITHOUT_EFFECT:
+      values[field.name] = field.default
+  return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def try_setting(run: Evaluation, eta_refs: Sequence[float]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pathlib
 import platform
 import shlex
 import sys
+from collections.abc import Collection
 from typing import IO, Any
 
 import jax
@@ -25,7 +26,9 @@ _MADE = (
 )  # fmt: skip
 
 
-def claim(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
+def claim(
+  workdir: pathlib.Path, identity: dict[str, Any], free: Collection[str] = ()
+) -> None:
   """Ties a working folder to what it is for, or refuses another use of it.
 
   Several processes may claim it at once, for the same: the first ties it.
@@ -34,6 +37,7 @@ def claim(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
     workdir: created if missing.
     identity: everything that decides the results: settings, hashes of weights and
       data.
+    free: dotted names of values that decide none of the rows and may change on the way.
 
   Raises:
     ArgumentError: the folder holds results of something else or of nobody knows
@@ -49,7 +53,7 @@ def claim(workdir: pathlib.Path, identity: dict[str, Any]) -> None:
     _environments(workdir)
   except (OSError, ValueError) as error:
     raise ArgumentError(f"workdir={workdir} cannot be used: {error}") from error
-  changed = _differences(before, identity)
+  changed = [name for name in _differences(before, identity) if name not in free]
   if changed:
     raise ArgumentError(
       f"workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"

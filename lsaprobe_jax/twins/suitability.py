@@ -1,6 +1,7 @@
 """Which twins can carry signal under a model, measured without any label."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
+from lsaprobe_jax.parallel import node_types
 from lsaprobe_jax.twins.changes import Resung
 from lsaprobe_jax.twins.mirrored import mirrored
 from lsaprobe_jax.twins.registry import get, names
@@ -100,8 +102,9 @@ def _suitability(name, model, audio, t, seed) -> Suitability:
   if reason := _without_swap(twin, audio):
     return Suitability(name=name, encoder=0.0, network=0.0, reason=reason)
   keys = jax.random.split(jax.random.key(seed), len(audio))
+  types = node_types((twin, model))
   changes = [
-    _changes(twin, model, key, x, t) for key, x in zip(keys, audio, strict=True)
+    _changes(twin, model, key, x, t, types) for key, x in zip(keys, audio, strict=True)
   ]
   encoder, network = (float(np.mean(x)) for x in zip(*changes, strict=True))
   reason = ""
@@ -129,9 +132,10 @@ def _without_swap(twin, audio: np.ndarray) -> str:
   return ""
 
 
-@jax.jit
-def _changes(twin, model, key, audio, t) -> tuple[jax.Array, jax.Array]:
+@functools.partial(jax.jit, static_argnums=5)
+def _changes(twin, model, key, audio, t, types) -> tuple[jax.Array, jax.Array]:
   """How far states and errors of a twin differ from those of its clip."""
+  del types  # It tells programs apart, see `parallel.node_types`.
   x_0, copy = model.encode(audio), model.encode(twin(audio))
   noise = jax.random.normal(key, x_0.shape)
 

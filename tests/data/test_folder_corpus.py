@@ -2,12 +2,14 @@
 
 import re
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 from noise_files import RATE, noise, opened, write
 
 from lsaprobe_jax.data import corpus as corpora
+from lsaprobe_jax.data import cutting, pieces
 from lsaprobe_jax.data.audio import AudioError
 
 
@@ -166,3 +168,30 @@ def test_a_copy_of_a_shipped_corpus_is_the_same_corpus(tmp_path, piano):
   _, path = corpora._find("piano")
   shutil.copytree(path, tmp_path / "piano")
   assert opened(tmp_path / "piano").fingerprint() == piano.fingerprint()
+
+
+@pytest.mark.parametrize("shape", [(8 * RATE,), (8 * RATE, 2)])
+def test_a_clip_does_not_keep_its_track_in_memory(shape):
+  """Windows are views: a folder of albums would lie in memory for a few seconds."""
+  decoded = []
+
+  def tracks():
+    for i in range(4):
+      # The last one is the loop's until it has the next.
+      assert [ref() for ref in decoded[:-1]] == [None] * (i - 1)
+      samples = np.random.default_rng(i).normal(size=shape).astype(np.float32) / 9
+      decoded.append(weakref.ref(samples))
+      names = dict.fromkeys(("group", "source", "title", "author", "licence"), "a")
+      yield pieces.Piece(id=f"t{i}", **names, segments=((0.0, samples[RATE:]),))
+      del samples
+
+  wanted = pieces.Wanted(
+    sample_rate=RATE,
+    clip_seconds=0.5,
+    clips_per_track=2,
+    groups=("a",),
+    on_wrong_rate="error",
+    channels=len(shape),
+  )
+  corpus = cutting.from_pieces("x", tracks(), wanted, errors := [])
+  assert (len(corpus.clips), errors) == (8, [])

@@ -8,8 +8,10 @@ from tiny_experiment import PAPERS
 
 from lsaprobe_jax import search as searches
 from lsaprobe_jax.attacks.lsa_probe import LSAProbe, MaxDegradation
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.scoring import cost_estimate
 from lsaprobe_jax.scoring.evaluate import estimate_cost
+from lsaprobe_jax.scoring.row_store import RowStore
 
 A, B, DEV = 4, 5, 21
 
@@ -58,6 +60,11 @@ def test_what_has_no_tau_makes_one_trial():
 def test_a_ladder_is_timed_whole():
   ladder = LSAProbe(distance=None, tau=np.inf, search=searches.get("continuation"))
   assert cost_estimate.one_climb(ladder) == (ladder, 1)
+
+
+def test_a_method_without_a_score_is_said():
+  with pytest.raises(ArgumentError, match=r"^dry_run: a method has a score on none"):
+    cost_estimate._mean_nfe(RowStore())
 
 
 @pytest.mark.parametrize(("limit", "clips"), [(None, 9), (2, 4)])

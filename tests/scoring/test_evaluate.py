@@ -179,6 +179,19 @@ def test_in_memory_there_are_the_rows_of_a_folder(finished, settings):
   assert [row["clip"] for row in rows] == [row["clip"] for row in stored]
 
 
+def test_a_result_in_memory_is_saved_whole_in_a_new_folder(
+  finished, settings, tmp_path
+):
+  result = evaluate(settings.changed({"methods": ("loss",)}))
+  result.save(tmp_path / "of" / "mine")
+  assert read_rows(tmp_path / "of" / "mine" / "scores.jsonl") == result.to_rows()
+  assert (tmp_path / "of" / "mine" / "tables.txt").read_text().strip()
+  # Rows that are there are those of the run that wrote them.
+  folder = shutil.copytree(finished.folder, tmp_path / "copy")
+  result.save(folder)
+  assert read_rows(folder / "scores.jsonl") == finished.result.to_rows()
+
+
 def test_a_disturbed_evaluation_ends_with_the_same_rows(finished, settings, tmp_path):
   """It dies as curves are on their way: two methods are done, and half a line."""
   names = ("scores.jsonl", "curves.jsonl", "summary.json", "run.json")

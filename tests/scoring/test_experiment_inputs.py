@@ -49,6 +49,12 @@ def test_the_same_settings_are_let_in(claimed, settings, finished):
   assert len(run.scores.rows) == len(finished.result.rows)
 
 
+def test_what_decides_no_row_may_change_on_the_way(claimed, settings, finished):
+  changed = settings.changed({"batch_size": 2, "bootstrap_resamples": 50})
+  assert changed.batch_size != settings.batch_size
+  assert len(open_evaluation(changed, claimed).scores.rows) == len(finished.result.rows)
+
+
 def test_another_configuration_is_refused(claimed, settings):
   line = refusal(claimed, settings, {"search.eta_max": 0.5, "tau.quantile": 0.9})
   assert line.startswith(f"workdir={claimed} holds a run that differs in ")

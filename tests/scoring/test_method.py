@@ -111,6 +111,12 @@ def test_searches_are_named_or_given():
   [
     ({}, DEVELOPMENT.take(range(19)), ArgumentError, r"^clips: 19 clips .*and 20 are"),
     ({"distance": "ear"}, DEVELOPMENT, SettingError, "^distance=ear: known: waveform"),
+    (
+      {},
+      toy_corpus.noise(20 * "d", rate=16000),
+      ArgumentError,
+      r"^clips: they have 16000 Hz and the model 8000 Hz",
+    ),
     ({"search": "magic"}, DEVELOPMENT, SettingError, r"^search\.name=magic: known: "),
   ],
 )
@@ -118,6 +124,14 @@ def test_what_calibrates_no_tau_is_named(change, clips, error, match):
   probe = LSAProbe(**{"distance": "waveform", "t_ratio": 0.2} | change)
   with pytest.raises(error, match=match):
     calibrate_tau(MODEL, probe, clips)
+
+
+def test_a_probe_has_one_time():
+  probe = LSAProbe(distance="waveform", search=LADDER, t_ratio=0.2, tau=0.01)
+  clips = DEVELOPMENT.take([0])
+  with pytest.raises(ArgumentError, match=r"^t_ratio=0\.9: this LSAProbe has t_ratio="):
+    score(MODEL, probe, clips, t_ratio=0.9)
+  assert len(score(MODEL, probe, clips, t_ratio=0.2)) == 1
 
 
 def test_a_model_that_answers_nothing_calibrates_no_tau():

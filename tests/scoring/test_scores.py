@@ -186,6 +186,11 @@ def test_difficulty_is_calibrated_by_a_reference_model(by_loss):
   elsewhere = score(toy_model.model("other"), LOSS, CLIPS, t_ratio=0.2)
   with pytest.raises(ArgumentError, match=r"^reference: it scores none of these clips"):
     by_loss.by_reference(elsewhere)
+  other = score(toy_model.model("other"), LOSS, CLIPS, t_ratio=0.4, seed=1)
+  with pytest.raises(
+    ArgumentError, match=r"^reference: scored with seed 1 where these"
+  ):
+    by_loss.by_reference(other)
 
 
 @pytest.mark.parametrize(

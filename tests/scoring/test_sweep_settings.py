@@ -59,6 +59,28 @@ def settings(tmp_path_factory):
       ("eta_max",),
       r"^ablations=eta_max: the setting sweep\.eta_max",
     ),
+    (
+      {"sweep.compared": ("loss",)},
+      (),
+      r"^sweep\.compared, then sweep\.nfe_matched: loss_nfe_matched must come after",
+    ),
+    (
+      {"sweep.methods": ("lsa_probe", "loss")},
+      (),
+      r"^sweep\.methods: lsa_probe is always the first",
+    ),
+    ({"sweep.methods": ("loss", "loss")}, (), r"^sweep\.methods: loss stands there tw"),
+    ({"sweep.t_ratio": (0.2, 0.2)}, (), r"^sweep\.t_ratio: 0\.2 stands there twice"),
+    (
+      {"sweep.t_ratio": (0.2, 0.001)},
+      ("times",),
+      r"^sweep\.t_ratio: t_ratio=0\.001 gives t = 0, outside 1\.\.",
+    ),
+    (
+      {"sweep.compared": ("lsa_probe", "secmi"), "sweep.equal_compute": (0.2, 1.0)},
+      ("equal_compute",),
+      r"^sweep\.equal_compute: baselines\.secmi\.t_ratio=1: SecMI takes a step beyond",
+    ),
     ({"sweep.draws": (0,)}, (), r"^sweep\.draws=0: at least 1"),
     ({"sweep.colour": 1}, (), r"^sweep\.colour: there is no such setting"),
   ],

@@ -12,6 +12,7 @@ import tiny_parted
 from stored_rows import read_rows
 from tiny_parted import ABLATIONS, METHODS, SWEEP, VARIANTS
 
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import roc, study, summary
 from lsaprobe_jax.report import studies
 from lsaprobe_jax.scoring import method_rows
@@ -235,3 +236,8 @@ def test_a_matched_baseline_goes_by_the_probe_at_its_own_time_and_distance():
   scores = types.SimpleNamespace(wait=lambda: None, asked=[own, *others])
   run = types.SimpleNamespace(settings=settings, scores=scores)
   assert method_rows._nfe_of_probe(run) == 5
+  run.scores.asked = others
+  with pytest.raises(
+    ArgumentError, match=r"^methods: the probe has a score on no clip"
+  ):
+    method_rows._nfe_of_probe(run)

@@ -68,7 +68,8 @@ def test_what_was_tried_is_not_tried_again(tmp_path, parted):
   assert made
   assert tune(tuning(parted, GRID[:1]), tmp_path) == first
   # The folder of a setting does not depend on what else is tried.
-  tune(tuning(parted, GRID), tmp_path)
+  less = {"batch_size": 1, "bootstrap_resamples": 20}
+  tune(tuning(parted | less, GRID), tmp_path)
   assert made.items() < {p: p.read_bytes() for p in tmp_path.glob("*/*.jsonl")}.items()
 
 
@@ -81,6 +82,11 @@ def test_what_was_tried_is_not_tried_again(tmp_path, parted):
     ({}, [{"search.eta_max": 0}], r"^grid\[0\]\.search\.eta_max=0: above 0"),
     ({}, [{"search.name": "luck"}], r"^grid\[0\]\.search\.name=luck: known: "),
     ({}, [{"search.name": "bisection"}], r"^grid\[0\]\.search\.name=.*no curves"),
+    (
+      {"methods": ("lsa_probe", "loss_nfe_matched")},
+      GRID,
+      r"^grid\[0\]\.methods: loss_nfe_matched goes by the NFE of a probe",
+    ),
     ({}, [{"search.eta_max": 1e-3}], r"^grid\[0\]\.tau\.eta_ref=.*beyond search"),
   ],
 )
@@ -97,6 +103,9 @@ def test_a_base_and_budgets_that_cannot_be_are_refused():
   alone = values["base"] | {"targets": {"model": "diffwave-multigenre-a"}}
   with pytest.raises(SettingError, match=r"^grid\[0\]: targets: .* models A and B"):
     Tuning.from_dict(values | {"base": alone, "grid": [{}]})
+  # What launch.eval takes is no grid.
+  with pytest.raises(SettingError, match=r"^base: the config has none; .* base, eta_r"):
+    Tuning.from_dict(values["base"])
   with pytest.raises(SettingError, match=r"^eta_refs=0: above 0"):
     Tuning.from_dict(values | {"eta_refs": (0,)})
 
