@@ -33,7 +33,7 @@ def by_record(models, development, how) -> Iterator[tuple[str, Estimates]]:
 
   Args:
     models: rows by model and clip.
-    development: scores of development clips by model.
+    development: by model, the highest scores of development tracks.
     how: target false-positive rates, bootstrap resamples and seed.
   """
   scored = {m: t for m, t in models.items() if m != pivot.REFERENCE}

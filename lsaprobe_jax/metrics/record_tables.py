@@ -119,8 +119,8 @@ def format_operating_points(records: list[dict]) -> str:
   lines = tables.align([header, *cells])
   lines += [
     "(FPR%): realised on the test clips; ties: clips at the cut, one a model is none.",
-    "cut on dev: fixed beforehand on development non-members, 'not estimable' where"
-    " the target is below 1 / (n dev + 1) of a model; on ROC, where it is below"
+    "cut on dev: fixed beforehand on the n dev development tracks, 'not estimable'"
+    " where the target is below 1 / (n dev + 1) of a model; on ROC, where it is below"
     " 1 / (n non-member tracks + 1).",
     "precision at a base rate of members: 95% lower bound, by the lower end of TPR's"
     " interval and the upper bounds on each model's FPR.",

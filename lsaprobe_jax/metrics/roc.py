@@ -233,7 +233,8 @@ def cutoff(development, target: float) -> float | None:
   one more score is as likely to have any rank among the n + 1, so that it lies above
   the k-th highest of the n with a probability of k / (n + 1). The plain quantile of n
   scores is exceeded more often than its target says: with 20 at 5%, by 2 in 21.
-  Whether clips are independent it does not ask: clips of one track count as many.
+  Scores have to be independent: of several clips of a track give the highest, above
+  which one clip of another track lies no more often than its own highest does.
 
   Args:
     development: [n] scores of non-members that are not judged; may be empty.

@@ -49,7 +49,8 @@ def summarise(
   is below 1 / (n + 1) of a model's n non-member tracks (`roc.estimable`); `flagged`
   counts tracks too, as clips of one are not independent. `tpr_dev_cutoff`
   and `fpr_dev_cutoff`, the rate it came to on the judged non-members, are cut where the
-  split dev of the same setting and model, `n_dev` clips, says (`roc.cutoff`); they are
+  split dev of the same setting and model says, by the highest scores of its `n_dev`
+  tracks (`roc.cutoff`); they are
   None where that cannot be estimated, for a mean under either model. `precision`, by
   base rate besides, goes with `tpr` and the 95% upper bound on its FPR
   (`roc.fpr_bound`), as 0 of few false positives prove no rate of 0: at least so many of
@@ -105,8 +106,16 @@ def _judged(scored: dict[str, dict[str, Row]]) -> dict[str, dict[str, Row]]:
 
 
 def _development(scored: dict[str, Row]) -> list[float]:
-  """Scores of the development clips."""
-  return [row["score"] for row in scored.values() if row["split"] == "dev"]
+  """The highest score of each development track.
+
+  Clips of a track are alike, so that ranks among clips would allow more than they say.
+  """
+  tracks: dict[str, list[float]] = {}
+  for row in scored.values():
+    if row["split"] == "dev":
+      tracks.setdefault(row["track"], []).append(row["score"])
+  # Not `max`, which may pass over NaN.
+  return [float(np.max(scores)) for scores in tracks.values()]
 
 
 def _record(setting: dict, model: str, found: Estimates, targets) -> dict:

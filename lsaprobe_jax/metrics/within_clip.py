@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lsaprobe_jax.metrics import estimates, intervals, pivot, tables
+from lsaprobe_jax.metrics import difficulty, estimates, intervals, pivot, tables
 from lsaprobe_jax.rows import Row
 
 
@@ -29,9 +29,10 @@ def within_clip(rows: Iterable[Row], confidence: float = 0.95) -> list[dict]:
   """The AUC of a clip's score under A less that under B, half a against half b.
 
   Half a are the members of A, half b those of B. An advantage of one model over the
-  other at all clips alike changes nothing. Where difficulty was taken off by the
-  reference model, its score is in both and cancels: the figure is the raw one, on the
-  clips that the reference has scored.
+  other at all clips alike changes nothing. Scores that are minus a magnitude are
+  compared by their logarithms, as where difficulty is taken off
+  (`difficulty.scale`). Where that is by the reference model, its score is in both and
+  cancels: the figure is the raw one, on the clips that the reference has scored.
 
   Args:
     rows: result rows (see `summary`). Settings without rows under both A and B have no
@@ -89,7 +90,8 @@ def _contrast(first: Mapping[str, Row], second: Mapping[str, Row], confidence) -
   if not clips:
     raise ValueError("no clip was scored under both A and B; score the same clips")
   pairs = [(first[clip], second[clip]) for clip in clips]
-  scores = np.array([[row["score"] for row in pair] for pair in pairs], float).T
+  score = lambda row: difficulty.scale(row, row["score"])
+  scores = np.array([list(map(score, pair)) for pair in pairs], float).T
   labels = np.array([list(map(estimates.is_member, pair)) for pair in pairs]).T
   tracks = [row["track"] for row, _ in pairs]
   _check_cross_over(clips, labels)

@@ -84,9 +84,10 @@ def test_false_positives_of_a_mean_are_summed_and_rates_averaged():
   assert mean["fpr_realised"] == {"0.5": 0.5}
 
 
-def _development(model, scores):
+def _development(model, scores, clips=1):
   return [
-    toy.row(model, "c5", score, group="dev", split="dev") | {"clip": f"dev{i}"}
+    toy.row(model, "c5", score, group="dev", split="dev")
+    | {"clip": f"dev{i}", "track": f"dev{i // clips}"}
     for i, score in enumerate(scores)
   ]
 
@@ -111,6 +112,18 @@ def test_cutoffs_come_from_the_development_clips_of_the_same_model():
   # A mean needs both models' cutoffs.
   half = _summarise(toy.rows(("A", "B")) + dev_a, targets=(0.34,))
   assert [r["tpr_dev_cutoff"]["0.34"] for r in half] == [0.5, None, None]
+
+
+def test_clips_of_a_development_track_count_once_by_the_highest():
+  scores = [2.5, 0.0, 0.0, 0.0, 9.0, 1.0]
+  pairs, six = (_development("A", scores, clips) for clips in (2, 1))
+  (few,), (many,) = (
+    _summarise(toy.rows(("A",)) + dev, targets=(0.2, 0.25)) for dev in (pairs, six)
+  )
+  assert (few["n_dev"], many["n_dev"]) == (3, 6)
+  # Three tracks allow one in four, above 9, and six clips one in seven.
+  assert few["tpr_dev_cutoff"] == {"0.2": None, "0.25": 0}
+  assert many["tpr_dev_cutoff"]["0.2"] is not None
 
 
 def test_calibrated_rows_have_no_cutoff_unless_the_reference_saw_the_dev_clips():

@@ -53,6 +53,16 @@ def test_contrast_by_hand():
   }
 
 
+def test_magnitudes_are_contrasted_by_their_ratio():
+  """As where the reference is taken off, whose scores cancel then."""
+  rows = [row | {"magnitude": True, "score": -row["score"]} for row in toy.rows()]
+  raw, calibrated = contrasts(rows + difficulty.by_reference(rows))
+  # Half a: log 1/4, 0. Half b: 0, log 4. What plain differences say is 1 - 0.875.
+  assert raw["auc"] == calibrated["auc"] == 0.125
+  double = [r | {"score": 2 * r["score"]} if r["clip"] == "c1" else r for r in rows]
+  assert contrasts(double)[0]["auc"] == raw["auc"]
+
+
 def test_contrast_is_that_of_a_loop_clustered_by_track():
   scores, labels, track, side = toy.alike_clips(np.random.default_rng(0))
   (record,) = contrasts(rows_of(scores, labels, track))
