@@ -8,9 +8,10 @@ refuses unknown names and unusable values before anything is opened or scored.
 import copy
 import dataclasses
 import fnmatch
+import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from lsaprobe_jax.errors import SettingError
@@ -105,6 +106,17 @@ def check(values: Mapping[str, Any], rules: tuple[Rule, ...]) -> None:
         raise SettingError(f"{named}: {rule.wanted}")
 
 
+def check_once(name: str, values: Sequence[Any]) -> None:
+  """Refuses a sequence in which something stands twice.
+
+  Raises:
+    SettingError: it begins with the name.
+  """
+  twice = next((x for i, x in enumerate(values) if x in values[:i]), None)
+  if twice is not None:
+    raise SettingError(f"{name}: {_shown(twice)} stands there twice")
+
+
 class Settings:
   """What all classes of settings share; they are frozen keyword-only dataclasses.
 
@@ -113,6 +125,8 @@ class Settings:
   """
 
   RULES: ClassVar[tuple[Rule, ...]] = ()
+  # Dotted names of sequences: what they name twice would be done twice.
+  ONCE: ClassVar[tuple[str, ...]] = ()
 
   @classmethod
   def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -123,10 +137,13 @@ class Settings:
 
     Raises:
       SettingError: an unknown name, a table where a value is wanted or the other way
-        round, or a value that `RULES` refuse; it begins with the dotted name.
+        round, a value that `RULES` refuse, or one that stands twice in a sequence of
+        `ONCE`; it begins with the dotted name.
     """
     made = cls._build(values, "")
     check(made._nested(), cls.RULES)
+    for name in cls.ONCE:
+      check_once(name, functools.reduce(getattr, name.split("."), made))
     return made
 
   @classmethod

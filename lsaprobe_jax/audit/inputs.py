@@ -114,11 +114,24 @@ def open_inputs(
     SettingError: it begins with the setting.
   """
   groups = {"suspect": suspects_groups, "reference": reference_groups}
+  _check_empty(
+    model=model,
+    suspects=suspects,
+    reference=reference,
+    reference_model=reference_model,
+    held_back=held_back,
+    lora=lora,
+  )
   mode = _mode(reference, held_back, reference_model, groups)
   if mode == CANARY and settings.two_sided:
     raise SettingError(
       "two_sided: where the model was trained on what was published, that scores above"
       " the versions that were held back, and not below; leave it out"
+    )
+  if settings.canary_randomised and mode != CANARY:
+    raise SettingError(
+      "canary_randomised: it is said of versions that were held back; give held_back"
+      " too, or leave it out"
     )
   calibrating = fine_tunes.reference_of(model, reference_model, lora, lora_scale, mode)
   targets = _load(model, calibrating, settings, lora=lora, lora_scale=lora_scale)
@@ -198,11 +211,21 @@ def weights_hash(model: TrainedModel) -> str:
   return digest.hexdigest()
 
 
+def _check_empty(**given: Any) -> None:
+  """Refuses text that names nothing, such as that of a variable that is not set."""
+  for name, value in given.items():
+    if isinstance(value, str) and not value.strip():
+      raise ArgumentError(f"{name}: it is empty; give a path or name, or leave it out")
+
+
 def _mode(reference, held_back, reference_model, groups) -> str:
   """The mode that arguments ask for, refused where they do not go together."""
   if held_back is not None:
     others = {"reference": reference, "reference_model": reference_model}
-    others |= {"suspects_groups": groups["suspect"]}
+    others |= {
+      "suspects_groups": groups["suspect"],
+      "reference_groups": groups["reference"],
+    }
     for name, value in others.items():
       if value:
         raise ArgumentError(
@@ -251,7 +274,7 @@ def _load(
 ) -> list[TrainedModel]:
   """The model, and the reference model where there is one, by their names in rows."""
   sources = {"model": (MODEL, model, adapter)}
-  if reference_model:
+  if reference_model is not None:
     sources["reference_model"] = (pivot.REFERENCE, reference_model, {})
   loaded = []
   for argument, (name, source, more) in sources.items():

@@ -116,7 +116,7 @@ class AuditResult:
     return dossier.write(built, pictures, folder)
 
   def _claim(self, folder: pathlib.Path) -> None:
-    if not self.rows:
+    if self.inputs.refused:
       claim_unscored(folder)
       return
     workdir.claim(folder, self.inputs.identity(), ["config.batch_size"])

@@ -124,6 +124,7 @@ class AuditSettings(Settings):
     one_of(ALBUMS, "albums"),
     true_or_false("two_sided", "canary_randomised", "match_times"),
   )
+  ONCE: ClassVar[tuple[str, ...]] = (*Experiment.ONCE, "reference_free_twins")
 
   corpus: ClipSettings = ClipSettings()
   seed: int = 0

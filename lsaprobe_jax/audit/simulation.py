@@ -29,7 +29,7 @@ from lsaprobe_jax.audit.reference_split import (
 from lsaprobe_jax.audit.settings import AuditSettings
 from lsaprobe_jax.audit.track_scores import TrackScores
 from lsaprobe_jax.errors import ArgumentError
-from lsaprobe_jax.metrics import study
+from lsaprobe_jax.metrics import difficulty, study
 from lsaprobe_jax.rows import Row
 from lsaprobe_jax.scoring.experiment_inputs import MIN_DEVELOPMENT_CLIPS
 from lsaprobe_jax.scoring.factories import PROBE
@@ -138,8 +138,11 @@ def simulate_null(
     permutations: at most so many for a p-value.
 
   Raises:
-    ArgumentError: a model of the study has too few unseen tracks.
+    ArgumentError: a model of the study has too few unseen tracks, or a number of
+      trained suspects is below 1.
   """
+  if few := [count for count in trained if count < 1]:
+    raise ArgumentError(f"suspects={few[0]}: at least 1 trained track")
   size, made = needed_reference(settings), []
   for model in MODELS:
     unseen = unseen_clips(parts, model, settings.methods)
@@ -244,9 +247,14 @@ def stored_scores(
   other = None
   if reference is not None:
     other = _values(settings, reference, parts["development"])
-  value = lambda track, method: (
-    own[method][track] - (0.0 if other is None else other[method][track])
-  )
+
+  def value(track: str, method: str) -> float:
+    if other is None:
+      return own[method][track]
+    scales = ((clips, own), (reference, other))
+    less = [difficulty.scale(c[track][method], v[method][track]) for c, v in scales]
+    return less[0] - less[1]
+
   return TrackScores(
     **{
       part: {m: {t: value(t, m) for t in tracks} for m in settings.methods}

@@ -124,24 +124,25 @@ def some_twin(names: Sequence[str]) -> Gate:
 
 
 def other_recordings(facts: Mapping[str, Sequence[inspection.Facts]]) -> Gate:
-  """Asks whether no version that was held back has the samples of the published one."""
+  """Asks whether no two versions have the same samples.
+
+  Copies among those that were held back would count as draws that there were not: of
+  one published version and three copies of another each would be one in four.
+  """
   name = "versions differ"
-  samples = {fact.sha256: fact.track for fact in facts["suspect"]}
-  same = [
-    f"{fact.track} and {samples[fact.sha256]}"
-    for side, own in facts.items()
-    if side != "suspect"
-    for fact in own
-    if fact.sha256 in samples
-  ]
+  named: dict[str, list[str]] = {}
+  for fact in (fact for own in facts.values() for fact in own):
+    named.setdefault(fact.sha256, []).append(fact.track)
+  same = [" and ".join(tracks) for tracks in named.values() if len(tracks) > 1]
   if not same:
-    text = "no version that was held back has the samples of a published one"
+    text = "no version has the samples of another"
     return Gate(name=name, holds=True, text=text)
   return Gate(
     name=name,
     holds=False,
     text=f"{len(same)} have the same samples: {'; '.join(same)}",
-    mend="what was published was not held back: take those out on both sides",
+    mend="what was published was not held back, and a copy is no other version: take"
+    " those out on both sides",
   )
 
 

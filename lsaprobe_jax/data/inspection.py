@@ -21,7 +21,7 @@ from lsaprobe_jax.text import rounded
 # The level of a difference between the sides, corrected for the facts compared.
 DIFFERENT = 0.01
 _NUMBERS = ("seconds", "lufs", "bandwidth")
-_KINDS = ("rate", "channels", "format")
+KINDS = ("rate", "channels", "format")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,7 +165,7 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
   differ by more than chance in most of them; rates and formats that only it has are
   seen from a few reference tracks on.
   """
-  level = DIFFERENT / (len(_NUMBERS) + len(_KINDS))
+  level = DIFFERENT / (len(_NUMBERS) + len(KINDS))
   lines = []
   for name in _NUMBERS:
     sides = [
@@ -181,7 +181,7 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
         f"{name}: median {rounded(one, 4)} against {rounded(other, 4)} (suspects,"
         f" reference; p = {p_value:.1g})"
       )
-  for name in _KINDS:
+  for name in KINDS:
     sides = [[getattr(facts, name) for facts in side] for side in (suspects, reference)]
     kinds = sorted(set(sides[0]) | set(sides[1]))
     if len(kinds) == 1:

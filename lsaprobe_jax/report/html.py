@@ -8,7 +8,7 @@ from typing import Any
 
 from lsaprobe_jax import optional
 from lsaprobe_jax.strict_json import to_json
-from lsaprobe_jax.text import printable_leaves, rounded
+from lsaprobe_jax.text import printable, printable_leaves, rounded
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -73,9 +73,16 @@ def _fill(template: str, scripts: str, **values: Any) -> str:
     f"default-src 'none'; script-src {scripts}; style-src {_source(style)};"
     " img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
   )
-  return environment.get_template(template).render(
-    policy=policy, style=markupsafe.Markup(style), **values
-  )
+  try:
+    return environment.get_template(template).render(
+      policy=policy, style=markupsafe.Markup(style), **values
+    )
+  except jinja2.UndefinedError as error:
+    # Of files that are as deep as a summary only the shapes are checked beforehand.
+    raise ValueError(
+      "a file of the folder does not hold what its command writes"
+      f" ({printable(error)}); run that command again"
+    ) from error
 
 
 def script_json(value: Any) -> str:

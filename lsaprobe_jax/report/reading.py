@@ -161,6 +161,7 @@ def combine(main: Results, sweep: Results) -> Results:
         f"scores {key} at {theirs[key]:g} where --workdir has {ours[key]:g}: not the"
         " same weights, data or settings"
       )
+  _check_probe(main, sweep)
   settings = {pivot.setting_of(record) for record in main.records}
   return dataclasses.replace(
     main,
@@ -174,6 +175,23 @@ def combine(main: Results, sweep: Results) -> Results:
     sets=main.sets or sweep.sets,
     recording=main.recording or sweep.recording,
   )
+
+
+def _check_probe(main: Results, sweep: Results) -> None:
+  """Refuses a sweep around a probe of another distance or time."""
+  own, other = (
+    {
+      f"{record['distance']} at {record['t_ratio']:g} T"
+      for record in part.records
+      if record["method"] == study.PROBE
+    }
+    for part in (main, sweep)
+  )
+  if own and other - own:
+    raise ValueError(
+      f"its {study.PROBE} is by {min(other - own)} where that of --workdir is by"
+      f" {min(own)}; give a sweep around the same settings"
+    )
 
 
 def _read_evaluation(workdir: pathlib.Path) -> Results:

@@ -114,9 +114,13 @@ def fit_inputs(
   )
 
 
-def too_few_development(count: int) -> SettingError:
+class TooFewDevelopmentClips(SettingError):
+  """tau would be calibrated on too few clips."""
+
+
+def too_few_development(count: int) -> TooFewDevelopmentClips:
   """Says that tau would be calibrated on too few clips."""
-  return SettingError(
+  return TooFewDevelopmentClips(
     f"corpus.dev_clips_per_track: only {count} development clips to calibrate tau on,"
     f" and {MIN_DEVELOPMENT_CLIPS} are needed; raise it or add tracks to the group dev"
   )

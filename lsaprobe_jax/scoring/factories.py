@@ -214,13 +214,6 @@ def check_times(
     )
 
 
-def check_once(setting: str, values: Sequence[Any]) -> None:
-  """Refuses a list that has something twice: its rows would be there twice too."""
-  twice = next((x for i, x in enumerate(values) if x in values[:i]), None)
-  if twice is not None:
-    raise SettingError(f"{setting}: {twice} stands there twice")
-
-
 def check_order(setting: str, names: Sequence[str]) -> None:
   """Refuses what is matched to the probe's NFE before the probe is scored."""
   first = next((name for name in names if name.endswith(NFE_MATCHED)), None)

@@ -1,6 +1,5 @@
 """Rows of every method of an evaluation, by the names of its settings."""
 
-import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
@@ -80,8 +79,7 @@ def run_baseline(run: Evaluation, name: str, distance) -> list[Row]:
 
 
 def run_max_degradation(run: Evaluation, distance) -> list[Row]:
-  """Scores the halves by the ascent alone: the largest D within one budget."""
-  run = dataclasses.replace(run, cuts=False)
+  """Scores by the ascent alone: the largest D within one budget."""
   t_ratio, attack = factories.make_attack(run.settings, MAX_DEGRADATION, distance)
   return run.score_all(
     {target.name: attack for target in run.targets},

@@ -218,6 +218,7 @@ class Experiment(Settings):
   """
 
   RULES: ClassVar[tuple[Rule, ...]] = EXPERIMENT_RULES
+  ONCE: ClassVar[tuple[str, ...]] = ("methods", "twins.names")
 
   targets: Mapping[str, str]
   corpus: CorpusSettings = CorpusSettings()

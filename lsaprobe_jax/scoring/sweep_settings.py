@@ -10,12 +10,11 @@ from lsaprobe_jax.scoring.factories import (
   ANCHORED,
   PROBE,
   check_eta_ref,
-  check_once,
   check_order,
   check_searches,
 )
 from lsaprobe_jax.scoring.settings import EXPERIMENT_RULES, Experiment
-from lsaprobe_jax.settings import Rule, Settings, a_name, above, whole
+from lsaprobe_jax.settings import Rule, Settings, a_name, above, check_once, whole
 
 _MOST_BUDGET = 1e6
 
@@ -81,6 +80,11 @@ class SweepSettings(Experiment):
   """An experiment, and what is varied around it."""
 
   RULES: ClassVar[tuple[Rule, ...]] = SWEEP_RULES
+  ONCE: ClassVar[tuple[str, ...]] = (
+    *Experiment.ONCE,
+    *(f"sweep.{name}" for name in ("t_ratio", "equal_compute", "eta_max", "eta_ref")),
+    *("sweep.distance", "sweep.draws"),
+  )
 
   sweep: Variations = Variations()
 
@@ -147,8 +151,6 @@ def _check_names(settings: SweepSettings) -> None:
       )
     check_once(f"sweep.{field}", names)
     check_order(f"sweep.{field}", names)
-  for field in ("t_ratio", "equal_compute", "eta_max", "eta_ref", "distance", "draws"):
-    check_once(f"sweep.{field}", getattr(sweep, field))
   if PROBE in sweep.methods:
     raise SettingError(f"sweep.methods: {PROBE} is always the first; leave it out")
   if sweep.equal_compute or sweep.distance:

@@ -19,6 +19,8 @@ from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import open_own, temporary_beside, write_whole
 
 _RUN, _ENVIRONMENT = "run.json", "environment.json"
+# What an entry of environment.json has.
+_OF_ENVIRONMENT = {"command": str, "python": str, "packages": dict, "devices": list}
 # What scoring and training leave in a folder that run.json ties to its settings.
 _MADE = (
   "scores.jsonl", "calibration.jsonl", "curves.jsonl", "shards/*.jsonl",
@@ -161,7 +163,24 @@ def _command() -> str:
 def _environments(workdir: pathlib.Path) -> list[dict[str, Any]]:
   """What environment.json holds; ValueError where it is damaged."""
   path = workdir / _ENVIRONMENT
-  return strict_json.read(path, list) if path.exists() else []
+  found = strict_json.read(path, list) if path.exists() else []
+  check_environments(path, found)
+  return found
+
+
+def check_environments(path: pathlib.Path, environments: list[Any]) -> None:
+  """Refuses what a page could not show of the commands that ran in a folder.
+
+  Raises:
+    ValueError: it begins with the path.
+  """
+  for number, entry in enumerate(environments):
+    for name, kind in _OF_ENVIRONMENT.items():
+      if not isinstance(entry, dict) or not isinstance(entry.get(name), kind):
+        raise ValueError(
+          f"{path}: damaged (entry {number} has no {name}); delete it, and the same"
+          " command writes it again"
+        )
 
 
 def _version(package: str) -> str:

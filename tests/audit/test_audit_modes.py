@@ -290,7 +290,7 @@ def test_what_was_published_was_not_held_back(folder, canary, tmp_path):
   shutil.copy(canary / "published" / "2.wav", tmp_path / "h" / "2.wav")
   found = audit(**of_versions(folder, canary, held_back=tmp_path / "h"))
   assert gates(found)["versions differ"].text == (
-    "1 have the same samples: held_back_1-2 and suspect-2"
+    "1 have the same samples: suspect-2 and held_back_1-2"
   )
   assert found.evidence is None
   clean = prepare(**of_versions(folder, canary))

@@ -186,6 +186,26 @@ def test_a_model_of_functions_is_audited(folder):
     audit(**given(folder) | {"model": model(0.5)}, reference_model=model(0.5))
 
 
+def test_an_audit_in_which_every_clip_fails_has_a_dossier(folder, tmp_path):
+  model = from_denoiser(
+    lambda params, x, t: params * x * jax.numpy.nan,
+    diffusion.linear(20, 1e-4, 0.2),
+    sample_rate=8000,
+    params=jax.numpy.float32(1),
+  )
+  changes = {"corpus.clip_seconds": 0.256, "methods": ("loss", "lsa_probe")}
+  # A twin could not be chosen by what has no number.
+  changes |= {"twins.names": (), "reference_free_twins": ()}
+  arguments = given(folder, **changes) | {"model": model, "workdir": tmp_path / "w"}
+  for _ in range(2):
+    found = audit(**arguments)
+    assert found.evidence is None
+    (failed,) = (gate for gate in found.gates if gate.holds is False)
+    assert failed.name == "methods with a score"
+    assert "lsa_probe has no score of any clip under model" in failed.text
+    assert found.save(tmp_path / "w").is_file()
+
+
 def test_a_model_in_memory_has_the_steps_that_are_recorded(folder):
   model = load_model(folder / "model", num_inference_steps=2)
   message = r"^num_inference_steps=1: model, which was given .* has 2; give num_inf"

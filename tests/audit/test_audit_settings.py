@@ -34,6 +34,12 @@ def test_the_evaluation_of_an_audit_has_its_settings():
     ({"methods": ()}, "^methods: names none"),
     ({"albums": "all"}, "^albums=all: one of"),
     ({"alpha": 0.005, "permutations": 99}, "give at least 199"),
+    ({"methods": ("loss", "loss")}, "^methods: loss stands there twice"),
+    ({"twins.names": ("polarity",) * 2}, r"^twins\.names: polarity stands there twice"),
+    (
+      {"reference_free_twins": ("polarity", "polarity")},
+      "^reference_free_twins: polarity stands there twice",
+    ),
     ({"beta": 1}, "^beta: there is no such setting"),
   ],
 )

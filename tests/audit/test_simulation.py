@@ -7,6 +7,7 @@ import pytest
 
 from lsaprobe_jax.audit import AuditSettings, shift, simulation, simulation_tables
 from lsaprobe_jax.errors import ArgumentError
+from lsaprobe_jax.metrics import difficulty
 
 STUDY = pathlib.Path(__file__).parents[2] / "results" / "mini"
 SETTINGS = AuditSettings().changed({"methods": simulation.METHODS})
@@ -67,6 +68,32 @@ def test_how_often_stored_audits_find_evidence(parts):
   assert ["A", "7", "unseen", str(size)] == lines[2].split()[:4]
   assert lines[5].split()[:5] == ["B", "12", "trained", "on", "45"]
   assert "between 0 and 1 of them" in lines[-1]
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_numbers_of_suspects_that_cannot_be(parts, count):
+  with pytest.raises(ArgumentError, match=rf"^suspects={count}: at least 1"):
+    simulation.simulate_null(parts, SETTINGS, audits=1, trained=(5, count))
+
+
+def test_stored_scores_by_reference_are_those_of_an_audit(parts):
+  """Magnitudes are compared by their logarithms."""
+  methods = SETTINGS.methods
+  own, other = (
+    simulation.unseen_clips(parts, model, methods) for model in ("A", "reference")
+  )
+  tracks = [track for track in own if track in other]
+  sides = {"suspects": tracks[:5], "comparison": tracks[5:20]}
+  sides["development"] = tracks[20:]
+  own, other = ({t: rows[t] for t in tracks} for rows in (own, other))
+  found = simulation.stored_scores(SETTINGS, own, sides, other)
+  rows = [row for clips in (own, other) for t in clips for row in clips[t].values()]
+  compared = 0
+  for row in difficulty.by_reference(rows):
+    if row["method"] != "lsa_probe" and row["track"] in sides["suspects"]:
+      assert found.suspects[row["method"]][row["track"]] == row["score"]
+      compared += 1
+  assert compared == 3 * 5
 
 
 def test_a_folder_without_a_study_is_refused():
