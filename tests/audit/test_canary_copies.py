@@ -1,0 +1,64 @@
+"""Versions of canaries that are copies, or that were made otherwise than others."""
+
+import shutil
+
+import pytest
+import soundfile
+from tiny_audits import SETTINGS, gates
+from tiny_tracks import write_track
+
+from lsaprobe_jax.audit import prepare
+from lsaprobe_jax.errors import ArgumentError, SettingError
+
+
+@pytest.fixture
+def canary(tmp_path):
+  """Six published tracks, and two other versions of each."""
+  for seed in range(6):
+    write_track(tmp_path / "published" / f"{seed}.wav", seed)
+    for k in (1, 2):
+      write_track(tmp_path / "held" / f"v{k}" / f"{seed}.wav", 100 * k + seed)
+  return tmp_path
+
+
+def opened(folder, canary, **changes):
+  given = {"suspects": canary / "published", "held_back": canary / "held"} | changes
+  return prepare(**{"model": folder / "model"} | SETTINGS | given)
+
+
+def test_a_copy_is_no_other_version(folder, canary):
+  """Of one version and three copies of another each would be one in four."""
+  assert gates(opened(folder, canary))["versions differ"].holds
+  shutil.copy(canary / "held" / "v1" / "3.wav", canary / "held" / "v2" / "3.wav")
+  gate = gates(opened(folder, canary))["versions differ"]
+  assert gate.holds is False
+  assert gate.text == "1 have the same samples: held_back_1-3 and held_back_2-3"
+  assert "a copy is no other version" in gate.mend
+
+
+def test_what_was_done_to_one_side_alone_is_noted(folder, canary):
+  noted = "published and held-back versions differ in what the draw does not cover"
+  same = opened(folder, canary, canary_randomised=True)
+  assert not any(note.startswith(noted) for note in same.notes)
+  for path in (canary / "held").rglob("*.wav"):
+    samples, rate = soundfile.read(path)
+    soundfile.write(path.with_suffix(".flac"), samples, rate)
+    path.unlink()
+  notes = opened(folder, canary, canary_randomised=True).notes
+  at = next(i for i, note in enumerate(notes) if note.startswith(noted))
+  assert notes[at + 1] == "format: WAV FLOAT as published, FLAC PCM_16 as held back"
+
+
+def test_a_draw_is_said_of_versions_alone(folder, canary):
+  with pytest.raises(SettingError, match=r"^canary_randomised: .*give held_back too"):
+    opened(folder, canary, held_back=None, canary_randomised=True)
+  with pytest.raises(ArgumentError, match=r"^reference_groups and held_back"):
+    opened(folder, canary, reference_groups=["b"])
+
+
+@pytest.mark.parametrize("name", ["reference", "reference_model", "lora", "held_back"])
+def test_text_that_names_nothing_is_refused(folder, canary, name):
+  with pytest.raises(
+    ArgumentError, match=rf"^{name}: it is empty; give a path or name"
+  ):
+    opened(folder, canary, **{"held_back": None, name: " "})
