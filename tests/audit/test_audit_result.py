@@ -12,9 +12,11 @@ from tiny_audits import gates, given
 import lsaprobe_jax
 import lsaprobe_jax.audit as package
 from lsaprobe_jax import diffusion
-from lsaprobe_jax.audit import AuditResult, audit, conclusions, prepare
+from lsaprobe_jax.audit import AuditResult, audit, conclusions, prepare, procedure
 from lsaprobe_jax.errors import ArgumentError, SettingError
 from lsaprobe_jax.models.trained import from_denoiser, load_model
+from lsaprobe_jax.scoring import experiment_inputs
+from lsaprobe_jax.scoring.method_rows import run_methods
 from lsaprobe_jax.scoring.row_store import read_rows
 
 
@@ -204,6 +206,26 @@ def test_an_audit_in_which_every_clip_fails_has_a_dossier(folder, tmp_path):
     assert failed.name == "methods with a score"
     assert "lsa_probe has no score of any clip under model" in failed.text
     assert found.save(tmp_path / "w").is_file()
+
+
+def test_development_clips_that_fail_end_in_a_gate(folder, monkeypatch):
+  """With the smallest reference one clip less is too few for tau."""
+
+  def too_few(run, names):
+    if "lsa_probe" in names:
+      raise experiment_inputs.too_few_development(19)
+    return run_methods(run, names)
+
+  monkeypatch.setattr(procedure, "run_methods", too_few)
+  found = audit(**given(folder))
+  (failed,) = (gate for gate in found.gates if gate.holds is False)
+  assert failed.text == "lsa_probe has no score of any clip under model"
+
+
+def test_the_ascent_alone_scores_reference_tracks_of_all_parts(folder):
+  found = audit(**given(folder, methods=("max_degradation",)))
+  assert gates(found)["tracks with a score"].holds
+  assert 0 < found.p_value <= 1
 
 
 def test_a_model_in_memory_has_the_steps_that_are_recorded(folder):

@@ -67,6 +67,18 @@ def test_hostile_names_are_shown_escaped_everywhere(tmp_path):
   static.save_all(results, built, tmp_path / "figures")
 
 
+def test_a_model_named_like_a_path_is_drawn_inside_the_folder(tmp_path):
+  name = "x/../../../escaped"
+  rows = [row | {"model": name} for row in crossover.rows() if row["model"] == "A"]
+  results = reading.read(study(tmp_path / "s", rows), summarise)
+  built = page.build(results)
+  built["curves"] = [{"model": name, "tau": 1.0, "clips": []}]
+  folder = tmp_path / "deep" / "er" / "figures"
+  drawn = static.save_all(results, built, folder)
+  assert any(path.name.startswith("curves-x-escaped-") for path in drawn)
+  assert {path.resolve().parent for path in drawn} == {folder.resolve()}
+
+
 def test_a_page_is_safe_whoever_built_it():
   """The last border: what was not read by `reading` is escaped as well."""
   built = {"corpus": HOSTILE, "clips": [{"title": HOSTILE, HOSTILE: 1}]}
@@ -97,6 +109,31 @@ def test_a_damaged_file_of_an_evaluation_is_one_line(tmp_path, name, content, ma
   with pytest.raises(ValueError, match=match) as caught:
     reading.read(tmp_path, summarise)
   assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+  ("name", "content"), [("environment.json", [{}]), ("sets.json", {"sets": {"a": {}}})]
+)
+def test_what_a_template_does_not_find_is_one_line(tmp_path, name, content):
+  folder = study(tmp_path / "s", crossover.rows())
+  (folder / name).write_text(json.dumps(content))
+  results = reading.read(folder, summarise)
+  with pytest.raises(ValueError, match="does not hold what its command writes"):
+    html.render(page.build(results), {})
+
+
+def test_a_sweep_around_another_probe_is_refused(tmp_path):
+  main, other = (
+    reading.read(
+      study(tmp_path / f"at {t}", crossover.rows("loss") + crossover.rows(t_ratio=t)),
+      summarise,
+    )
+    for t in (0.1, 0.2)
+  )
+  with pytest.raises(
+    ValueError, match=r"its lsa_probe is by .* at 0\.2 T where that of"
+  ):
+    reading.combine(main, other)
 
 
 def test_records_that_lack_what_a_page_shows_are_one_line(tmp_path):

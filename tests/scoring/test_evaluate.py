@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from stored_rows import read_rows, untimed, untimed_summary
-from tiny_experiment import PAPERS
+from tiny_experiment import PAPERS, TRACKS
 from tiny_tracks import BAD_FILES
 
 from lsaprobe_jax.errors import ArgumentError
@@ -138,7 +138,7 @@ def test_the_summary_holds_what_it_promises(finished):
     # Development clips have no twins here.
     with_dev = record["difficulty_calibration"] in ("none", "reference")
     judged_only = record["method"] == "blind" or not with_dev
-    assert record["n_dev"] == (0 if judged_only else DEV)
+    assert record["n_dev"] == (0 if judged_only else TRACKS["dev"])
   probe = found["lsa_probe", "mean", "none"]
   assert (probe["n_member"], probe["n_nonmember"], probe["n_tracks"]) == (9, 9, 9)
   assert (probe["corpus"], probe["distance"]) == ("tiny", "log_mel")

@@ -15,7 +15,8 @@ from tiny_parted import ABLATIONS, METHODS, SWEEP, VARIANTS
 from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import roc, study, summary
 from lsaprobe_jax.report import studies
-from lsaprobe_jax.scoring import method_rows
+from lsaprobe_jax.scoring import ablations, method_rows
+from lsaprobe_jax.scoring.settings import SearchSettings
 from lsaprobe_jax.scoring.sweep import sweep
 
 
@@ -222,6 +223,21 @@ def test_it_goes_on_where_it_was(swept, settings):
   (swept / "t_ratio.jsonl").unlink()
   sweep(settings, swept, (*ABLATIONS, "settings"))
   assert files(swept) == before
+
+
+@pytest.mark.parametrize(
+  ("search", "own"), [("bisection", True), ("continuation", False)]
+)
+def test_matched_baselines_have_rows_of_their_own_where_nfe_vary(search, own):
+  """Their rows do not tell whose NFE they were matched to."""
+  calls = []
+  runs = types.SimpleNamespace(
+    settings=types.SimpleNamespace(search=SearchSettings(name=search)),
+    vary=lambda changes: calls.append(("vary", changes)),
+    open=lambda name, changes: calls.append((name, changes)),
+  )
+  ablations._matched(runs, "distance-cdpam", {"distance": "cdpam"})
+  assert calls == [("distance-cdpam" if own else "vary", {"distance": "cdpam"})]
 
 
 def test_a_matched_baseline_goes_by_the_probe_at_its_own_time_and_distance():

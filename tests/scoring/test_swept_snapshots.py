@@ -115,7 +115,7 @@ def brought(parted, changes, described="as it was"):
   for model in ("A", "reference"):
     for method in ("loss", f"loss{NFE_MATCHED}"):
       earlier.scores.append([row | {"model": model, "method": method}])
-  ablations._bring(later, [earlier])
+  ablations._bring(later, [ablations._Scored.of(earlier)])
   return [(row["model"], row["method"]) for row in later.scores.rows]
 
 

@@ -70,6 +70,15 @@ def test_what_is_only_written_at_the_end_is_read_at_the_beginning(tmp_path, text
     workdir.claim(tmp_path, {"seed": 0})
 
 
+@pytest.mark.parametrize("entries", [[{}], [{"command": "x", "python": 3}]])
+def test_an_environment_that_no_page_could_show_is_named_first(tmp_path, entries):
+  (tmp_path / "environment.json").write_text(json.dumps(entries))
+  with pytest.raises(
+    ArgumentError, match=r"environment\.json: damaged \(entry 0 has no"
+  ):
+    workdir.claim(tmp_path, {"seed": 0})
+
+
 def test_environments_add_up(tmp_path, monkeypatch):
   workdir.claim(tmp_path, {"seed": 0})
   for _ in range(2):
