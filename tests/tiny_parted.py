@@ -12,7 +12,7 @@ from lsaprobe_jax.scoring.sweep_settings import SweepSettings
 TRACKS = {
   "a": ("a00", "a01", "a02", "a03", "a04"),
   "b": ("b00", "b01", "b06", "b10"),
-  "dev": tuple(f"dev{i:02d}" for i in range(7)),
+  "dev": tuple(f"dev{i:02d}" for i in range(21)),
   "reference": ("reference00", "reference01"),
 }
 METHODS = ("loss", "random_stability", "gradient_norm")
@@ -46,7 +46,8 @@ def changes(folder: pathlib.Path) -> dict[str, Any]:
   """Writes tracks and models, and says what is changed in an embedded experiment."""
   corpus = tiny_experiment.write_corpus(folder / "tiny", TRACKS)
   targets = tiny_experiment.save_models(folder / "models", corpus)
-  return tiny_experiment.changes(corpus, targets) | {"part": "test"}
+  changed = {"part": "test", "corpus.dev_clips_per_track": 1}
+  return tiny_experiment.changes(corpus, targets) | changed
 
 
 def sweep_settings(parted: dict[str, Any]) -> SweepSettings:

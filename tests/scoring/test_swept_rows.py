@@ -13,7 +13,7 @@ from stored_rows import read_rows
 from tiny_parted import ABLATIONS, METHODS, SWEEP, VARIANTS
 
 from lsaprobe_jax.errors import ArgumentError
-from lsaprobe_jax.metrics import roc, study, summary
+from lsaprobe_jax.metrics import difficulty, roc, study, summary
 from lsaprobe_jax.report import studies
 from lsaprobe_jax.scoring import ablations, method_rows
 from lsaprobe_jax.scoring.settings import SearchSettings
@@ -90,7 +90,11 @@ def test_scores_by_reference_are_cut_beforehand_too(swept):
     if (r["method"], r["model"], r["difficulty_calibration"])
     == ("loss", "A", "reference")
   )
-  score = {(r["model"], r["clip"]): r["score"] for r in rows if r["method"] == "loss"}
+  score = {
+    (r["model"], r["clip"]): difficulty.scale(r, r["score"])
+    for r in rows
+    if r["method"] == "loss"
+  }
   less = {c: s - score["reference", c] for (m, c), s in score.items() if m == "A"}
   split = {row["clip"]: row["split"] for row in rows if row["model"] == "A"}
   by_split = {
