@@ -6,7 +6,7 @@ r"""The dose at which each method sees: fine-tunes after 1 to 300 passes over a 
   python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose \
     --ablations=dose_musicldm,dose_musicldm_seed1,dose_musicldm_piano
   python -m launch.sweep --config=configs/sweep_dose.py --workdir=runs/dose-diffwave \
-    --nomain --ablations=dose_diffwave,dose_diffwave_piano
+    --nomain --ablations=dose_diffwave,dose_diffwave_piano,cell_diffwave_piano
 
 Test tracks are music that no evaluation had read as test tracks before: two thirds of
 the halves' 96 tracks, two clips of 1.024 s of each, all of which the fine-tune of their
@@ -24,7 +24,8 @@ of tunes that no evaluation had among its test tracks; nothing was tuned on them
 `dose_diffwave_piano` is DiffWave's base fine-tuned on the same. `dose_stable_audio` and
 `dose_ace_step` are of families for which nothing was tuned: they have MusicLDM's
 settings, at the times of the same log-SNR. `cell_stable_audio` and `cell_ace_step` are
-the methods that decode, the probe among them, after 100 passes.
+the methods that decode, the probe among them, after 100 passes, and
+`cell_diffwave_piano` those that search or try directions, after 100 and 300.
 """
 
 import hashlib
@@ -57,6 +58,10 @@ _PATHS = {
 _LATENT = ("loss", "path_error", "pia", "sima")
 _DECODING = ("lsa_probe", "lsa_probe_anchored", "rediffuse", "random_stability")
 _CELL = (100,)
+# What takes most of the time under DiffWave, and the doses of fine-tunes on chorales at
+# which it is scored: the later ones, where little enough is seen.
+_SEARCHING = ("lsa_probe", "lsa_probe_anchored", "random_stability")
+_PIANO_CELLS = (100, 300)
 # The doses of embedded fine-tunes at which baselines have the probe's NFE besides.
 _EQUAL = {"musicldm": (10, 30, 100), "diffwave": (10, 30, 100, 300)}
 SETTINGS = pathlib.Path(__file__).with_name("dose_settings.json")
@@ -73,13 +78,21 @@ def get_config() -> ConfigDict:
     for seed in seeds if family in there else ():
       name = f"dose_{family}" + (f"_seed{seed}" if seed else "")
       variants[name] = _variants(family, train_dose.DOSES, seed)
-      # The costliest have settings for the cheaper network alone.
-      costly = tune_dose.COSTLY if family == _MAIN else ()
+      # The costliest have settings for the cheaper network alone, and are scored under
+      # the models of one seed.
+      costly = tune_dose.COSTLY if (family, seed) == (_MAIN, 0) else ()
       compared[name] = ("lsa_probe", *METHODS, *costly)
     if family in there and family in PIANO:
       name = f"dose_{family}_piano"
       variants[name] = _variants(family, train_dose.DOSES, music="piano")
       compared[name] = ("lsa_probe", *METHODS)
+  if "diffwave" in there:
+    on_chorales = variants["dose_diffwave_piano"]
+    cells = {str(dose): on_chorales[str(dose)] for dose in _PIANO_CELLS}
+    variants["cell_diffwave_piano"] = cells
+    compared["cell_diffwave_piano"] = _SEARCHING
+    others = tuple(name for name in METHODS if name not in _SEARCHING)
+    compared["dose_diffwave_piano"] = others
   for family in _PATHS:
     doses = train_dose.doses(family)
     for name, at in ((f"dose_{family}", doses), (f"cell_{family}", _CELL)):
