@@ -16,7 +16,6 @@ from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.metrics import difficulty, roc, study, summary
 from lsaprobe_jax.report import studies
 from lsaprobe_jax.scoring import ablations, method_rows
-from lsaprobe_jax.scoring.settings import SearchSettings
 from lsaprobe_jax.scoring.sweep import sweep
 
 
@@ -232,11 +231,11 @@ def test_it_goes_on_where_it_was(swept, settings):
 @pytest.mark.parametrize(
   ("search", "own"), [("bisection", True), ("continuation", False)]
 )
-def test_matched_baselines_have_rows_of_their_own_where_nfe_vary(search, own):
+def test_matched_baselines_have_rows_of_their_own_where_nfe_vary(settings, search, own):
   """Their rows do not tell whose NFE they were matched to."""
   calls = []
   runs = types.SimpleNamespace(
-    settings=types.SimpleNamespace(search=SearchSettings(name=search)),
+    settings=settings.changed({"search.name": search}),
     vary=lambda changes: calls.append(("vary", changes)),
     open=lambda name, changes: calls.append((name, changes)),
   )
