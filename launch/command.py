@@ -76,7 +76,7 @@ def define_config(text: str, default: str | None = None) -> flags.FlagHolder:
 
 
 @contextlib.contextmanager
-def ending_in_one_line(kept: str) -> Iterator[None]:
+def ending_in_one_line(kept: str, smaller: str = "") -> Iterator[None]:
   """Ends a launcher without a traceback on what may happen to files while it runs.
 
   That is a full disk, a folder that went away, audio or rows that were damaged in the
@@ -84,16 +84,19 @@ def ending_in_one_line(kept: str) -> Iterator[None]:
 
   Args:
     kept: what the same command then goes on from; what is on disk is whole.
+    smaller: what to do about too little memory where a smaller batch cannot go on from
+      there.
   """
   try:
     yield
   except (MemoryError, RuntimeError) as error:
     if not out_of_memory(error):
       raise
-    fail(
-      "out of memory; close other programs or give a smaller --config.batch_size with"
-      f" the same command, which goes on from {kept}"
+    smaller = smaller or (
+      "give a smaller --config.batch_size with the same command, which goes on from"
+      f" {kept}"
     )
+    fail(f"out of memory; close other programs, or {smaller}")
   except (SettingError, ArgumentError):
     raise
   except (OSError, LsaProbeError) as error:

@@ -33,7 +33,11 @@ def main(argv):
   from lsaprobe_jax import training
 
   settings = training.TrainSettings.from_dict(_CONFIG.value.to_dict())
-  with command.ending_in_one_line(f"the last checkpoint in {_WORKDIR.value}"):
+  with command.ending_in_one_line(
+    f"the last checkpoint in {_WORKDIR.value}",
+    "begin in a new folder with a smaller --config.batch_size, which trains another"
+    " model",
+  ):
     if _DRY_RUN.value:
       print(training.estimate(settings))
     else:

@@ -151,22 +151,27 @@ def with_held_back(
 def _unlike_versions(facts: Mapping[str, list[inspection.Facts]]) -> list[str]:
   """Notes on what one of the versions alone went through, such as an encoder."""
   published, *others = facts.values()
-  found = [line for own in others for line in inspection.differences(published, own)]
+  found = [
+    line
+    for side, own in facts.items()
+    if side != "suspect"
+    for line in inspection.differences(published, own, ("published", side))
+  ]
   for name in inspection.KINDS:
     # Where it was drawn by track which to publish, both sides have kinds of either.
     own, other = (
       {getattr(fact, name) for fact in side}
       for side in (published, [fact for side in others for fact in side])
     )
-    if not own & other:
+    if not own & other and not any(line.startswith(f"{name}: ") for line in found):
       kinds = [" and ".join(map(str, sorted(side))) for side in (own, other)]
       found.append(f"{name}: {kinds[0]} as published, {kinds[1]} as held back")
   if not found:
     return []
   return [
-    "published and held-back versions differ in what the draw does not cover: what was"
-    " done to one side after it, such as encoding, may look like training. Give all"
-    " versions as they were when it was drawn which to publish",
+    "published and held-back versions differ in what no draw covers: what was done to"
+    " one side alone after it, such as encoding, may look like training. Give all"
+    " versions as they were when it was chosen which to publish",
     *found,
   ]
 

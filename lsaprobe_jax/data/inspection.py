@@ -156,7 +156,11 @@ def _slight(name: str, value: float) -> float:
   return 1.0 if name == "lufs" else 0.05 * value
 
 
-def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[str]:
+def differences(
+  suspects: Sequence[Facts],
+  reference: Sequence[Facts],
+  names: tuple[str, str] = ("suspects", "reference"),
+) -> list[str]:
   """Says in which facts the sides differ by more than chance, one line each.
 
   Lengths, loudness and bandwidths are compared by Mann-Whitney's test, where their
@@ -164,7 +168,13 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
   chi-squared test. The level is 1%, corrected by Bonferroni. A side of one track cannot
   differ by more than chance in most of them; rates and formats that only it has are
   seen from a few reference tracks on.
+
+  Args:
+    suspects: what is known of one side.
+    reference: what is known of the other.
+    names: what the lines call the sides.
   """
+  called = ", ".join(names)
   level = DIFFERENT / (len(_NUMBERS) + len(KINDS))
   lines = []
   for name in _NUMBERS:
@@ -178,8 +188,8 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
     one, other = map(np.median, sides)
     if p_value <= level and abs(one - other) >= _slight(name, max(one, other)):
       lines.append(
-        f"{name}: median {rounded(one, 4)} against {rounded(other, 4)} (suspects,"
-        f" reference; p = {p_value:.1g})"
+        f"{name}: median {rounded(one, 4)} against {rounded(other, 4)} ({called};"
+        f" p = {p_value:.1g})"
       )
   for name in KINDS:
     sides = [[getattr(facts, name) for facts in side] for side in (suspects, reference)]
@@ -193,5 +203,5 @@ def differences(suspects: Sequence[Facts], reference: Sequence[Facts]) -> list[s
         f"{kind}: {a} of {len(sides[0])} against {b} of {len(sides[1])}"
         for kind, a, b in zip(kinds, *counts, strict=True)
       )
-      lines.append(f"{name}: {shares} (suspects, reference; p = {p_value:.1g})")
+      lines.append(f"{name}: {shares} ({called}; p = {p_value:.1g})")
   return lines

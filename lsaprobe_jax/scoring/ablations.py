@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 from lsaprobe_jax import search as searches
@@ -94,23 +94,26 @@ def at_time(settings: SweepSettings, t_ratio: float) -> dict[str, Any]:
 def t_ratio(runs: Runs) -> Values:
   """The probe and its baselines by time."""
   for value in runs.settings.sweep.t_ratio:
-    run = runs.vary(at_time(runs.settings, value))
-    yield value, run_methods(run, runs.settings.sweep.compared)
+    names = runs.settings.sweep.compared
+    run = _varied(runs, f"t_ratio-{value:g}", at_time(runs.settings, value), names)
+    yield value, run_methods(run, names)
 
 
 def equal_compute(runs: Runs) -> Values:
   """`t_ratio` again, and baselines that may spend the probe's NFE."""
   for value in runs.settings.sweep.equal_compute:
-    run = _matched(runs, f"equal_compute-{value:g}", at_time(runs.settings, value))
-    yield value, run_methods(run, runs.settings.sweep.compared_names)
+    names = runs.settings.sweep.compared_names
+    run = _varied(runs, f"t_ratio-{value:g}", at_time(runs.settings, value), names)
+    yield value, run_methods(run, names)
 
 
 def times(runs: Runs) -> Values:
   """Scores averaged over times, the first 1, 2, ... of those of `t_ratio`."""
   rows: Rows = []
   for count, value in enumerate(runs.settings.sweep.t_ratio, 1):
-    run = runs.vary(at_time(runs.settings, value))
-    rows += run_methods(run, runs.settings.sweep.compared)
+    names = runs.settings.sweep.compared
+    run = _varied(runs, f"t_ratio-{value:g}", at_time(runs.settings, value), names)
+    rows += run_methods(run, names)
     yield count, study.pool(rows, over="t_ratio")
 
 
@@ -118,19 +121,24 @@ def distance(runs: Runs) -> Values:
   """The probe and its baselines by distance, all at the probe's own t."""
   for value in runs.settings.sweep.distance:
     changes = at_time(runs.settings, runs.settings.t_ratio) | {"distance": value}
-    run = _matched(runs, f"distance-{value}", changes)
-    yield value, run_methods(run, runs.settings.sweep.compared_names)
+    names = runs.settings.sweep.compared_names
+    yield value, run_methods(_varied(runs, f"distance-{value}", changes, names), names)
 
 
-def _matched(runs: Runs, name: str, changes: dict[str, Any]) -> Evaluation:
-  """The main run with changes, among whose baselines are some at the probe's NFE.
+def _varied(
+  runs: Runs, name: str, changes: dict[str, Any], methods: Sequence[str]
+) -> Evaluation:
+  """The main run with changes of distance and time, which its rows tell apart.
 
-  Where a search's NFE depend on t and distance those of a baseline do too, which its
-  rows do not tell apart: such a run has a folder of its own.
+  Where a search's NFE depend on them those of a matched baseline do too, which its rows
+  do not tell apart: such a run has a folder of its own, and takes the other rows over.
   """
-  if searches.gives_curves(make_search(runs.settings.search)):
+  constant = searches.gives_curves(make_search(runs.settings.search))
+  if constant or not any(method.endswith(NFE_MATCHED) for method in methods):
     return runs.vary(changes)
-  return runs.open(name, changes)
+  run = runs.open(name, changes)
+  _take_over(run, _Scored.of(runs.plain), {target.name for target in run.targets})
+  return run
 
 
 def eta_max(runs: Runs) -> Values:
@@ -229,13 +237,22 @@ def _bring(run: Evaluation, earlier: list[_Scored]) -> None:
     # Random weights are another model's, whatever the file.
     if other.settings != now.settings or run.settings.untrained:
       continue
-    same = {name for name, *_ in now.models & other.models}
-    for name, own in now.stores.items():
-      rows = other.stores[name].rows
-      rows = [row for row in rows if row["model"] in same and row not in own]
-      rows = [row for row in rows if not row["method"].endswith(NFE_MATCHED)]
-      if rows:
-        own.append(rows)
+    _take_over(run, other, {name for name, *_ in now.models & other.models})
+
+
+def _take_over(run: Evaluation, other: _Scored, models: set[str]) -> None:
+  """Adds an earlier run's rows of some models, but for what is matched to its NFE."""
+  for name, rows in other.stores.items():
+    own = getattr(run, name)
+    new = [
+      row
+      for row in rows.rows
+      if row["model"] in models
+      and row not in own
+      and not row["method"].endswith(NFE_MATCHED)
+    ]
+    if new:
+      own.append(new)
 
 
 def _number(label: str) -> int | str:

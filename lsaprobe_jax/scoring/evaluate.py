@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from lsaprobe_jax.errors import ArgumentError
 from lsaprobe_jax.files import write_whole
 from lsaprobe_jax.metrics import (
   comparison_tables,
@@ -71,11 +72,21 @@ class EvaluationResult:
     return list(self.rows)
 
   def save(self, folder: str | pathlib.Path) -> None:
-    """Writes summary.json, tables.txt, what ran, and rows where there are none yet."""
+    """Writes summary.json, tables.txt and what ran, and rows where no run did.
+
+    Raises:
+      ArgumentError: the folder holds the scores of another evaluation.
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _ROWS).exists():
-      write_whole(folder / _ROWS, row_lines(self.rows))
+    if folder != self.folder:
+      rows = row_lines(self.rows)
+      there = (folder / _ROWS).read_text() if (folder / _ROWS).exists() else rows
+      if there != rows:
+        raise ArgumentError(
+          f"folder={folder} holds the scores of another evaluation; choose a new folder"
+        )
+      write_whole(folder / _ROWS, rows)
     write_whole(folder / "summary.json", rows_to_json(self.records))
     rows, records = printable_leaves((self.rows, self.records))
     write_whole(folder / TABLES, long_tables(rows, records) + "\n")
@@ -124,10 +135,9 @@ def evaluate(
       # must not wait for what other shares still owe it.
       waiting.append(name)
   run_methods(run, waiting)
-  result = summarise(run, finish(run))
+  result = dataclasses.replace(summarise(run, finish(run)), folder=folder)
   if folder is not None:
     result.save(folder)
-    result = dataclasses.replace(result, folder=folder)
   if record:
     recording.record_evaluation(run, folder, record)
   return result

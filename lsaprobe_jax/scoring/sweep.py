@@ -150,8 +150,10 @@ def _check_times(settings: SweepSettings, field: str) -> None:
   """Refuses times of an ablation that a schedule does not have."""
   targets = _load(settings)
   fewest = fewest_timesteps(targets)
-  compared = {name.removesuffix(NFE_MATCHED) for name in settings.sweep.compared_names}
-  for value in getattr(settings.sweep, field):
+  sweep = settings.sweep
+  names = sweep.compared_names if field == "equal_compute" else sweep.compared
+  compared = {name.removesuffix(NFE_MATCHED) for name in names}
+  for value in getattr(sweep, field):
     try:
       for target in targets:
         diffusion.timestep(target.model.schedule, value)

@@ -153,5 +153,9 @@ def _check_names(settings: SweepSettings) -> None:
     check_order(f"sweep.{field}", names)
   if PROBE in sweep.methods:
     raise SettingError(f"sweep.methods: {PROBE} is always the first; leave it out")
-  if sweep.equal_compute or sweep.distance:
+  # Variants without a list of their own have both too.
+  own = ("equal_compute", "distance", "eta_max", "eta_ref")
+  if any(getattr(sweep, name) for name in own) or set(sweep.variants) - set(
+    sweep.compared_in
+  ):
     check_order("sweep.compared, then sweep.nfe_matched", sweep.compared_names)

@@ -125,7 +125,7 @@ def tune(
   folder.mkdir(parents=True, exist_ok=True)
   scorer, lines = None, []
   for number, (changes, settings) in enumerate(tuning.grid):
-    run = open_evaluation(settings, folder / _folder_name(settings), cuts=False)
+    run = open_evaluation(settings, _own_folder(folder, settings), cuts=False)
     # One scorer for all: settings that differ in traced values share a compilation.
     scorer = scorer or run.scorer
     run = dataclasses.replace(run, scorer=scorer.reseeded(settings.seed))
@@ -138,12 +138,20 @@ def tune(
   return table(lines)
 
 
-def _folder_name(settings: Experiment) -> str:
-  """A hash of the settings that decide rows."""
+def _own_folder(folder: pathlib.Path, settings: Experiment) -> pathlib.Path:
+  """The folder of what is tried, named by a hash of the settings that decide rows."""
   values = settings.to_dict()
+  # Older ones were named by all settings, and are gone on with.
+  older = folder / _short_hash(values)
+  if older.exists():
+    return older
   for field in dataclasses.fields(Experiment):
     if field.name in WITHOUT_EFFECT:
       values[field.name] = field.default
+  return folder / _short_hash(values)
+
+
+def _short_hash(values: dict[str, Any]) -> str:
   return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

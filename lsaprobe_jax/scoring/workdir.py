@@ -55,12 +55,15 @@ def claim(
     _environments(workdir)
   except (OSError, ValueError) as error:
     raise ArgumentError(f"workdir={workdir} cannot be used: {error}") from error
-  changed = [name for name in _differences(before, identity) if name not in free]
-  if changed:
+  differing = _differences(before, identity)
+  if changed := [name for name in differing if name not in free]:
     raise ArgumentError(
       f"workdir={workdir} holds a run that differs in {', '.join(changed)}; choose"
       " a new folder or delete this one"
     )
+  if differing:
+    # What is read off it later, such as the resamples, is of this run.
+    write_whole(path, json.dumps(identity, indent=1, sort_keys=True) + "\n")
 
 
 def _check_unclaimed(workdir: pathlib.Path, path: pathlib.Path) -> None:

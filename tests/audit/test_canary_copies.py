@@ -7,7 +7,7 @@ import soundfile
 from tiny_audits import SETTINGS, gates
 from tiny_tracks import write_track
 
-from lsaprobe_jax.audit import prepare
+from lsaprobe_jax.audit import opening, prepare
 from lsaprobe_jax.errors import ArgumentError, SettingError
 
 
@@ -37,7 +37,7 @@ def test_a_copy_is_no_other_version(folder, canary):
 
 
 def test_what_was_done_to_one_side_alone_is_noted(folder, canary):
-  noted = "published and held-back versions differ in what the draw does not cover"
+  noted = "published and held-back versions differ in what no draw covers"
   same = opened(folder, canary, canary_randomised=True)
   assert not any(note.startswith(noted) for note in same.notes)
   for path in (canary / "held").rglob("*.wav"):
@@ -47,6 +47,15 @@ def test_what_was_done_to_one_side_alone_is_noted(folder, canary):
   notes = opened(folder, canary, canary_randomised=True).notes
   at = next(i for i, note in enumerate(notes) if note.startswith(noted))
   assert notes[at + 1] == "format: WAV FLOAT as published, FLAC PCM_16 as held back"
+  # Of more tracks each version is compared by a test, and named.
+  facts = opened(folder, canary).facts
+  more = opening._unlike_versions({side: 4 * own for side, own in facts.items()})
+  assert len(more) == 3
+  for line, side in zip(more[1:], ("held_back_1", "held_back_2"), strict=True):
+    assert line.startswith(
+      "format: FLAC PCM_16: 0 of 24 against 24 of 24; WAV FLOAT: 24"
+    )
+    assert f"(published, {side}; p = " in line
 
 
 def test_a_draw_is_said_of_versions_alone(folder, canary):

@@ -186,9 +186,13 @@ def test_a_result_in_memory_is_saved_whole_in_a_new_folder(
   result.save(tmp_path / "of" / "mine")
   assert read_rows(tmp_path / "of" / "mine" / "scores.jsonl") == result.to_rows()
   assert (tmp_path / "of" / "mine" / "tables.txt").read_text().strip()
-  # Rows that are there are those of the run that wrote them.
+  result.save(tmp_path / "of" / "mine")
+  # A summary of these rows beside those of another run would be neither's.
   folder = shutil.copytree(finished.folder, tmp_path / "copy")
-  result.save(folder)
+  with pytest.raises(
+    ArgumentError, match=r"^folder=.*copy holds the scores of another"
+  ):
+    result.save(folder)
   assert read_rows(folder / "scores.jsonl") == finished.result.to_rows()
 
 

@@ -231,16 +231,27 @@ def test_it_goes_on_where_it_was(swept, settings):
 @pytest.mark.parametrize(
   ("search", "own"), [("bisection", True), ("continuation", False)]
 )
-def test_matched_baselines_have_rows_of_their_own_where_nfe_vary(settings, search, own):
-  """Their rows do not tell whose NFE they were matched to."""
-  calls = []
+def test_matched_baselines_have_rows_of_their_own_where_nfe_vary(
+  settings, search, own, monkeypatch
+):
+  """Their rows do not tell whose NFE they were matched to; the others' are shared."""
+  calls, target = [], types.SimpleNamespace(name="A")
+  opened = types.SimpleNamespace(targets=[target])
   runs = types.SimpleNamespace(
     settings=settings.changed({"search.name": search}),
     vary=lambda changes: calls.append(("vary", changes)),
-    open=lambda name, changes: calls.append((name, changes)),
+    open=lambda name, changes: calls.append((name, changes)) or opened,
+    plain=None,
   )
-  ablations._matched(runs, "distance-cdpam", {"distance": "cdpam"})
-  assert calls == [("distance-cdpam" if own else "vary", {"distance": "cdpam"})]
+  monkeypatch.setattr(ablations._Scored, "of", lambda run: "rows of the main run")
+  taken = lambda run, other, models: calls.append((other, models))
+  monkeypatch.setattr(ablations, "_take_over", taken)
+  changes = {"distance": "cdpam"}
+  ablations._varied(runs, "distance-cdpam", changes, ("lsa_probe", "loss"))
+  assert calls == [("vary", changes)]
+  ablations._varied(runs, "distance-cdpam", changes, ("lsa_probe", "loss_nfe_matched"))
+  added = [("distance-cdpam", changes), ("rows of the main run", {"A"})]
+  assert calls[1:] == (added if own else [("vary", changes)])
 
 
 def test_a_matched_baseline_goes_by_the_probe_at_its_own_time_and_distance():

@@ -9,6 +9,7 @@ from stored_rows import read_rows
 from configs import tune_mini, tune_musicldm
 from lsaprobe_jax.data import splits
 from lsaprobe_jax.errors import SettingError
+from lsaprobe_jax.scoring import tuning as tuning_lib
 from lsaprobe_jax.scoring.tuning import Tuning, tune
 
 GRID = [{"t_ratio": t, "baselines.loss.t_ratio": t} for t in (0.2, 0.6)]
@@ -71,6 +72,18 @@ def test_what_was_tried_is_not_tried_again(tmp_path, parted):
   less = {"batch_size": 1, "bootstrap_resamples": 20}
   tune(tuning(parted | less, GRID), tmp_path)
   assert made.items() < {p: p.read_bytes() for p in tmp_path.glob("*/*.jsonl")}.items()
+  # Nor on what decides none of its rows.
+  assert len(list(tmp_path.glob("*/run.json"))) == len(GRID)
+
+
+def test_a_folder_that_was_named_by_all_settings_is_gone_on_with(tmp_path, parted):
+  settings = tuning(parted | {"batch_size": 3}).grid[0][1]
+  fresh = tuning_lib._own_folder(tmp_path, settings)
+  assert fresh == tuning_lib._own_folder(tmp_path, settings.changed({"batch_size": 2}))
+  older = tmp_path / tuning_lib._short_hash(settings.to_dict())
+  assert older != fresh
+  older.mkdir()
+  assert tuning_lib._own_folder(tmp_path, settings) == older
 
 
 @pytest.mark.parametrize(
