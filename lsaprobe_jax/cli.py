@@ -146,7 +146,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
       raise ArgumentError(f"set={pair}: write NAME=VALUE")
     try:
       found[name] = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
       found[name] = text
   return found
 
@@ -234,10 +234,12 @@ def _add_probe(commands) -> None:
 
 
 def _probe(args) -> int:
+  from lsaprobe_jax import compilation_cache
   from lsaprobe_jax.models.trained import load_model
   from lsaprobe_jax.scoring.method import LSAProbe
   from lsaprobe_jax.scoring.one_clip import load_clip, probe_clip
 
+  compilation_cache.keep_programs()
   model = load_model(args.model, num_inference_steps=args.num_inference_steps)
   clip = load_clip(
     args.audio,

@@ -29,16 +29,29 @@ _EXAMPLE = "example"
 _MOST_ON_CPU = 4
 _MOST_ON_ACCELERATOR = 64
 
+# What a container may take of the processors' time, in microseconds of so many.
+_CPU_QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
+
 # The share of a device's memory that is used; the rest is for what the compiler does
 # not count (fragments, the next batch, programs compiled before).
 MEMORY_SHARE = 0.8
 
 
 def usable_cores() -> int:
-  """How many cores this process may use, or there are, where nothing says it."""
+  """How many cores this process may use, or there are, where nothing says it.
+
+  A container's quota counts: each device has a copy of the weights, and the cores of a
+  large host would be as many for a process that has the time of two.
+  """
+  cores = os.cpu_count() or 1
   if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
+  try:
+    quota, period = _CPU_QUOTA.read_text().split()
+    return max(1, min(cores, math.ceil(int(quota) / int(period))))
+  except (OSError, ValueError, ZeroDivisionError):
+    # There is no control group, or it says "max".
+    return cores
 
 
 def use_all_cpu_cores(num_cores: int) -> None:

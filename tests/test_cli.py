@@ -212,6 +212,7 @@ AUDIT = (*AUDIT, "--workdir=w")
     ((*EVAL, "--target=B"), "error: --target=B: write NAME=MODEL, each name once"),
     ((*EVAL, "--target=A=x"), "error: --target=A=x: write NAME=MODEL, each name once"),
     ((*EVAL, "--set=t_ratio"), "error: --set=t_ratio: write NAME=VALUE"),
+    ((*EVAL, "--set=seed={[1]: 2}"), "error: --set seed={[1]: 2}: "),
     ((*EVAL, "--set=colour=1"), "error: --set colour: there is no such setting"),
     ((*EVAL, "--set=search.eta_max=0"), "error: --set search.eta_max=0: above 0"),
     ((*EVAL, "--methods=shouting"), "error: --methods: 'shouting' is not one of "),

@@ -93,3 +93,15 @@ def test_cores_are_counted_where_no_affinity_is_known(monkeypatch):
   assert parallel.usable_cores() == len(os.sched_getaffinity(0))
   monkeypatch.delattr(os, "sched_getaffinity")
   assert parallel.usable_cores() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+  ("text", "cores"),
+  [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 64), ("", 64)],
+)
+def test_a_containers_quota_counts(monkeypatch, tmp_path, text, cores):
+  monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+  monkeypatch.setattr(parallel, "_CPU_QUOTA", tmp_path / "cpu.max")
+  assert parallel.usable_cores() == 64
+  (tmp_path / "cpu.max").write_text(text)
+  assert parallel.usable_cores() == cores

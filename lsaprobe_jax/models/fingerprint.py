@@ -9,10 +9,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import linen as nn
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, np.dtype)
-# What flax keeps of where a module stands, and what changes no score.
-_NOT_COUNTED = ("parent", "name", "rematerialise")
+# What changes no score, and what flax keeps of where a module stands.
+_NOT_COUNTED = ("rematerialise",)
+_OF_MODULES = ("parent", "name")
 
 
 def fingerprint(tree: Any) -> str:
@@ -78,8 +80,9 @@ def _held(value: Any) -> list[Any]:
   if isinstance(value, types.MethodType):
     return [value.__func__, value.__self__]
   if dataclasses.is_dataclass(value):
+    left_out = _NOT_COUNTED + (_OF_MODULES if isinstance(value, nn.Module) else ())
     names = [field.name for field in dataclasses.fields(value)]
-    return [getattr(value, name) for name in names if name not in _NOT_COUNTED]
+    return [getattr(value, name) for name in names if name not in left_out]
   if wrapped := getattr(value, "__wrapped__", None):  # Of jax.jit.
     return [wrapped]
   # A class of somebody's own that JAX knows as a pytree.

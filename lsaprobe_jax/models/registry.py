@@ -5,6 +5,7 @@ A model configuration is the table `model` of a model folder's `model.json`; its
 family up and call it. `register` adds one from outside the package.
 """
 
+import numbers
 import reprlib
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -135,13 +136,15 @@ def get(model_config: Mapping[str, Any]) -> Family:
 
 
 def check_steps(num_inference_steps: int) -> None:
-  """Refuses a count of DDIM steps below 1.
+  """Refuses a count of DDIM steps that is none, or below 1.
 
   Raises:
     SettingError: there is no step.
   """
-  if num_inference_steps < 1:
-    raise SettingError(f"num_inference_steps={num_inference_steps}: at least 1")
+  if not isinstance(num_inference_steps, numbers.Integral) or num_inference_steps < 1:
+    raise SettingError(
+      f"num_inference_steps={num_inference_steps}: at least 1, a whole number"
+    )
 
 
 def check_settings(model_config: Mapping[str, Any], tensors: int | None = None) -> None:

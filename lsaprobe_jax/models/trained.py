@@ -178,7 +178,7 @@ def load_model(
       described, params, num_inference_steps, precision=precision, stop_at=stop_at
     )
   return TrainedModel(
-    name=name or pathlib.PurePath(source.removeprefix(hub.PREFIX)).name,
+    name=name or _last_part(source),
     model=model,
     weights_sha256=record["weights_sha256"],
     described_sha256=fingerprint(described),
@@ -186,6 +186,12 @@ def load_model(
     precision=precision,
     **_training(record["training"] or {}),
   )
+
+
+def _last_part(source: str) -> str:
+  """What a model is called by its source; of `.` by the folder that it is."""
+  last = pathlib.PurePath(source.removeprefix(hub.PREFIX)).name
+  return last or pathlib.Path(source).resolve().name or "model"
 
 
 def _training(record: Mapping[str, Any]) -> dict[str, Any]:

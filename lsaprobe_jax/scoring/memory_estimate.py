@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from lsaprobe_jax import backends, distances, probe
+from lsaprobe_jax import backends, distances, parallel, probe
 from lsaprobe_jax.distances import channels
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models import checkpoints, conversion, memory, registry
@@ -187,7 +187,8 @@ def compile_gradient(
   if device is not None:
     there = jax.sharding.SingleDeviceSharding(device)
     arguments = jax.tree.map(lambda x: x.update(sharding=there), arguments)
-  return jax.jit(gradient).lower(*arguments).compile().memory_analysis()
+  with parallel.products_in_float32():
+    return jax.jit(gradient).lower(*arguments).compile().memory_analysis()
 
 
 def _audio_shape(model: Any, samples: int) -> tuple[int, ...]:

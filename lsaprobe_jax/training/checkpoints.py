@@ -6,6 +6,8 @@ from typing import Any
 import jax
 
 from lsaprobe_jax import optional
+from lsaprobe_jax.errors import LsaProbeError
+from lsaprobe_jax.text import first_line, printable
 
 
 class TrainingCheckpoints:
@@ -30,13 +32,25 @@ class TrainingCheckpoints:
 
     Args:
       like: a state of the same structure, shapes and types.
+
+    Raises:
+      LsaProbeError: the newest cannot be read.
     """
     step = self._manager.latest_step()
     if step is None:
       return None
     ocp = self._orbax
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+    try:
+      state = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+    # What a damaged file does to TensorStore is of no class of its own.
+    except Exception as error:
+      folder = pathlib.Path(self._manager.directory) / str(step)
+      raise LsaProbeError(
+        f"{printable(folder)}: cannot be read ({first_line(error):.200}); delete that"
+        " folder, and the training goes on from the one before it"
+      ) from error
+    return step, state
 
   def close(self) -> None:
     """Releases Orbax's threads."""

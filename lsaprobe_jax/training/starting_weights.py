@@ -9,6 +9,8 @@ from lsaprobe_jax.errors import LsaProbeError, SettingError
 from lsaprobe_jax.models import checkpoints, conversion, registry
 from lsaprobe_jax.training.settings import TrainSettings
 
+_FRONT_END = ("sample_rate", "mel")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartingWeights:
@@ -43,7 +45,7 @@ def starting_weights(settings: TrainSettings) -> StartingWeights:
     raise SettingError(f"model: {error}") from error
   sources = {}
   for name, folder in settings.parts.items():
-    params[name], model[name], sources[name] = _part(name, folder)
+    params[name], model[name], sources[name] = _part(name, folder, model)
   return StartingWeights(params=params, model=model, sources=sources)
 
 
@@ -53,6 +55,9 @@ def _of_model(settings: TrainSettings, model: dict[str, Any]) -> StartingWeights
   params, record = _load("initial", folder)
   found = record["model"]
   for name in sorted({*found, *model} - {*settings.parts}):
+    # A converted pipeline has the rate in its VAE's configuration alone.
+    if name == "sample_rate" and name not in found:
+      continue
     if found.get(name) != model.get(name):
       raise SettingError(
         f"initial={folder}: its {name} is not that of `model`:"
@@ -67,12 +72,23 @@ def _of_model(settings: TrainSettings, model: dict[str, Any]) -> StartingWeights
   return StartingWeights(params=params, model=found, sources=sources, initial=record)
 
 
-def _part(name: str, folder: str) -> tuple[Any, dict[str, Any], str]:
+def _part(
+  name: str, folder: str, model: dict[str, Any]
+) -> tuple[Any, dict[str, Any], str]:
   """Weights, configuration and hash of a network that an earlier training exported."""
   params, record = _load(f"parts.{name}", folder)
-  if name not in params:
-    raise SettingError(f"parts.{name}: {folder}: has no {name}, but {list(params)}")
-  return params[name], record["model"][name], record["weights_sha256"]
+  found = record["model"]
+  if name not in params or name not in found:
+    known = [part for part in params if part in found]
+    raise SettingError(f"parts.{name}: {folder}: has no {name}, but {known}")
+  # What it was trained to encode or to decode.
+  for key in _FRONT_END:
+    if key in found and key in model and found[key] != model[key]:
+      raise SettingError(
+        f"parts.{name}: {folder}: its {key} is not that of `model`:"
+        f" {found[key]!s:.200} and {model[key]!s:.200}"
+      )
+  return params[name], found[name], record["weights_sha256"]
 
 
 def _load(setting: str, source: str) -> tuple[Any, dict[str, Any]]:

@@ -44,11 +44,21 @@ def make_trainable(settings: TrainSettings, start: StartingWeights) -> Trainable
   """The network that `settings.trains` names, with the weights it starts from.
 
   Raises:
-    SettingError: nothing of that name can be trained, or the model has none.
+    SettingError: nothing of that name can be trained, or the model has none, or its
+      networks or its rate do not fit together.
   """
   if settings.trains not in TRAINABLES:
     raise SettingError(f"trains={settings.trains}: one of {', '.join(TRAINABLES)}")
-  model = registry.build_model(start.model, start.params, num_inference_steps=1)
+  try:
+    model = registry.build_model(start.model, start.params, num_inference_steps=1)
+  except ValueError as error:
+    raise SettingError(f"model: {error}") from error
+  rate = settings.model.get("sample_rate", model.sample_rate)
+  if rate != model.sample_rate:
+    raise SettingError(
+      f"model.sample_rate={rate}: the model's own is {model.sample_rate}, by its"
+      " vae.sampling_rate, and clips have to be at that"
+    )
   if getattr(model, "channels", 1) > 1:
     raise SettingError(
       "model: it has two channels, and a training reads one; train a model of one"

@@ -12,7 +12,7 @@ import numpy as np
 from lsaprobe_jax.diffusion import add_noise, timestep
 from lsaprobe_jax.errors import SettingError
 from lsaprobe_jax.models.diffusion_model import DiffusionModel
-from lsaprobe_jax.parallel import node_types
+from lsaprobe_jax.parallel import node_types, products_in_float32
 from lsaprobe_jax.twins.changes import Resung
 from lsaprobe_jax.twins.mirrored import mirrored
 from lsaprobe_jax.twins.registry import get, names
@@ -103,9 +103,12 @@ def _suitability(name, model, audio, t, seed) -> Suitability:
     return Suitability(name=name, encoder=0.0, network=0.0, reason=reason)
   keys = jax.random.split(jax.random.key(seed), len(audio))
   types = node_types((twin, model))
-  changes = [
-    _changes(twin, model, key, x, t, types) for key, x in zip(keys, audio, strict=True)
-  ]
+  # As scores are.
+  with products_in_float32():
+    changes = [
+      _changes(twin, model, key, x, t, types)
+      for key, x in zip(keys, audio, strict=True)
+    ]
   encoder, network = (float(np.mean(x)) for x in zip(*changes, strict=True))
   reason = ""
   if encoder < LEAST_ENCODER:

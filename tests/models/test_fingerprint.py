@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 import toy_model
+from flax import struct
 
 from lsaprobe_jax import attacks, diffusion, distances
 from lsaprobe_jax.models.fingerprint import fingerprint
@@ -61,6 +62,13 @@ class Pair:
     return cls(*arrays, number)
 
 
+@struct.dataclass
+class Band:
+  """Of an attack of somebody's own, whose name says what it computes."""
+
+  name: str = struct.field(pytree_node=False)
+
+
 def middle(value: float):
   """An array whose repr does not show its middle."""
   array = np.zeros(5_000, np.float32)
@@ -98,6 +106,8 @@ def made():
     "diffwave": load_model("diffwave-piano-a").model,
     "its half": load_model("diffwave-piano-b").model,
     "musicldm": load_model("musicldm-dose-base").model,
+    "named": Band("low"),
+    "named otherwise": Band("high"),
     "key": jax.random.key(0),
     "other key": jax.random.key(1),
   }

@@ -254,6 +254,18 @@ def test_what_makes_no_model_is_refused(change, error, match):
     from_denoiser(**given)
 
 
+def test_a_model_in_this_folder_has_a_name(monkeypatch):
+  """Rows of a model without one would all be refused after they were scored."""
+  monkeypatch.chdir(checkpoints.find_model("diffwave-piano-a"))
+  assert load_model(".").name == load_model("./").name == "diffwave-piano-a"
+
+
+@pytest.mark.parametrize("steps", [2.5, "2"])
+def test_steps_are_whole(steps):
+  with pytest.raises(SettingError, match=rf"^num_inference_steps={steps}: at least 1"):
+    load_model("diffwave-piano-a", num_inference_steps=steps)
+
+
 def test_an_embedded_model_comes_with_its_record():
   name = "diffwave-piano-a"
   model = load_model(name, num_inference_steps=3)

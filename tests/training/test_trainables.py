@@ -72,6 +72,42 @@ def test_parts_and_their_settings_come_from_folders(start, tmp_path):
   assert own.sources == {"vae": record["weights_sha256"]}
 
 
+def test_parts_of_another_front_end_are_refused(start, tmp_path):
+  """A VAE encodes what it was trained on, whatever the shapes allow."""
+  other = start.model | {"mel": start.model["mel"] | {"peak": 0.25}}
+  checkpoints.save_model(tmp_path / "vae", start.params, other, None)
+  for name in ("vae", "vocoder"):
+    changed = SETTINGS.changed({f"parts.{name}": str(tmp_path / "vae")})
+    with pytest.raises(
+      SettingError, match=rf"^parts\.{name}: .*its mel is not that of `model`"
+    ):
+      starting_weights(changed)
+
+
+def test_networks_that_do_not_fit_together_are_one_line(start):
+  mel = start.model["mel"] | {"mels": 2 * start.model["mel"]["mels"]}
+  unlike = type(start)(
+    params=start.params, model=start.model | {"mel": mel}, sources={}
+  )
+  with pytest.raises(SettingError, match=r"^model: .*must agree"):
+    make(unlike, "denoiser")
+
+
+def test_clips_are_at_the_rate_of_the_model(start):
+  """A converted pipeline has it in its VAE's configuration."""
+  described = tiny_stable_audio.config(vae={"audio_channels": 1})
+  params = registry.init_params(described, jax.random.key(0))
+  whole = type(start)(params=params, model=described, sources={})
+  rate = registry.build_model(described, params, 1).sample_rate
+  settings = SETTINGS.changed({"model": described | {"sample_rate": rate}})
+  assert trainables.make_trainable(settings, whole).is_diffusion
+  settings = SETTINGS.changed({"model": described | {"sample_rate": 2 * rate}})
+  with pytest.raises(
+    SettingError, match=rf"^model\.sample_rate={2 * rate}: the model's"
+  ):
+    trainables.make_trainable(settings, whole)
+
+
 def test_a_network_that_a_model_lacks_is_not_trained(start):
   without = {name: part for name, part in start.params.items() if name != "vocoder"}
   lacking = type(start)(params=without, model=start.model, sources={})
