@@ -79,6 +79,17 @@ def test_an_environment_that_no_page_could_show_is_named_first(tmp_path, entries
     workdir.claim(tmp_path, {"seed": 0})
 
 
+def test_a_folder_says_the_last_of_what_may_change(tmp_path):
+  claim = lambda **config: workdir.claim(tmp_path, {"config": config}, ["config.batch"])
+  said = lambda: json.loads((tmp_path / "run.json").read_text())["config"]
+  claim(batch=1, seed=0)
+  claim(batch=2, seed=0)
+  assert said() == {"batch": 2, "seed": 0}
+  with pytest.raises(ArgumentError, match=r"differs in config\.seed;"):
+    claim(batch=3, seed=1)
+  assert said() == {"batch": 2, "seed": 0}
+
+
 def test_environments_add_up(tmp_path, monkeypatch):
   workdir.claim(tmp_path, {"seed": 0})
   for _ in range(2):
