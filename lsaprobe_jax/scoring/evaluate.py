@@ -79,7 +79,7 @@ class EvaluationResult:
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if folder != self.folder:
+    if self.folder is None or folder.resolve() != self.folder.resolve():
       rows = row_lines(self.rows)
       there = (folder / _ROWS).read_text() if (folder / _ROWS).exists() else rows
       if there != rows:

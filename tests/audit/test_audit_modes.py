@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile
-from tiny_audits import SETTINGS, gates, given, recorded_as
+from tiny_audits import SETTINGS, gates, given, recorded_as, write_canary
 from tiny_tracks import write_tagged, write_track
 
 from lsaprobe_jax import cli, diffusion
@@ -50,13 +50,7 @@ def result(folder):
 
 @pytest.fixture(scope="module")
 def canary(tmp_path_factory):
-  """Six published tracks, and two other versions of each."""
-  root = tmp_path_factory.mktemp("canary")
-  for seed in range(6):
-    write_track(root / "published" / f"{seed}.wav", seed)
-    for k in (1, 2):
-      write_track(root / "held" / f"v{k}" / f"{seed}.wav", 100 * k + seed)
-  return root
+  return write_canary(tmp_path_factory.mktemp("canary"))
 
 
 def of_versions(folder, canary, **changes):

@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 import soundfile
-from tiny_audits import SETTINGS, gates
-from tiny_tracks import write_track
+from tiny_audits import SETTINGS, gates, write_canary
 
 from lsaprobe_jax.audit import opening, prepare
 from lsaprobe_jax.errors import ArgumentError, SettingError
@@ -13,12 +12,7 @@ from lsaprobe_jax.errors import ArgumentError, SettingError
 
 @pytest.fixture
 def canary(tmp_path):
-  """Six published tracks, and two other versions of each."""
-  for seed in range(6):
-    write_track(tmp_path / "published" / f"{seed}.wav", seed)
-    for k in (1, 2):
-      write_track(tmp_path / "held" / f"v{k}" / f"{seed}.wav", 100 * k + seed)
-  return tmp_path
+  return write_canary(tmp_path)
 
 
 def opened(folder, canary, **changes):

@@ -1,7 +1,7 @@
 """What tests of audits share: settings of seconds, paths, rows without scoring."""
 
 import numpy as np
-from tiny_tracks import MODEL, tiny_weights
+from tiny_tracks import MODEL, tiny_weights, write_track
 
 from lsaprobe_jax.audit import AuditSettings, prepare
 from lsaprobe_jax.data.clips import Clip
@@ -43,6 +43,15 @@ def recorded_as(folder, clips, seed=1):
   training = {"group": "a", "clips": seen, "config": {}}
   checkpoints.save_model(folder, tiny_weights(MODEL, seed), MODEL, training)
   return str(folder)
+
+
+def write_canary(root):
+  """Writes six published tracks, and two other versions of each."""
+  for seed in range(6):
+    write_track(root / "published" / f"{seed}.wav", seed)
+    for k in (1, 2):
+      write_track(root / "held" / f"v{k}" / f"{seed}.wav", 100 * k + seed)
+  return root
 
 
 def clip(track, group, i=0):
