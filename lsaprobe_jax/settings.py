@@ -114,7 +114,10 @@ def check_once(name: str, values: Sequence[Any]) -> None:
   """
   twice = next((x for i, x in enumerate(values) if x in values[:i]), None)
   if twice is not None:
-    raise SettingError(f"{name}: {_shown(twice)} stands there twice")
+    raise SettingError(
+      f"{name}: {_shown(twice)} stands there twice; give each once, and a flag once, as"
+      " one that is repeated adds to it"
+    )
 
 
 class Settings:

@@ -35,11 +35,12 @@ def folder(tmp_path_factory):
   return root
 
 
-def flags(folder, workdir, *more):
+def flags(folder, workdir, *more, **changes):
+  settings = SETTINGS | changes
   return [
     *(f"--{name}={folder / name}" for name in ("model", "suspects", "reference")),
     f"--workdir={workdir}",
-    *(f"--config.{name}={value}" for name, value in SETTINGS.items()),
+    *(f"--config.{name}={value}" for name, value in settings.items()),
     *more,
   ]
 
@@ -71,8 +72,8 @@ def test_a_killed_audit_ends_as_if_it_had_not_been(folder, launcher):
 
 def test_a_dry_run_estimates_and_writes_nothing(folder, launcher):
   workdir = folder / "none"
-  more = ("--dry_run", "--config.methods=('loss',)")
-  done = launcher.run("audit", *flags(folder, workdir, *more))
+  args = flags(folder, workdir, "--dry_run", methods="('loss',)")
+  done = launcher.run("audit", *args)
   assert done.returncode == 0, done.stderr
   assert "size of the reference: holds" in done.stdout
   clips = 22 * 3
