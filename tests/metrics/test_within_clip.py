@@ -59,8 +59,12 @@ def test_magnitudes_are_contrasted_by_their_ratio():
   raw, calibrated = contrasts(rows + difficulty.by_reference(rows))
   # Half a: log 1/4, 0. Half b: 0, log 4. What plain differences say is 1 - 0.875.
   assert raw["auc"] == calibrated["auc"] == 0.125
-  double = [r | {"score": 2 * r["score"]} if r["clip"] == "c1" else r for r in rows]
-  assert contrasts(double)[0]["auc"] == raw["auc"]
+  # Errors of 1 and 2 in half a, 10 and 12 in half b: a ratio of 2 is above one of 1.2.
+  plain = rows_of(
+    [[-1.0, -10.0], [-2.0, -12.0]], [[True, False], [False, True]], [0, 1]
+  )
+  assert contrasts(plain)[0]["auc"] == 0
+  assert contrasts([row | {"magnitude": True} for row in plain])[0]["auc"] == 1
 
 
 def test_contrast_is_that_of_a_loop_clustered_by_track():
