@@ -56,11 +56,12 @@ def test_mr_stft(originals, samples):
   theirs = originals.mr_stft()
   for pair in pairs(samples):
     value, _ = value_and_grad(distance, *pair)
-    expected, _ = originals.value_and_grad(theirs, *pair)
-    assert value == pytest.approx(expected, rel=1e-5)
+    rounded, _ = originals.value_and_grad(theirs, *pair)
     expected, expected_grad = originals.value_and_grad(
       theirs, *pair, dtype=torch.float64
     )
+    # PyTorch's float32 is off by 7e-5 of faint noise on some processors.
+    assert abs(value - expected) <= 1e-5 * expected + abs(rounded - expected)
     with jax.enable_x64(True):
       value, grad = value_and_grad(distance, *pair)
     assert grad.dtype == np.float64
