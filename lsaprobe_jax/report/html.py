@@ -78,7 +78,7 @@ def _fill(template: str, scripts: str, **values: Any) -> str:
       policy=policy, style=markupsafe.Markup(style), **values
     )
   except jinja2.UndefinedError as error:
-    # Of files that are as deep as a summary only the shapes are checked beforehand.
+    # Only the shapes are checked beforehand where a file is as deep as a summary.
     raise ValueError(
       "a file of the folder does not hold what its command writes"
       f" ({printable(error)}); run that command again"

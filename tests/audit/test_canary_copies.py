@@ -21,7 +21,7 @@ def opened(folder, canary, **changes):
 
 
 def test_a_copy_is_no_other_version(folder, canary):
-  """Of one version and three copies of another each would be one in four."""
+  """One version and three copies of another would be a draw of one in four."""
   assert gates(opened(folder, canary))["versions differ"].holds
   shutil.copy(canary / "held" / "v1" / "3.wav", canary / "held" / "v2" / "3.wav")
   gate = gates(opened(folder, canary))["versions differ"]
@@ -41,7 +41,7 @@ def test_what_was_done_to_one_side_alone_is_noted(folder, canary):
   notes = opened(folder, canary, canary_randomised=True).notes
   at = next(i for i, note in enumerate(notes) if note.startswith(noted))
   assert notes[at + 1] == "format: WAV FLOAT as published, FLAC PCM_16 as held back"
-  # Of more tracks each version is compared by a test, and named.
+  # Where there are more tracks each version is compared by a test, and named.
   facts = opened(folder, canary).facts
   more = opening._unlike_versions({side: 4 * own for side, own in facts.items()})
   assert len(more) == 3

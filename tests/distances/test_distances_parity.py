@@ -60,7 +60,9 @@ def test_mr_stft(originals, samples):
     expected, expected_grad = originals.value_and_grad(
       theirs, *pair, dtype=torch.float64
     )
-    # PyTorch's float32 is off by 7e-5 of faint noise on some processors.
+    if np.abs(pair[0] - pair[1]).max() > 1e-3:
+      assert value == pytest.approx(rounded, rel=1e-5)
+    # PyTorch's own float32 is off by 7e-5 of fainter noise on some processors.
     assert abs(value - expected) <= 1e-5 * expected + abs(rounded - expected)
     with jax.enable_x64(True):
       value, grad = value_and_grad(distance, *pair)

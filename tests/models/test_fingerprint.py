@@ -64,7 +64,7 @@ class Pair:
 
 @struct.dataclass
 class Band:
-  """Of an attack of somebody's own, whose name says what it computes."""
+  """A part of somebody's own attack, whose name says what it computes."""
 
   name: str = struct.field(pytree_node=False)
 
